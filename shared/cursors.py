@@ -1,0 +1,46 @@
+"""Cursors: the place reached in a list, as a token that only the list and the user it came from accept.
+
+A cursor carries position only: the format's version, the index key of the last task shown, and a hash of the list it
+belongs to. It needs no signature, because it can reach nothing: the partition is always that of the verified user.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+
+_FORMAT = "1"
+_SHAPE = re.compile(rf"{_FORMAT}\n([A-Za-z0-9_-]{{22}})\n([^\n]+)")
+
+
+class InvalidCursor(Exception):
+    """A cursor that did not come from this list of this user."""
+
+
+def encode(position: str, *scope: str) -> str:
+    """The cursor for a position in the list that the scope (user, status, order ...) names."""
+    return _base64("\n".join((_FORMAT, _digest(scope), position)).encode())
+
+
+def decode(cursor: str, *scope: str) -> str:
+    """The position in a cursor of this very list. Raises InvalidCursor for anything else.
+
+    The caller still has to check that the position lies in the list's range.
+    """
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidCursor from None
+    shape = _SHAPE.fullmatch(text)
+    # A cursor has one spelling: what decodes to it but is written in another way was not made here.
+    if shape is None or shape[1] != _digest(scope) or _base64(text.encode()) != cursor:
+        raise InvalidCursor
+    return shape[2]
+
+
+def _digest(scope: tuple[str, ...]) -> str:
+    return _base64(hashlib.sha256("\n".join(scope).encode()).digest()[:16])
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,155 @@
+"""The DynamoDB client: its timeouts, what a failed request means, and how long to go on sending.
+
+botocore's own retries are off. It would send a write again without saying so, and a toggle whose answer was lost would
+be applied twice; so whoever sends a write must know of each send.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# All in seconds. DynamoDB answers within some 10 ms; what takes this much longer is lost and better sent again.
+CONNECT_TIMEOUT = 1.0
+READ_TIMEOUT = 2.0
+# No send begins with less than this left of the function's own time limit (template.yaml: 10): a last send that runs
+# into both timeouts, with two addresses to connect to, and the answer still fit.
+RESERVE = 4.5
+MAX_FAILURES = 5
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 1.0
+
+_THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+    }
+)
+_TRY_AGAIN = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
+
+
+class Failure(Enum):
+    """Why a send failed, in a way that sending again may mend."""
+
+    THROTTLED = "throttled"
+    CONTENDED = "contended"
+    UNREACHABLE = "unreachable"
+    UNANSWERED = "unanswered"
+
+
+class Unavailable(Exception):
+    """DynamoDB could not be used in time, and nothing was changed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+
+
+class OutcomeUnknown(Exception):
+    """A write was sent, and whether it was applied can no longer be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and the client to reach it with."""
+
+    client: DynamoDBClient
+    name: str
+
+
+@cache
+def client() -> DynamoDBClient:
+    """The client of this process. AWS_ENDPOINT_URL_DYNAMODB, read by botocore, points it anywhere else."""
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        tcp_keepalive=True,
+    )
+    return cast("DynamoDBClient", botocore.session.get_session().create_client("dynamodb", config=config))
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What a failed request means; None for a refusal or a defect, which sending again would not mend."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _THROTTLED:
+            return Failure.THROTTLED
+        if code in _TRY_AGAIN:
+            return Failure.CONTENDED
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return Failure.UNANSWERED if status >= 500 else None  # noqa: PLR2004 - server errors
+    if isinstance(error, _NOT_SENT):
+        return Failure.UNREACHABLE
+    if isinstance(error, (HTTPClientError, ResponseParserError)):
+        return Failure.UNANSWERED
+    return None
+
+
+class Sends:
+    """The sends of one operation: counts them, spaces them, and ends them in time.
+
+    `deadline` is on the clock of time.monotonic, in seconds. `unsure` says whether an earlier send may have been
+    applied, or may still be, without our knowing.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self._last_start = deadline - RESERVE
+        self._failures = 0
+        self._refusals = 0
+        self.unsure = False
+
+    def failed(self, error: Exception) -> None:
+        """Wait before the next send.
+
+        Raises the error itself where it is no passing failure; OutcomeUnknown or Unavailable after the last send.
+        """
+        failure = failure_of(error)
+        if failure is None:
+            raise error
+        self.unsure |= failure is Failure.UNANSWERED
+        self._failures += 1
+        if self._failures == MAX_FAILURES or not self._pause(self._failures):
+            raise OutcomeUnknown if self.unsure else Unavailable(failure) from error
+
+    def refused(self) -> None:
+        """Wait before another attempt, after DynamoDB has said that nothing was applied. Raises Unavailable if late.
+
+        The first time does not wait: mostly the caller now knows what it had to guess.
+        """
+        self.unsure = False
+        if not self._pause(self._refusals):
+            raise Unavailable(Failure.CONTENDED)
+        self._refusals += 1
+
+    def _pause(self, count: int) -> bool:
+        # Exponential back-off with full jitter, which spreads contenders best:
+        # https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 10)) if count else 0
+        delay = random.uniform(0, longest)  # noqa: S311 - no secret
+        if time.monotonic() + delay > self._last_start:
+            return False
+        time.sleep(delay)
+        return True

@@ -1,0 +1,190 @@
+"""The shape of a task: what clients send, what they get back, and the limits of every field."""
+
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    computed_field,
+)
+from pydantic_core import PydanticCustomError
+
+TITLE_LENGTH = 255
+DESCRIPTION_LENGTH = 1000
+PAGE_LIMIT = 100
+
+# The number of the form in which tasks are shown. Raise it whenever the form changes, so that every ETag does.
+REPRESENTATION = 1
+
+
+def etag_of(version: int) -> str:
+    """The strong ETag (RFC 9110, 8.8.3) of a task at a version, quotes included."""
+    return f'"{version}-{REPRESENTATION}"'
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
+
+
+def _text(longest: int) -> Callable[[str], str]:
+    """A validator that normalizes a text, and counts its code points as they will be stored: after that."""
+
+    def validate(text: str) -> str:
+        if "\0" in text:
+            raise PydanticCustomError("nul", "Must not contain the NUL character")
+        text = unicodedata.normalize("NFC", text)
+        if len(text) > longest:
+            raise PydanticCustomError(
+                "too_long",
+                "Must have at most {longest} characters, not {length}",
+                {"longest": longest, "length": len(text)},
+            )
+        return text
+
+    return validate
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "Must not be blank")
+    return text
+
+
+def _digits(text: object) -> object:
+    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
+        raise PydanticCustomError("whole_number", "Must be a whole number from 1 to {limit}", {"limit": PAGE_LIMIT})
+    return text
+
+
+Title = Annotated[
+    str,
+    AfterValidator(_text(TITLE_LENGTH)),
+    AfterValidator(_not_blank),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH}),
+]
+Description = Annotated[
+    str, AfterValidator(_text(DESCRIPTION_LENGTH)), Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH})
+]
+Timestamp = Annotated[
+    int,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+Status = Literal["open", "completed", "deleted", "all"]
+Order = Literal["asc", "desc"]
+
+
+class _Input(BaseModel):
+    """What a client sends: nothing is converted, nothing unknown is let through."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NewTask(_Input):
+    """A task to create."""
+
+    title: Title
+    description: Description | None = None
+    completed: bool = False
+
+
+class TaskReplacement(_Input):
+    """A task as it shall be. What the server alone sets is ignored, so that a task that was read can be sent back."""
+
+    title: Title
+    description: Description | None
+    completed: bool
+
+    id: object = Field(None, exclude=True)
+    user_id: object = Field(None, exclude=True)
+    completed_at: object = Field(None, exclude=True)
+    created_at: object = Field(None, exclude=True)
+    updated_at: object = Field(None, exclude=True)
+    version: object = Field(None, exclude=True)
+    etag: object = Field(None, exclude=True)
+
+    def changes(self) -> dict[str, str | bool | None]:
+        """Every mutable field with its value."""
+        return self.model_dump()
+
+
+class TaskPatch(_Input):
+    """A JSON merge patch (RFC 7396) of a task: what is absent stays, and null clears a description."""
+
+    title: Title = ""
+    description: Description | None = None
+    completed: bool = False
+
+    def changes(self) -> dict[str, str | bool | None]:
+        """The fields that the patch names, with their values."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Task(BaseModel):
+    """A task of one user."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    user_id: str
+    title: str
+    description: str | None
+    completed: bool
+    completed_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    version: int
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property: python/mypy#1362
+    @property
+    def etag(self) -> str:
+        """The value to send as If-Match or If-None-Match."""
+        return etag_of(self.version)
+
+
+class DeletedTask(Task):
+    """A task in the trash."""
+
+    deleted_at: Timestamp
+    purge_at: Timestamp
+
+
+class TaskPage(BaseModel):
+    """Some tasks of a list. Only a null next_cursor ends the list; a page may be short, or empty, before."""
+
+    items: list[Task | DeletedTask]
+    next_cursor: str | None
+
+
+class NoQuery(BaseModel):
+    """A route that takes no query parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskQuery(NoQuery):
+    """Which tasks to list, and how."""
+
+    status: Status = "all"
+    order: Order = "asc"
+    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1)] = 50
+    cursor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+
+    @property
+    def page_size(self) -> int:
+        """The limit, or the largest page where it asks for more."""
+        return min(self.limit, PAGE_LIMIT)
+
+    def following(self, cursor: str) -> Self:
+        """The query for the page that begins at the cursor."""
+        return self.model_copy(update={"cursor": cursor})

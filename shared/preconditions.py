@@ -1,0 +1,67 @@
+"""If-Match and If-None-Match (RFC 9110, section 13.1)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shared import problems
+from shared.models import REPRESENTATION
+
+# Over this many versions a condition would not fit into one DynamoDB IN.
+MOST_TAGS = 100
+
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_OURS = re.compile(rf'"([1-9][0-9]{{0,14}})-{REPRESENTATION}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """Which versions of a task a request may meet: one of `wanted` (any, where that is None), none of `unwanted`."""
+
+    wanted: frozenset[int] | None = None
+    unwanted: frozenset[int] = frozenset()
+
+    def allows(self, version: int) -> bool:
+        """Whether a task at this version may be written."""
+        return (self.wanted is None or version in self.wanted) and version not in self.unwanted
+
+
+ANY_VERSION = Precondition()
+
+
+def write_precondition(headers: Mapping[str, str]) -> Precondition:
+    """The precondition of a write. Raises a 400 problem for a malformed header.
+
+    `If-None-Match: *` allows no version at all: no write here creates under an id of the client's.
+    """
+    wanted = _versions(headers, "if-match", weak=False)
+    unwanted = _versions(headers, "if-none-match", weak=True)
+    if unwanted == "*":
+        return Precondition(wanted=frozenset())
+    return Precondition(None if wanted == "*" else wanted, unwanted or frozenset())
+
+
+def not_modified(headers: Mapping[str, str], version: int) -> bool:
+    """Whether a GET with these headers is to be answered 304. Raises a 400 problem for a malformed header."""
+    known = _versions(headers, "if-none-match", weak=True)
+    return known is not None and (known == "*" or version in known)
+
+
+def _versions(headers: Mapping[str, str], name: str, *, weak: bool) -> frozenset[int] | Literal["*"] | None:
+    """The versions that a header names: None without the header, "*" for the star."""
+    value = headers.get(name)
+    if value is None:
+        return None
+    if value.strip(" \t") == "*":
+        return "*"
+    # The tags are found before the value is split, since a tag may hold a comma.
+    tags = _TAG.findall(value)
+    if not tags or any(part.strip(" \t") not in ("", "tag") for part in _TAG.sub("tag", value).split(",")):
+        raise problems.bad_request("bad-etag", f'{name} must be * or a list of quoted ETags, such as "3-1".')
+    if weak:
+        tags = [tag.removeprefix("W/") for tag in tags]
+    versions = frozenset(int(ours[1]) for tag in tags if (ours := _OURS.fullmatch(tag)))
+    if len(versions) > MOST_TAGS:
+        raise problems.bad_request("bad-etag", f"{name} may name at most {MOST_TAGS} ETags.")
+    return versions

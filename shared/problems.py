@@ -1,0 +1,116 @@
+"""Errors as clients see them: RFC 9457 problem details."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+
+class Fault(TypedDict):
+    """One fault of a body: where it lies (JSON Pointer, RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class _Body(TypedDict):
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: NotRequired[Sequence[Fault]]
+
+
+class Problem(Exception):
+    """An answer that is not what the caller asked for.
+
+    `kind` names it for good, as `urn:problem:tasks:<kind>`; `detail` tells the caller what to mend.
+    """
+
+    def __init__(  # noqa: PLR0913 - these are the members of RFC 9457
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(kind)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    def body(self, instance: str) -> str:
+        """The problem as JSON; `instance` is the request id."""
+        body = _Body(
+            type=f"urn:problem:tasks:{self.kind}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            instance=instance,
+        )
+        if self.errors:
+            body["errors"] = self.errors
+        return json.dumps(body)
+
+
+def bad_request(kind: str, detail: str) -> Problem:
+    """400: the request cannot be understood."""
+    return Problem(400, kind, "Bad request", detail)
+
+
+def no_identity() -> Problem:
+    """401: no authorizer stood before the function, or it verified no one."""
+    return Problem(
+        401,
+        "no-identity",
+        "Unauthorized",
+        "The request carries no verified identity.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def forbidden(detail: str) -> Problem:
+    """403: the caller may not do this, and is not told whether the user exists."""
+    return Problem(403, "forbidden", "Forbidden", detail)
+
+
+def task_not_found() -> Problem:
+    """404: the addressed user has no such task."""
+    return Problem(404, "task-not-found", "Task not found", "The user has no task with this id.")
+
+
+def precondition_failed(detail: str) -> Problem:
+    """412: the task is not at a version that the request allows."""
+    return Problem(412, "precondition-failed", "Precondition failed", detail)
+
+
+def body_too_large(limit: int) -> Problem:
+    """413: a body over the limit, in bytes."""
+    return Problem(413, "body-too-large", "Content too large", f"The body is over {limit} bytes.")
+
+
+def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:
+    """415: a body of a type, charset or coding that is not read here."""
+    return Problem(415, "unsupported-media-type", "Unsupported media type", detail, headers=headers)
+
+
+def invalid_body(errors: Sequence[Fault]) -> Problem:
+    """422: JSON, but not what the operation takes; every fault is listed."""
+    count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
+    return Problem(422, "invalid-body", "Invalid body", f"The body has {count}; see errors.", errors=errors)
+
+
+def internal_error() -> Problem:
+    """500: a defect of ours, of which nothing is told; the request id finds it in the log."""
+    return Problem(500, "internal-error", "Internal server error", "Something went wrong on our side.")
+
+
+def unavailable(kind: str, detail: str, retry_after: int) -> Problem:
+    """503: not now; `retry_after` is in seconds."""
+    return Problem(503, kind, "Service unavailable", detail, headers={"Retry-After": str(retry_after)})

@@ -1,0 +1,21 @@
+"""The settings of a function, from its environment, checked when it starts. template.yaml sets every one of them."""
+
+import os
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Environment variables of ours. Powertools and botocore read theirs (POWERTOOLS_*, AWS_*) by themselves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table_name: str = Field(alias="TABLE_NAME", min_length=3, max_length=255, pattern=r"^[A-Za-z0-9_.-]+$")
+    service_scope: str = Field(alias="SERVICE_SCOPE", default="tasks/service", pattern=r"^[!#-\[\]-~]*$")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises pydantic's ValidationError where one is missing or malformed."""
+    return Settings.model_validate(dict(os.environ))

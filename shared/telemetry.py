@@ -1,0 +1,68 @@
+"""One log line and one set of metrics a request. Neither ever holds a task's text, a token or a plain user id."""
+
+import hashlib
+import traceback
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+logger = Logger(utc=True, use_rfc3339=True)
+metrics = Metrics()
+
+
+@dataclass(slots=True)
+class Record:
+    """What is told of one request."""
+
+    operation: str
+    route: str
+    request_id: str
+    correlation_id: str
+    actor: str = ""
+    user: str = ""
+    status: int = 500
+    duration_ms: float = 0
+    # Clients' faults and ours, by kind: the last part of the problem's type.
+    problem: str | None = None
+    cause: str | None = None
+
+
+def pseudonym(user_id: str) -> str:
+    """A user id as logs name it: the first 16 hexadecimal digits of its SHA-256.
+
+    Subjects may be e-mail addresses, and logs are read by more people, and kept in more places, than tasks are. One
+    who knows the id still finds its requests.
+    """
+    return hashlib.sha256(user_id.encode()).hexdigest()[:16] if user_id else ""
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a request failed: the types of the chain of errors and the places in our code, without their messages.
+
+    A message could quote a task: pydantic's and botocore's do.
+    """
+    chain = []
+    link: BaseException | None = error
+    while link is not None:
+        frames = traceback.extract_tb(link.__traceback__)[-3:]
+        places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+        chain.append(f"{type(link).__name__} at {places}")
+        link = link.__cause__ or link.__context__
+    return "; from ".join(chain)
+
+
+def report(record: Record) -> None:
+    """Write the log line and the metrics of a request."""
+    fields = {name: value for name in Record.__slots__ if (value := getattr(record, name)) not in (None, "")}
+    level = logger.error if record.status == 500 else logger.warning if record.status > 500 else logger.info  # noqa: PLR2004
+    level(f"{record.operation} {record.status}", **fields)
+
+    metrics.add_dimension(name="operation", value=record.operation)
+    metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
+    metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
+    if record.problem is not None:
+        # Every client's fault is one kind; ours are told apart, since each asks for something else to be done.
+        kind = "client-fault" if record.status < 500 else record.problem  # noqa: PLR2004
+        metrics.add_metric(name=kind.title().replace("-", ""), unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
