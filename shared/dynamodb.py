@@ -79,16 +79,25 @@ class Table:
     name: str
 
 
-@cache
-def client() -> DynamoDBClient:
-    """The client of this process. AWS_ENDPOINT_URL_DYNAMODB, read by botocore, points it anywhere else."""
+def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
+    """A client that sends each request once; for DynamoDB itself, or for what speaks like it at a URL.
+
+    botocore by itself reads AWS_ENDPOINT_URL_DYNAMODB for the URL.
+    """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,
     )
-    return cast("DynamoDBClient", botocore.session.get_session().create_client("dynamodb", config=config))
+    client = botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint_url, config=config)
+    return cast("DynamoDBClient", client)
+
+
+@cache
+def client() -> DynamoDBClient:
+    """The client of this process."""
+    return new_client()
 
 
 def failure_of(error: Exception) -> Failure | None:

@@ -219,7 +219,7 @@ class Partition:
             "Key": self._key(task_id),
             "UpdateExpression": update,
             "ConditionExpression": condition,
-            "ExpressionAttributeNames": _names(update + condition),
+            "ExpressionAttributeNames": _names(f"{update} {condition}"),
             "ExpressionAttributeValues": values,
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import ClientError
 
 logger = Logger(utc=True, use_rfc3339=True)
 metrics = Metrics()
@@ -38,16 +39,17 @@ def pseudonym(user_id: str) -> str:
 
 
 def cause_of(error: BaseException) -> str:
-    """Why a request failed: the types of the chain of errors and the places in our code, without their messages.
+    """Why a request failed: each error of the chain with its type, AWS's code for it, and the places in our code.
 
-    A message could quote a task: pydantic's and botocore's do.
+    Their messages are left out: those of pydantic and botocore may quote a task.
     """
     chain = []
     link: BaseException | None = error
     while link is not None:
-        frames = traceback.extract_tb(link.__traceback__)[-3:]
-        places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
-        chain.append(f"{type(link).__name__} at {places}")
+        code = f" {link.operation_name} {link.response['Error']['Code']}" if isinstance(link, ClientError) else ""
+        frames = [frame for frame in traceback.extract_tb(link.__traceback__) if "/shared/" in frame.filename]
+        places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames)]
+        chain.append(f"{type(link).__name__}{code} at {' < '.join(places)}")
         link = link.__cause__ or link.__context__
     return "; from ".join(chain)
 

@@ -1,0 +1,97 @@
+"""What all suites share: the environment of a function, the engines, and a table made from template.yaml."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local import dynamodb as engines
+from local import template as templates
+from local.template import Template
+from local.tokens import AUDIENCE, ISSUER
+from shared.dynamodb import Table, new_client
+from shared.task_store import TaskStore
+
+ROOT = Path(__file__).parent.parent
+TABLE = "TaskTable"
+# The suite runs at full scale for `make prove`, and at a tenth of it for `make test`.
+SCALE = 10 if os.environ.get("PROVE") else 1
+
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_REGION="eu-central-1",
+    AWS_DEFAULT_REGION="eu-central-1",
+    TABLE_NAME=TABLE,
+    SERVICE_SCOPE="tasks/service",
+    POWERTOOLS_SERVICE_NAME="tasks",
+    POWERTOOLS_METRICS_NAMESPACE="Tasks",
+)
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+
+
+@pytest.fixture(scope="session")
+def moto_url(template: Template) -> Iterator[str]:
+    with engines.moto() as url:
+        engines.create_tables(template, url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url(template: Template) -> Iterator[str]:
+    missing = engines.missing_for_dynamodb_local()
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    with engines.dynamodb_local(None) as url:
+        engines.create_tables(template, url)
+        yield url
+
+
+@pytest.fixture(params=["moto", "dynamodb_local"])
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn: what uses this runs on both."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def table(engine_url: str) -> Table:
+    return table_at(engine_url)
+
+
+@pytest.fixture
+def user() -> str:
+    """A user of this test alone."""
+    return f"user-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def store(table: Table, user: str) -> TaskStore:
+    return TaskStore(table, user, deadline_in(10))
+
+
+def table_at(url: str) -> Table:
+    """The table at an endpoint, with a client of its own, whose events a test may handle."""
+    return Table(new_client(url), TABLE)
+
+
+def deadline_in(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def eventually[Answer](ask: Callable[[], Answer | None], within: float = 5.0) -> Answer:
+    """The first answer that is not None."""
+    deadline = deadline_in(within)
+    while time.monotonic() < deadline:
+        answer = ask()
+        if answer is not None:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"nothing within {within} s")
