@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
 from botocore.config import Config
@@ -90,8 +92,20 @@ def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,
     )
-    client = botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint_url, config=config)
+    client = _session().create_client("dynamodb", endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("before-parse.dynamodb", _check_crc32)
     return cast("DynamoDBClient", client)
+
+
+def _check_crc32(response_dict: Mapping[str, Any], **_: object) -> None:
+    # Of a garbled answer botocore makes an empty one, which would read as "no such task".
+    expected = response_dict["headers"].get("x-amz-crc32")
+    if expected is not None and int(expected) != zlib.crc32(response_dict["body"]):
+        raise ResponseParserError("The answer's checksum does not match.")
+
+
+# The model of DynamoDB's API is read once for a session.
+_session = cache(botocore.session.get_session)
 
 
 @cache

@@ -1,0 +1,202 @@
+"""What becomes of a write when requests and answers are lost: it is applied once, or the caller learns what is known."""
+
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.models import NewTask, Task, TaskQuery
+from shared.preconditions import ANY_VERSION, Precondition
+from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from tests.conftest import deadline_in, table_at
+from tests.wire import (
+    Fault,
+    Send,
+    Wire,
+    answer,
+    lost_after,
+    lost_after_and,
+    lost_before,
+    lost_before_and,
+    truncated,
+    twice,
+)
+
+type Write = Callable[[TaskStore, Task, Precondition], object]
+
+CHANGES: dict[str, Write] = {
+    "update": lambda store, task, condition: store.update(task.id, {"title": "new"}, condition),
+    "complete": lambda store, task, condition: store.update(task.id, {"completed": True}, condition),
+    "replace": lambda store, task, condition: store.update(
+        task.id, {"title": "new", "description": None, "completed": True}, condition
+    ),
+    "toggle": lambda store, task, condition: store.toggle(task.id, condition),
+    "delete": lambda store, task, condition: store.delete(task.id, condition),
+}
+NOT_APPLIED: dict[str, Fault] = {
+    "throttled": answer(400, "ProvisionedThroughputExceededException"),
+    "conflict": answer(400, "TransactionConflictException"),
+}
+UNSURE: dict[str, Fault] = {
+    "lost before applying": lost_before,
+    "lost after applying": lost_after,
+    "server error": answer(500, "InternalServerError"),
+    "unavailable": answer(503, "ServiceUnavailable"),
+    "truncated": truncated,
+    "delivered twice": twice,
+}
+FAULTS = NOT_APPLIED | UNSURE
+
+
+@pytest.fixture
+def other(engine_url: str, user: str) -> TaskStore:
+    """Another writer to the same tasks, on a wire without faults."""
+    return TaskStore(table_at(engine_url), user, deadline_in(30))
+
+
+@pytest.fixture
+def wire(table: Table) -> Wire:
+    return Wire(table)
+
+
+@pytest.fixture(params=CHANGES.values(), ids=CHANGES)
+def write(request: pytest.FixtureRequest) -> Write:
+    chosen: Write = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_create_is_applied_once(wire: Wire, store: TaskStore, fault: Fault, times: int) -> None:
+    wire.faults = [fault] * times
+    task = store.create(NewTask(title="once"))
+    assert store.list(TaskQuery()).items == [task]
+    assert list(wire.applied.values()) == [1]
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("conditional", [False, True], ids=["any version", "If-Match"])
+def test_a_change_is_applied_once(  # noqa: PLR0917 - a table has columns
+    wire: Wire, store: TaskStore, other: TaskStore, write: Write, fault: Fault, times: int, conditional: bool
+) -> None:
+    task = other.create(NewTask(title="old"))
+    wire.faults = [fault] * times
+    write(store, task, Precondition(frozenset({task.version})) if conditional else ANY_VERSION)
+    assert sum(wire.applied.values()) == 1
+    items = other.list(TaskQuery()).items + other.list(TaskQuery(status="deleted")).items
+    assert [(item.id, item.version) for item in items] == [(task.id, 2)]
+
+
+@pytest.mark.parametrize("writers", [1, 3])
+@pytest.mark.parametrize("conditional", [False, True], ids=["any version", "If-Match"])
+def test_a_lost_answer_is_found_behind_other_writers(
+    wire: Wire, store: TaskStore, other: TaskStore, writers: int, conditional: bool
+) -> None:
+    task = other.create(NewTask(title="old"))
+
+    def interfere() -> None:
+        for number in range(writers):
+            other.update(task.id, {"title": f"other {number}"}, ANY_VERSION)
+
+    wire.faults = [lost_after_and(interfere)]
+    flipped = store.toggle(task.id, Precondition(frozenset({1})) if conditional else ANY_VERSION)
+    assert (flipped.completed, flipped.version) == (True, 2 + writers)
+    assert list(wire.applied.values()) == [1]
+
+
+def test_nobody_can_know_once_the_item_has_forgotten(wire: Wire, store: TaskStore, other: TaskStore, write: Write) -> None:
+    task = other.create(NewTask(title="old"))
+
+    def interfere() -> None:
+        for _ in range(4):
+            other.update(task.id, {"description": f"at {other.get(task.id).version}"}, ANY_VERSION)
+
+    wire.faults = [lost_after_and(interfere)] if write is not CHANGES["delete"] else [lost_before_and(interfere)]
+    with pytest.raises(OutcomeUnknown):
+        write(store, task, ANY_VERSION)
+    assert other.get(task.id).version == 5 + sum(wire.applied.values())
+
+
+def test_what_never_arrives_is_said_to_be_unknown(wire: Wire, store: TaskStore, other: TaskStore, write: Write) -> None:
+    task = other.create(NewTask(title="old"))
+    wire.faults = [lost_before] * 99
+    with pytest.raises(OutcomeUnknown):
+        write(store, task, ANY_VERSION)
+    assert other.get(task.id) == task
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure"),
+    [
+        (NOT_APPLIED["throttled"], Failure.THROTTLED),
+        (NOT_APPLIED["conflict"], Failure.CONTENDED),
+    ],
+    ids=NOT_APPLIED,
+)
+def test_what_is_refused_to_the_end_is_said_not_to_be_applied(  # noqa: PLR0917 - a table has columns
+    wire: Wire, store: TaskStore, other: TaskStore, write: Write, fault: Fault, failure: Failure
+) -> None:
+    task = other.create(NewTask(title="old"))
+    wire.faults = [fault] * 99
+    with pytest.raises(Unavailable) as refused:
+        write(store, task, ANY_VERSION)
+    assert refused.value.failure is failure
+    assert other.get(task.id) == task
+
+
+def test_a_late_delivery_of_a_resent_write_is_refused(wire: Wire, store: TaskStore, other: TaskStore) -> None:
+    """The first send is held up on its way, the second is applied, and others write until the item forgets."""
+    task = other.create(NewTask(title="old"))
+    late: list[Send] = []
+
+    def hold_up(send: Send) -> NoReturn:
+        late.append(send)
+        lost_before(send)
+
+    wire.faults = [hold_up]
+    store.toggle(task.id, ANY_VERSION)
+    for number in range(5):
+        other.update(task.id, {"title": f"other {number}"}, ANY_VERSION)
+    before = other.get(task.id)
+    late[0]()
+    assert other.get(task.id) == before
+
+
+def test_a_full_memory_of_recent_writes_does_not_stop_a_client_that_writes_quickly(store: TaskStore) -> None:
+    task = store.create(NewTask(title="busy"))
+    versions = [store.toggle(task.id, ANY_VERSION).version for _ in range(20)]
+    assert versions == list(range(2, 22))
+
+
+def test_a_writer_whose_clock_is_behind_still_writes(table: Table, store: TaskStore, user: str) -> None:
+    """Its first send looks older than what the item remembers, so it is refused until its clock has caught up."""
+    task = store.create(NewTask(title="busy"))
+    for _ in range(4):
+        store.toggle(task.id, ANY_VERSION)
+    behind = TaskStore(table, user, deadline_in(30), lambda: time.time_ns() - 300_000_000)
+    assert behind.toggle(task.id, ANY_VERSION).version == 6
+
+
+@pytest.mark.parametrize("fault", [lost_before, lost_after, answer(500, "InternalServerError"), truncated])
+def test_reads_are_sent_again(wire: Wire, store: TaskStore, fault: Fault) -> None:
+    task = store.create(NewTask(title="read"))
+    wire.faults = [fault, fault]
+    assert store.get(task.id) == task
+    wire.faults = [fault, fault]
+    assert store.list(TaskQuery()).items == [task]
+
+
+def test_answers_stay_what_they_are_when_the_first_send_is_lost(wire: Wire, store: TaskStore, write: Write) -> None:
+    task = store.create(NewTask(title="old"))
+    store.toggle(task.id, ANY_VERSION)
+    wire.faults = [lost_before]
+    with pytest.raises(VersionMismatch):
+        write(store, task, Precondition(frozenset({1})))
+    store.delete(task.id, ANY_VERSION)
+    if write is not CHANGES["delete"]:
+        wire.faults = [lost_before]
+        with pytest.raises(TaskNotFound):
+            write(store, task, ANY_VERSION)

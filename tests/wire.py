@@ -1,0 +1,124 @@
+"""The wire between a store and DynamoDB, where tests lose, delay and count requests."""
+
+import json
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
+
+from shared.dynamodb import Table
+
+type Send = Callable[[], AWSResponse]
+type Fault = Callable[[Send], AWSResponse]
+
+
+class Wire:
+    """Stands where botocore sends. `faults` are what befalls the next requests, one each; None lets one pass.
+
+    `requests` holds the bodies of all requests, and `applied` how often DynamoDB applied the write of each token.
+    """
+
+    def __init__(self, table: Table, choose: Callable[[], Fault | None] = lambda: None) -> None:
+        self.faults: list[Fault | None] = []
+        self.requests: list[dict[str, Any]] = []
+        self.applied: Counter[str] = Counter()
+        self._choose = choose
+        self._session = URLLib3Session(max_pool_connections=64)
+        self._lock = threading.Lock()
+        table.client.meta.events.register("before-send.dynamodb", self._send)
+
+    def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        body = json.loads(request.body)
+        with self._lock:
+            self.requests.append(body)
+            fault = self.faults.pop(0) if self.faults else self._choose()
+
+        def send() -> AWSResponse:
+            response = self._session.send(request)
+            if response.status_code == 200 and ("Item" in body or "UpdateExpression" in body):
+                with self._lock:
+                    self.applied[token_of(body)] += 1
+            return response
+
+        return send() if fault is None else fault(send)
+
+
+def token_of(body: dict[str, Any]) -> str:
+    """The write token in the body of a request."""
+    if "Item" in body:
+        token: str = body["Item"]["write_tokens"]["L"][0]["S"]
+    else:
+        token = body["ExpressionAttributeValues"][":token"]["S"]
+    return token
+
+
+def lost_before(_: Send) -> NoReturn:
+    """The request never arrives."""
+    raise ConnectionClosedError(endpoint_url="wire")
+
+
+def lost_after(send: Send) -> NoReturn:
+    """The request is applied, and its answer is lost."""
+    send()
+    raise ConnectionClosedError(endpoint_url="wire")
+
+
+def lost_before_and(then: Callable[[], object]) -> Fault:
+    """The request never arrives, and something happens before it can be sent again."""
+
+    def fault(_: Send) -> NoReturn:
+        then()
+        raise ReadTimeoutError(endpoint_url="wire")
+
+    return fault
+
+
+def lost_after_and(then: Callable[[], object]) -> Fault:
+    """The request is applied, its answer is lost, and something happens before it can be sent again."""
+
+    def fault(send: Send) -> NoReturn:
+        send()
+        then()
+        raise ReadTimeoutError(endpoint_url="wire")
+
+    return fault
+
+
+def twice(send: Send) -> AWSResponse:
+    """The request is delivered twice, and the second answer arrives."""
+    send()
+    return send()
+
+
+def answer(status: int, code: str) -> Fault:
+    """DynamoDB refuses the request with this error, and does not apply it."""
+
+    def fault(_: Send) -> AWSResponse:
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
+        return _response(status, body)
+
+    return fault
+
+
+def truncated(send: Send) -> AWSResponse:
+    """The request is applied, and its answer breaks off half-way."""
+    whole = send()
+    checksum = {"x-amz-crc32": str(zlib.crc32(whole.content))}
+    return _response(whole.status_code, whole.content[:20], checksum)
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self) -> list[bytes]:
+        return [self._body]
+
+
+def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
+    return AWSResponse("wire", status, {"content-type": "application/x-amz-json-1.0", **(headers or {})}, _Raw(body))
