@@ -1,0 +1,1 @@
+"""The development gateway: serves template.yaml on localhost. Nothing of it is deployed."""

@@ -1,0 +1,138 @@
+"""Engines to develop and test on, each of them an endpoint URL: moto in this process, and DynamoDB Local."""
+
+import base64
+import hashlib
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from werkzeug.serving import make_server
+
+from local.template import Template
+
+# AWS's own DynamoDB Local, as npm has it. Its licence forbids redistribution, so it is fetched, never committed.
+_PACKAGE = "amplify-dynamodb-simulator"
+_VERSION = "2.9.30"
+_SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"dynamodb-local-{_VERSION}"
+# Java ends when our end of its standard input closes, whichever way we end.
+_JAVA = 'java "$@" <&- & java=$!; read -r _; kill $java; wait $java; rm -rf "$SCRATCH"'
+_START_SECONDS = 30
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """Moto's server in this process, with nothing in it; yields its URL."""
+    # Slow to import, and not always needed.
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def one_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with lock:  # moto loses updates when two threads are in it
+            return list(app(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+def missing_for_dynamodb_local() -> str | None:
+    """What DynamoDB Local needs and this machine lacks, in one line."""
+    missing = [tool for tool in ("java", *(() if _CACHE.exists() else ("npm",))) if not shutil.which(tool)]
+    return f"DynamoDB Local needs {' and '.join(missing)} on the PATH" if missing else None
+
+
+@contextmanager
+def dynamodb_local(data: Path | None) -> Iterator[str]:
+    """DynamoDB Local, in memory or with its data in a folder; yields its URL."""
+    port = _free_port()
+    where = ["-inMemory"]
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+        where = ["-dbPath", str(data.resolve())]
+    # It unpacks a library on every start and leaves it lying.
+    scratch = tempfile.mkdtemp(prefix="dynamodb-local-")
+    arguments = ["-Xmx512m", f"-Djava.io.tmpdir={scratch}", "-Djava.library.path=./DynamoDBLocal_lib"]
+    arguments += ["-jar", "DynamoDBLocal.jar", "-sharedDb", "-disableTelemetry", "-port", str(port), *where]
+    process = subprocess.Popen(
+        ["sh", "-c", _JAVA, "sh", *arguments],
+        cwd=_emulator(),
+        env={**os.environ, "SCRATCH": scratch},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us alone
+    )
+    try:
+        _await(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.communicate()
+
+
+def create_tables(template: Template, url: str) -> None:
+    """Create the template's tables at an endpoint; those that exist are left as they are."""
+    client: Any = boto3.client("dynamodb", endpoint_url=url, config=Config(retries={"total_max_attempts": 2}))
+    for table in template.tables:
+        name = table.arguments["TableName"]
+        with suppress(client.exceptions.ResourceInUseException):
+            client.create_table(**table.arguments)
+            client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+            if table.ttl:
+                ttl = {"AttributeName": table.ttl, "Enabled": True}
+                client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+
+def _emulator() -> Path:
+    """The folder that DynamoDB Local lies in, fetched once a machine."""
+    if not _CACHE.exists():
+        _CACHE.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_CACHE.parent) as work:
+            subprocess.run(
+                ["npm", "pack", "--silent", f"{_PACKAGE}@{_VERSION}"],
+                cwd=work,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            (archive,) = Path(work).glob("*.tgz")
+            digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+            if digest != _SHA512:
+                raise RuntimeError(f"{_PACKAGE} {_VERSION} is not the package that was pinned")
+            with tarfile.open(archive) as tar:
+                members = [m for m in tar.getmembers() if m.name.startswith("package/emulator/")]
+                tar.extractall(work, members, filter="data")
+            with suppress(OSError):  # another process was quicker
+                (Path(work) / "package" / "emulator").rename(_CACHE)
+    return _CACHE
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("DynamoDB Local did not start")

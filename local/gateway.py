@@ -1,0 +1,269 @@
+"""Imitates an API Gateway HTTP API on localhost: routes, authorizer, events of payload format 2.0, and errors."""
+
+import base64
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import jwt
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from local import tokens
+from local.template import Route, Template
+from local.workers import FunctionError, Throttled, Workers
+
+_MOST_BODY = 10 * 1024 * 1024
+# Lambda's limit on an event, and on a response, in bytes.
+_MOST_PAYLOAD = 6_291_556
+_DRAINED = 64 * 1024 * 1024
+_INTEGRATION_SECONDS = 29.0
+_TEXT = re.compile(r"text/|application/(json|javascript|xml)\s*(;|$)", re.IGNORECASE)
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.response = _json(status, {"message": message})
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    route: Route
+    workers: Workers
+    pattern: re.Pattern[str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.route.method} {self.route.path}"
+
+
+class Gateway:
+    """The API of a template, as a WSGI application."""
+
+    def __init__(self, template: Template, environment: Mapping[str, str], most: int, patience: float) -> None:
+        self._template = template
+        self._workers = [Workers(function, environment, most, patience) for function in template.functions]
+        endpoints = [
+            _Endpoint(route, workers, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)))
+            for function, workers in zip(template.functions, self._workers, strict=True)
+            for route in function.routes
+        ]
+        # A literal segment wins over a parameter.
+        self._endpoints = sorted(endpoints, key=lambda endpoint: endpoint.route.path.replace("{", "\U0010ffff"))
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer a WSGI request."""
+        request = Request(environ)
+        request_id = base64.b64encode(uuid.uuid4().bytes).decode()[:16]
+        try:
+            response = self._preflight(request) or self._answer(request, request_id)
+        except _Refusal as refusal:
+            response = refusal.response
+        response.headers["apigw-requestid"] = request_id
+        self._allow_origin(request, response)
+        return response(environ, start_response)
+
+    def close(self) -> None:
+        """End all worker processes."""
+        for workers in self._workers:
+            workers.close()
+
+    def _answer(self, request: Request, request_id: str) -> Response:
+        body = _body(request)
+        endpoint, parameters = self._match(request)
+        claims = None if endpoint.route.public else self._claims(request)
+        event = json.dumps(_event(request, request_id, endpoint, parameters, claims, body))
+        if len(event.encode()) > _MOST_PAYLOAD:
+            raise _Refusal(413, "Request Entity Too Large")
+        try:
+            response = _response(endpoint.workers.invoke(event))
+        except Throttled:
+            raise _Refusal(503, "Service Unavailable") from None
+        except (FunctionError, TypeError, ValueError, AttributeError):
+            raise _Refusal(500, "Internal Server Error") from None
+        for name in {name for name, _ in response.headers if name.lower().startswith("access-control-")}:
+            if self._template.cors:
+                del response.headers[name]  # the API's own settings win over what a function says
+        return response
+
+    def _match(self, request: Request) -> tuple[_Endpoint, dict[str, str]]:
+        for endpoint in self._endpoints:
+            match = endpoint.pattern.fullmatch(_raw_path(request))
+            if match and request.method == endpoint.route.method:
+                return endpoint, {name: unquote(value) for name, value in match.groupdict().items()}
+        raise _Refusal(404, "Not Found")
+
+    def _claims(self, request: Request) -> dict[str, str]:
+        token = re.sub(r"^bearer ", "", request.headers.get("Authorization", ""), flags=re.IGNORECASE)
+        try:
+            claims = tokens.verify(token, self._template)
+        except jwt.InvalidTokenError:
+            refusal = _Refusal(401, "Unauthorized")
+            refusal.response.headers["www-authenticate"] = "Bearer"
+            raise refusal from None
+        return {name: _claim(value) for name, value in claims.items()}
+
+    def _preflight(self, request: Request) -> Response | None:
+        asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+        if not (self._template.cors and request.method == "OPTIONS" and asked):
+            return None
+        response = Response(status=204)
+        cors = self._template.cors
+        response.headers["access-control-allow-methods"] = ",".join(cors.get("AllowMethods", ()))
+        response.headers["access-control-allow-headers"] = ",".join(cors.get("AllowHeaders", ())).lower()
+        response.headers["access-control-max-age"] = str(cors.get("MaxAge", 0))
+        return response
+
+    def _allow_origin(self, request: Request, response: Response) -> None:
+        cors, origin = self._template.cors, request.headers.get("Origin")
+        allowed = cors.get("AllowOrigins", ())
+        if origin is None or not {"*", origin} & set(allowed):
+            return
+        response.headers["access-control-allow-origin"] = "*" if "*" in allowed else origin
+        response.headers["access-control-expose-headers"] = ",".join(cors.get("ExposeHeaders", ())).lower()
+
+
+@contextmanager
+def serve(
+    template: Template,
+    environment: Mapping[str, str],
+    port: int = 0,
+    workers: int = 8,
+    patience: float = _INTEGRATION_SECONDS,
+) -> Iterator[str]:
+    """Serve a template on 127.0.0.1; yields the URL.
+
+    `environment` is what every function gets beside its own; `workers` is how many processes a function may have, and
+    `patience` how many seconds a request waits for one. Raises OSError where the port is taken.
+    """
+    gateway = Gateway(template, environment, workers, patience)
+    server = make_server("127.0.0.1", port, gateway, threaded=True, request_handler=_Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        gateway.close()
+
+
+class _Quiet(WSGIRequestHandler):
+    """Logs nothing: the functions log each request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Log nothing."""
+
+
+def _raw_path(request: Request) -> str:
+    return str(request.environ["REQUEST_URI"]).partition("?")[0]
+
+
+def _body(request: Request) -> bytes:
+    body = request.stream.read(_MOST_BODY + 1)
+    if len(body) > _MOST_BODY:
+        request.stream.read(_DRAINED)  # who is still sending would otherwise see a reset, not the answer
+        raise _Refusal(413, "Request Entity Too Large")
+    return body
+
+
+def _event(  # noqa: PLR0913, PLR0917 - what an event is made of
+    request: Request,
+    request_id: str,
+    endpoint: _Endpoint,
+    parameters: Mapping[str, str],
+    claims: Mapping[str, str] | None,
+    body: bytes,
+) -> dict[str, Any]:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    cookies = [cookie.strip() for cookie in headers.pop("cookie", "").split(";") if cookie.strip()]
+    path, now = unquote(_raw_path(request)), time.time()
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True):
+        query[name] = f"{query[name]},{value}" if name in query else value
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": endpoint.key,
+        "rawPath": path,
+        "rawQueryString": request.query_string.decode("latin-1"),
+        "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "local",
+            "domainName": request.host,
+            "domainPrefix": request.host.partition(".")[0],
+            "http": {
+                "method": request.method,
+                "path": path,
+                "protocol": request.environ["SERVER_PROTOCOL"],
+                "sourceIp": request.remote_addr,
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": request_id,
+            "routeKey": endpoint.key,
+            "stage": "$default",
+            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    if cookies:
+        event["cookies"] = cookies
+    if query:
+        event["queryStringParameters"] = query
+    if parameters:
+        event["pathParameters"] = dict(parameters)
+    if claims is not None:
+        event["requestContext"]["authorizer"] = {"jwt": {"claims": dict(claims), "scopes": None}}
+    if body:
+        event["body"], event["isBase64Encoded"] = _payload(body, headers.get("content-type", ""))
+    return event
+
+
+def _payload(body: bytes, content_type: str) -> tuple[str, bool]:
+    """A body as the event carries it: text only for a few types, base64 for every other."""
+    if _TEXT.match(content_type):
+        try:
+            return body.decode(), False
+        except UnicodeDecodeError:
+            pass
+    return base64.b64encode(body).decode(), True
+
+
+def _claim(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case list():
+            return f"[{' '.join(map(_claim, value))}]"
+    return str(value)
+
+
+def _response(answer: Any) -> Response:
+    if not isinstance(answer, dict) or "statusCode" not in answer:
+        return _json(200, answer)
+    body = answer.get("body") or ""
+    data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+    if len(data) > _MOST_PAYLOAD:
+        raise ValueError("too large")
+    response = Response(data, status=int(answer["statusCode"]), content_type="text/plain;charset=UTF-8")
+    for name, value in (answer.get("headers") or {}).items():
+        response.headers[name] = str(value)
+    for cookie in answer.get("cookies") or []:
+        response.headers.add("set-cookie", cookie)
+    if response.status_code in {204, 304}:
+        del response.headers["content-type"]
+    return response
+
+
+def _json(status: int, value: object) -> Response:
+    return Response(json.dumps(value), status=status, content_type="application/json")

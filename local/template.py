@@ -1,0 +1,179 @@
+"""Reads template.yaml: functions, routes, tables and authorizer, with its parameters and intrinsics resolved."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samcli.yamlhelper import yaml_parse
+
+_PSEUDO = {
+    "AWS::AccountId": "000000000000",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::StackName": "local",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+_NO_VALUE = object()
+_TABLE_KEYS = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of the API, and whether it needs a token."""
+
+    method: str
+    path: str
+    public: bool
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Lambda function. `timeout` is in seconds."""
+
+    name: str
+    handler: str
+    environment: Mapping[str, str]
+    timeout: int
+    memory: int
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A DynamoDB table: the arguments of CreateTable, and the attribute that TTL reads."""
+
+    arguments: Mapping[str, Any]
+    ttl: str | None
+
+
+@dataclass(frozen=True)
+class Template:
+    """What of a template concerns those who serve it."""
+
+    functions: tuple[Function, ...]
+    tables: tuple[Table, ...]
+    issuer: str
+    audiences: tuple[str, ...]
+    cors: Mapping[str, Any]
+
+
+def load(path: Path, parameters: Mapping[str, str]) -> Template:
+    """Read a template. A resource is named by its logical id. Raises ValueError for what cannot be resolved."""
+    document = yaml_parse(path.read_text())
+    resolve = _Resolver(document, parameters)
+    resources = {
+        name: resource
+        for name, resource in document["Resources"].items()
+        if "Condition" not in resource or resolve.condition(resource["Condition"])
+    }
+
+    def of_type(kind: str) -> dict[str, dict[str, Any]]:
+        return {name: resolve(r.get("Properties", {})) for name, r in resources.items() if r["Type"] == kind}
+
+    defaults = resolve(document.get("Globals", {}).get("Function", {}))
+    api = next(iter(of_type("AWS::Serverless::HttpApi").values()), {})
+    authorizers = api.get("Auth", {}).get("Authorizers", {})
+    jwt = next(iter(authorizers.values()))["JwtConfiguration"] if authorizers else {}
+    return Template(
+        functions=tuple(_function(name, defaults, own) for name, own in of_type("AWS::Serverless::Function").items()),
+        tables=tuple(
+            Table(
+                {"TableName": name, **{key: own[key] for key in _TABLE_KEYS if key in own}},
+                own.get("TimeToLiveSpecification", {}).get("AttributeName"),
+            )
+            for name, own in of_type("AWS::DynamoDB::Table").items()
+        ),
+        issuer=jwt.get("issuer", ""),
+        audiences=tuple(jwt.get("audience", ())),
+        cors=api.get("CorsConfiguration", {}),
+    )
+
+
+def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Function:
+    def variables(of: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = of.get("Environment", {}).get("Variables", {})
+        return found
+
+    merged = {**defaults, **own}
+    events = [event["Properties"] for event in own.get("Events", {}).values() if event["Type"] == "HttpApi"]
+    return Function(
+        name=name,
+        handler=merged["Handler"],
+        environment={key: str(value) for key, value in {**variables(defaults), **variables(own)}.items()},
+        timeout=merged.get("Timeout", 3),
+        memory=merged.get("MemorySize", 128),
+        routes=tuple(
+            Route(event["Method"].upper(), event["Path"], event.get("Auth", {}).get("Authorizer") == "NONE")
+            for event in events
+        ),
+    )
+
+
+class _Resolver:
+    """Resolves the intrinsic functions that a template of ours may use outside of AWS."""
+
+    def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        self._conditions = document.get("Conditions", {})
+        self._resources = document["Resources"]
+        self._values: dict[str, Any] = dict(_PSEUDO)
+        for name, parameter in document.get("Parameters", {}).items():
+            value = parameters.get(name, parameter.get("Default"))
+            if parameter["Type"] == "CommaDelimitedList" and value is not None:
+                value = [part.strip() for part in str(value).split(",")]
+            self._values[name] = value
+
+    def __call__(self, node: Any) -> Any:  # noqa: PLR0911 - one an intrinsic function
+        """The node without intrinsics."""
+        match node:
+            case {"Ref": str(name)}:
+                return self._ref(name)
+            case {"Fn::GetAtt": [name, attribute]} | {"Fn::GetAtt": str(name) as attribute}:
+                return f"{name}.{attribute}"
+            case {"Fn::Sub": [str(text), dict(names)]}:
+                return self._sub(text, self(names))
+            case {"Fn::Sub": str(text)}:
+                return self._sub(text, {})
+            case {"Fn::Join": [str(separator), parts]}:
+                return separator.join(map(str, self(parts)))
+            case {"Fn::If": [str(name), yes, no]}:
+                return self(yes if self.condition(name) else no)
+            case dict():
+                resolved = {key: self(value) for key, value in node.items()}
+                return {key: value for key, value in resolved.items() if value is not _NO_VALUE}
+            case list():
+                return [value for value in map(self, node) if value is not _NO_VALUE]
+        return node
+
+    def condition(self, node: Any) -> bool:
+        """Whether a condition holds."""
+        match node:
+            case str(name):
+                return self.condition(self._conditions[name])
+            case {"Condition": str(name)}:
+                return self.condition(name)
+            case {"Fn::Equals": [one, other]}:
+                return bool(self(one) == self(other))
+            case {"Fn::Not": [inner]}:
+                return not self.condition(inner)
+            case {"Fn::And": list(inner)}:
+                return all(map(self.condition, inner))
+            case {"Fn::Or": list(inner)}:
+                return any(map(self.condition, inner))
+        raise ValueError(f"cannot judge the condition {node}")
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return _NO_VALUE
+        if name in self._resources:
+            return name
+        if self._values.get(name) is None:
+            raise ValueError(f"the parameter {name} has no value")
+        return self._values[name]
+
+    def _sub(self, text: str, names: Mapping[str, Any]) -> str:
+        return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(names.get(match[1]) or self._name(match[1])), text)
+
+    def _name(self, name: str) -> Any:
+        return name if "." in name else self._ref(name)

@@ -1,0 +1,266 @@
+"""A small typed client of the HTTP API, and the list of its operations as template.yaml has them."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from functools import cache
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from local import template as templates
+from local.gateway import serve
+from local.template import Template
+from local.tokens import AUDIENCE, ISSUER, make_token
+from shared.dynamodb import Table
+from shared.models import NewTask
+from shared.task_store import TaskStore
+from tests.conftest import ROOT, TABLE, deadline_in, eventually, table_at
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT = 35
+
+type Task = dict[str, Any]
+# A value that is None takes out a header that would be sent otherwise; a sequence is sent as so many lines.
+type Headers = Mapping[str, str | Sequence[str] | None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Message
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.content)
+
+    @property
+    def next_path(self) -> str | None:
+        """Where the Link header says that the next page is."""
+        link = self.headers["Link"]
+        if link is None:
+            return None
+        target, _, relation = link.partition(">; ")
+        assert (target[0], relation) == ("<", 'rel="next"'), link
+        return str(target[1:])
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API as one caller sees it. `path_user` is whose tasks are addressed, as it stands in the path."""
+
+    url: str
+    caller: str
+    path_user: str = ""
+    claims: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> str:
+        """The path of the tasks."""
+        return f"/v1/users/{self.path_user or quote(self.caller, safe='')}/tasks"
+
+    def send(self, method: str, path: str, body: object = None, headers: Headers | None = None) -> Answer:
+        """Send a request whose path goes out as it stands. A body that is no bytes is sent as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        sent: dict[str, str | Sequence[str] | None] = {"Content-Type": JSON} if body is not None else {}
+        if "Authorization" not in (headers or {}):
+            sent["Authorization"] = f"Bearer {_token(self.caller, tuple(self.claims.items()))}"
+        sent.update(headers or {})
+        if content:
+            sent["Content-Length"] = str(len(content))
+        return send(self.url, method, path, content, sent)
+
+    def create(self, **fields: object) -> Answer:
+        """Create a task; without a title it is `a task`."""
+        return self.send("POST", self.tasks, {"title": "a task", **fields})
+
+    def made(self, **fields: object) -> Task:
+        """Create a task and return it."""
+        answer = self.create(**fields)
+        assert answer.status == 201, answer
+        task: Task = answer.json
+        return task
+
+    def get(self, task_id: str, **headers: str) -> Answer:
+        """Fetch a task. Headers are named as in `if_none_match=...`, here and below."""
+        return self.send("GET", f"{self.tasks}/{task_id}", headers=_named(headers))
+
+    def list(self, **query: object) -> Answer:
+        """Fetch a page of tasks."""
+        return self.send("GET", f"{self.tasks}?{urlencode(query)}" if query else self.tasks)
+
+    def walk(self, **query: object) -> list[Task]:
+        """Fetch every page of a list, as its links say."""
+        answer = self.list(**query)
+        tasks: list[Task] = answer.json["items"]
+        while (path := answer.next_path) is not None:
+            answer = self.send("GET", path)
+            tasks += answer.json["items"]
+        return tasks
+
+    def replace(self, task_id: str, body: object, **headers: str) -> Answer:
+        """Replace a task."""
+        return self.send("PUT", f"{self.tasks}/{task_id}", body, _named(headers))
+
+    def update(self, task_id: str, body: object, **headers: str) -> Answer:
+        """Change some fields of a task."""
+        return self.send("PATCH", f"{self.tasks}/{task_id}", body, {"Content-Type": MERGE_PATCH, **_named(headers)})
+
+    def toggle(self, task_id: str, **headers: str) -> Answer:
+        """Flip a task between open and completed."""
+        return self.send("POST", f"{self.tasks}/{task_id}/toggle", headers=_named(headers))
+
+    def delete(self, task_id: str, **headers: str) -> Answer:
+        """Move a task to the trash."""
+        return self.send("DELETE", f"{self.tasks}/{task_id}", headers=_named(headers))
+
+
+def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Answer:
+    """Send one request on a connection of its own, with exactly these headers."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT)
+    try:
+        connection.putrequest(method, path)
+        for name, value in headers.items():
+            for line in (value,) if isinstance(value, str) else value or ():
+                connection.putheader(name, line)
+        try:
+            connection.endheaders(content)
+        except ConnectionError:
+            # Who refuses a body by its announced length need not read it: the answer is there.
+            pass
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation as template.yaml has it: `name` is its folder, `body` one that it takes."""
+
+    name: str
+    method: str
+    path: str
+    body: object
+
+    @property
+    def on_a_task(self) -> bool:
+        """Whether it addresses one task."""
+        return "{task_id}" in self.path
+
+    def path_of(self, path_user: str, task_id: str = "") -> str:
+        """Its path, with the user and the task as they are to stand there."""
+        return self.path.replace("{user_id}", path_user).replace("{task_id}", task_id)
+
+    def ask(  # noqa: PLR0917 - the parts of a request
+        self, api: Api, task_id: str = "", query: str = "", headers: Headers | None = None, body: object = None
+    ) -> Answer:
+        """Send a request of this operation, a good one where nothing else is said."""
+        path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
+        return api.send(self.method, f"{path}?{query}" if query else path, self.body if body is None else body, headers)
+
+
+# What each operation takes: whoever adds an operation adds it here, and every suite tests it.
+_BODIES: Mapping[str, object] = {
+    "create_task": {"title": "a task"},
+    "get_task": None,
+    "list_tasks": None,
+    "replace_task": {"title": "replaced", "description": None, "completed": True},
+    "update_task": {"title": "updated"},
+    "toggle_task": None,
+    "delete_task": None,
+}
+TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+OPERATIONS = {
+    name: Operation(name, route.method, route.path, _BODIES[name])
+    for function in TEMPLATE.functions
+    for name in [function.handler.split(".")[1]]
+    for route in function.routes
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running gateway, the log of its functions, and the table behind it."""
+
+    url: str
+    log: Path
+    table: Table
+
+    def stored(self, user: str) -> list[dict[str, Any]]:
+        """Everything in the user's partition."""
+        pages = self.table.client.get_paginator("query").paginate(
+            TableName=self.table.name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"USER#{user}"}},
+            ConsistentRead=True,
+        )
+        return [dict(item) for page in pages for item in page["Items"]]
+
+    def fill(self, user: str, count: int) -> None:
+        """Store tasks without going through the gateway."""
+        store = TaskStore(self.table, user, deadline_in(60))
+        for number in range(count):
+            store.create(NewTask(title=f"task {number}"))
+
+    def expire(self, user: str, task_id: str) -> None:
+        """Let the time of a task in the trash be over, though TTL has not removed it yet."""
+        self.table.client.update_item(
+            TableName=self.table.name,
+            Key={"pk": {"S": f"USER#{user}"}, "sk": {"S": f"TASK#{task_id}"}},
+            UpdateExpression="SET expires_at = :now",
+            ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
+        )
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The log line of a request."""
+
+        def line() -> dict[str, Any] | None:
+            for text in self.log.read_text().splitlines():
+                if request_id in text and text.startswith("{"):
+                    found: dict[str, Any] = json.loads(text)
+                    if found.get("request_id") == request_id:
+                        return found
+            return None
+
+        return eventually(line)
+
+
+@contextmanager
+def serving(template: Template, table_url: str, log: Path, endpoint: str = "", workers: int = 2) -> Iterator[Backend]:
+    """A gateway on a table; its functions see another endpoint where one is named, and log to a file."""
+    environment = {**os.environ, "AWS_ENDPOINT_URL_DYNAMODB": endpoint or table_url, "TABLE_NAME": TABLE}
+    with _stdout_to(log), serve(template, environment, workers=workers) as url:
+        yield Backend(url, log, table_at(table_url))
+
+
+@contextmanager
+def _stdout_to(log: Path) -> Iterator[None]:
+    """Send what this process and those that it starts write to standard output to a file."""
+    before = os.dup(1)
+    with log.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+
+
+@cache
+def _token(user: str, claims: tuple[tuple[str, Any], ...]) -> str:
+    return make_token(user, **dict(claims))
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-").title(): value for name, value in headers.items()}

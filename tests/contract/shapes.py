@@ -1,0 +1,71 @@
+"""What answers look like: the exact shape of a task and of a problem."""
+
+import re
+from collections.abc import Sequence
+
+from tests.api import JSON, Answer, Task
+
+TIME = re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z")
+TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+STRONG_ETAG = re.compile(r'"[!#-~]+"')
+MEMBERS = {
+    "id",
+    "user_id",
+    "title",
+    "description",
+    "completed",
+    "completed_at",
+    "created_at",
+    "updated_at",
+    "version",
+    "etag",
+}
+NO_STORE = "no-store"
+REVALIDATE = "private, no-cache"
+
+
+def is_task(task: Task, user: str, **expected: object) -> bool:
+    """Assert that this is a task of the user, whole and well-formed, with the expected members."""
+    assert set(task) == MEMBERS
+    assert task["user_id"] == user
+    assert TASK_ID.fullmatch(task["id"])
+    assert STRONG_ETAG.fullmatch(task["etag"])
+    assert all(TIME.fullmatch(task[name]) for name in ("created_at", "updated_at"))
+    assert task["completed_at"] is None if task["completed"] is False else TIME.fullmatch(task["completed_at"])
+    assert {name: task[name] for name in expected} == expected
+    return True
+
+
+def shows_task(answer: Answer, user: str, status: int = 200, cache: str = NO_STORE, **expected: object) -> bool:
+    """Assert that the answer is a task, with the headers that belong to it."""
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == JSON
+    assert answer.headers["Cache-Control"] == cache
+    assert answer.headers["ETag"] == answer.json["etag"]
+    assert ("Location" in answer.headers) == (status == 201)
+    return is_task(answer.json, user, **expected)
+
+
+def is_problem(answer: Answer, status: int, kind: str, pointers: Sequence[str] = ()) -> bool:
+    """Assert that the answer is this problem (RFC 9457), with a fault at each of the pointers and nowhere else."""
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == NO_STORE
+    assert "ETag" not in answer.headers
+    problem = answer.json
+    assert set(problem) == {"type", "title", "status", "detail", "instance"} | ({"errors"} if pointers else set())
+    assert (problem["status"], problem["type"]) == (status, f"urn:problem:tasks:{kind}")
+    assert all(problem[name].strip() for name in ("title", "detail", "instance"))
+    faults = problem.get("errors", [])
+    assert sorted(fault["pointer"] for fault in faults) == sorted(pointers), problem
+    assert all(set(fault) == {"pointer", "detail"} and fault["detail"].strip() for fault in faults)
+    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    return True
+
+
+def is_gateways(answer: Answer, status: int, message: str) -> bool:
+    """Assert that the answer is API Gateway's own, which never reached a function."""
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == JSON
+    assert answer.json == {"message": message}
+    return True

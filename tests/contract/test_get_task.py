@@ -1,0 +1,86 @@
+"""GET /v1/users/{user_id}/tasks/{task_id}: 200, 304 and 404."""
+
+import pytest
+
+from tests.api import Api, Headers
+from tests.contract.shapes import REVALIDATE, is_problem, shows_task
+
+# Filled in with the task's own ETag.
+KNOWN: dict[str, Headers] = {
+    "its ETag": {"If-None-Match": "{etag}"},
+    "its ETag as a weak one": {"If-None-Match": "W/{etag}"},
+    "among others": {"If-None-Match": '"x", W/"y,z" ,{etag}'},
+    "in a second line": {"If-None-Match": ['"x"', "{etag}"]},
+    "a star": {"If-None-Match": "*"},
+}
+UNKNOWN: dict[str, Headers] = {
+    "another version": {"If-None-Match": '"7-1"'},
+    "another representation": {"If-None-Match": '"1-9999"'},
+    "what is no ETag of ours": {"If-None-Match": 'W/"abc", "", "1"'},
+    "version 0": {"If-None-Match": '"0-1"'},
+    "a leading zero": {"If-None-Match": '"01-1"'},
+    "an If-Match, which a GET has no use for": {"If-Match": '"7-1"'},
+}
+MALFORMED = {
+    "nothing": "",
+    "no quotes": "1-1",
+    "half a quote": '"1-1',
+    "a star in a list": '*, "1-1"',
+    "no comma": '"1-1" "2-1"',
+    "a lower-case w": 'w/"1-1"',
+    "a blank in it": '"1 1"',
+}
+
+
+def filled(headers: Headers, etag: str) -> Headers:
+    return {
+        name: value.format(etag=etag) if isinstance(value, str) else [line.format(etag=etag) for line in value or ()]
+        for name, value in headers.items()
+    }
+
+
+def test_a_task_is_fetched_as_it_was_created(api: Api) -> None:
+    task = api.made(title="Buy milk", description="2 l")
+    answer = api.get(task["id"])
+    assert shows_task(answer, api.caller, cache=REVALIDATE)
+    assert answer.json == task
+
+
+def test_a_task_is_fetched_as_it_was_last_written(api: Api) -> None:
+    task = api.toggle(api.made()["id"]).json
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("headers", KNOWN.values(), ids=KNOWN)
+def test_a_client_that_has_the_task_gets_304(api: Api, headers: Headers) -> None:
+    task = api.made()
+    answer = api.send("GET", f"{api.tasks}/{task['id']}", headers=filled(headers, task["etag"]))
+    assert (answer.status, answer.content) == (304, b"")
+    assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (task["etag"], REVALIDATE)
+
+
+@pytest.mark.parametrize("headers", UNKNOWN.values(), ids=UNKNOWN)
+def test_a_client_that_does_not_have_it_gets_200(api: Api, headers: Headers) -> None:
+    task = api.made()
+    answer = api.send("GET", f"{api.tasks}/{task['id']}", headers=headers)
+    assert shows_task(answer, api.caller, cache=REVALIDATE, **task)
+
+
+def test_a_client_that_has_an_older_version_gets_200(api: Api) -> None:
+    task = api.made()
+    newer = api.toggle(task["id"]).json
+    assert newer["etag"] != task["etag"]
+    assert api.get(task["id"], if_none_match=task["etag"]).json == newer
+
+
+@pytest.mark.parametrize("value", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_condition_is_400(api: Api, value: str) -> None:
+    assert is_problem(api.get(api.made()["id"], if_none_match=value), 400, "bad-etag")
+
+
+def test_a_deleted_task_is_404_even_to_one_who_has_it(api: Api) -> None:
+    task = api.made()
+    api.delete(task["id"])
+    assert is_problem(api.get(task["id"]), 404, "task-not-found")
+    assert is_problem(api.get(task["id"], if_none_match=task["etag"]), 404, "task-not-found")
+    assert is_problem(api.get(task["id"], if_none_match="*"), 404, "task-not-found")

@@ -1,0 +1,247 @@
+"""GET /v1/users/{user_id}/tasks: filters, orders, pages, cursors, links."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from shared import cursors
+from tests.api import JSON, Api, Backend, Task
+from tests.contract.shapes import MEMBERS, NO_STORE, TIME, is_problem, is_task
+
+STATUSES = ["all", "open", "completed", "deleted"]
+BAD_QUERIES = {
+    "limit 0": "limit=0",
+    "a negative limit": "limit=-1",
+    "a limit with a sign": "limit=%2B5",
+    "a limit with a fraction": "limit=1.5",
+    "a limit in words": "limit=ten",
+    "an empty limit": "limit=",
+    "a limit with a blank": "limit=%205",
+    "a limit in other digits": "limit=%EF%BC%95",
+    "a limit in superscript": "limit=%C2%B2",
+    "a limit of 5000 digits": "limit=" + "9" * 5000,
+    "two limits": "limit=5&limit=5",
+    "an unknown status": "status=done",
+    "an empty status": "status=",
+    "a status in capitals": "status=Open",
+    "two statuses": "status=open&status=completed",
+    "an unknown order": "order=up",
+    "an empty order": "order=",
+    "an empty cursor": "cursor=",
+    "a cursor of 600 characters": "cursor=" + "A" * 600,
+    "an unknown parameter": "colour=red",
+    "a parameter in capitals": "Limit=5",
+    "another user": "user_id=someone",
+    "a hidden parameter": "page_size=5",
+}
+BAD_POSITIONS = {
+    "nothing": "",
+    "words": "first",
+    "a capital": "018F3A5C-0000-7000-8000-000000000000",
+    "too much": "018f3a5c-0000-7000-8000-000000000000x",
+    "another list": "open#9999-12-31T23:59:59Z#018f3a5c-0000-7000-8000-000000000000",
+    "another user": "USER#someone-018f3a5c-0000-7000-8000-000000000000",
+    "a line more": "018f3a5c-0000-7000-8000-000000000000\n",
+}
+
+
+@pytest.fixture
+def tasks(api: Api) -> dict[str, list[Task]]:
+    """Tasks of every status, as each list should show them: `deleted` in the order of deletion."""
+    made = [api.made(title=f"task {number}", completed=number % 2 == 1) for number in range(9)]
+    for task in made[8], made[0], made[5]:
+        assert api.delete(task["id"]).status == 204
+    kept = [task for task in made if task not in (made[0], made[5], made[8])]
+    return {
+        "all": kept,
+        "open": [task for task in kept if not task["completed"]],
+        "completed": [task for task in kept if task["completed"]],
+        "deleted": [made[8], made[0], made[5]],
+    }
+
+
+def ids(tasks: list[Task]) -> list[str]:
+    return [task["id"] for task in tasks]
+
+
+def test_without_tasks_a_list_is_empty(api: Api) -> None:
+    answer = api.list()
+    assert (answer.status, answer.json) == (200, {"items": [], "next_cursor": None})
+    assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (JSON, NO_STORE)
+    assert answer.next_path is None
+
+
+def test_by_default_live_tasks_are_shown_from_the_oldest(api: Api, tasks: dict[str, list[Task]]) -> None:
+    assert api.list().json == {"items": tasks["all"], "next_cursor": None}
+    assert all(is_task(task, api.caller) for task in api.list().json["items"])
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_list_shows_the_tasks_of_its_status_in_its_order(
+    api: Api, tasks: dict[str, list[Task]], status: str, order: str
+) -> None:
+    expected = ids(tasks[status])
+    shown = api.list(status=status, order=order).json["items"]
+    assert ids(shown) == (expected if order == "asc" else expected[::-1])
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+def test_the_links_lead_through_every_task_once(
+    api: Api, tasks: dict[str, list[Task]], status: str, order: str, limit: int
+) -> None:
+    walked = api.walk(status=status, order=order, limit=limit)
+    assert ids(walked) == ids(tasks[status])[:: 1 if order == "asc" else -1]
+
+
+def test_the_link_carries_the_query_and_the_next_cursor(api: Api, tasks: dict[str, list[Task]]) -> None:
+    answer = api.list(status="open", order="desc", limit=1)
+    assert len(answer.json["items"]) == 1 < len(tasks["open"])
+    link = urlsplit(answer.next_path)
+    assert (link.scheme, link.netloc, link.path) == ("", "", api.tasks)
+    expected = {"status": ["open"], "order": ["desc"], "limit": ["1"], "cursor": [answer.json["next_cursor"]]}
+    assert parse_qs(link.query) == expected
+
+
+def test_the_last_page_has_no_link(api: Api, tasks: dict[str, list[Task]]) -> None:
+    answer = api.list(limit=len(tasks["all"]) + 1)
+    assert answer.json["next_cursor"] is None
+    assert "Link" not in answer.headers
+
+
+def test_the_link_of_a_user_whose_id_needs_quoting_can_be_followed(backend: Backend) -> None:
+    api = Api(backend.url, f"auth0|{uuid.uuid4()}")
+    expected = [api.made()["id"] for _ in range(3)]
+    assert str(api.list(limit=1).next_path).startswith(f"/v1/users/{quote(api.caller, safe='')}/tasks?")
+    assert ids(api.walk(limit=1)) == expected
+
+
+def test_a_task_in_the_trash_says_since_when_and_until_when(api: Api) -> None:
+    task = api.made(title="old", completed=True)
+    api.delete(task["id"])
+    (deleted,) = api.list(status="deleted").json["items"]
+    assert set(deleted) == MEMBERS | {"deleted_at", "purge_at"}
+    kept = ("id", "user_id", "title", "description", "completed", "completed_at", "created_at")
+    assert {name: deleted[name] for name in kept} == {name: task[name] for name in kept}
+    assert deleted["version"] == task["version"] + 1
+    assert deleted["etag"] != task["etag"]
+    assert deleted["updated_at"] == deleted["deleted_at"] >= task["updated_at"]
+    assert TIME.fullmatch(deleted["purge_at"])
+    lies = datetime.fromisoformat(deleted["purge_at"]) - datetime.fromisoformat(deleted["deleted_at"])
+    assert timedelta(days=30, seconds=-1) < lies <= timedelta(days=30, seconds=1)
+
+
+def test_a_task_whose_time_in_the_trash_is_over_is_not_shown_though_it_is_still_stored(
+    backend: Backend, api: Api
+) -> None:
+    task = api.made()
+    api.delete(task["id"])
+    backend.expire(api.caller, task["id"])
+    assert len(backend.stored(api.caller)) == 1
+    assert api.walk(status="deleted") == []
+
+
+def test_a_page_has_50_tasks_by_default_and_100_at_most(backend: Backend, api: Api) -> None:
+    backend.fill(api.caller, 101)
+    assert len(api.list().json["items"]) == 50
+    assert len(api.list(limit=100).json["items"]) == 100
+    assert len(api.list(limit=101).json["items"]) == 100
+    assert len(api.list(limit=10**18).json["items"]) == 100
+    assert len(api.walk(limit=1000)) == 101
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES.values(), ids=BAD_QUERIES)
+def test_a_bad_query_is_400(api: Api, query: str) -> None:
+    assert is_problem(api.send("GET", f"{api.tasks}?{query}"), 400, "bad-query")
+
+
+def test_every_bad_parameter_is_named(api: Api) -> None:
+    answer = api.send("GET", f"{api.tasks}?limit=0&status=x&order=y&z=1")
+    assert is_problem(answer, 400, "bad-query")
+    assert all(f"{name}:" in answer.json["detail"] for name in ("limit", "status", "order", "z"))
+
+
+def test_a_cursor_holds_for_its_user_status_and_order_only(backend: Backend, api: Api) -> None:
+    other = Api(backend.url, f"{api.caller}-2")
+    queries = [(who, status, order) for who in (api, other) for status in STATUSES for order in ("asc", "desc")]
+    for who in (api, other):
+        for number in range(6):
+            task = who.made(completed=number > 2)
+            if number % 3 == 0:
+                who.delete(task["id"])
+    for task in [api.made(), api.made(), other.made(), other.made()]:
+        Api(backend.url, task["user_id"]).delete(task["id"])
+    taken = {query: cursor_of(*query) for query in queries}
+    assert len(set(taken.values())) == len(queries)
+    for (who, status, order), cursor in taken.items():
+        for theirs in queries:
+            answer = theirs[0].list(status=theirs[1], order=theirs[2], cursor=cursor)
+            if theirs == (who, status, order):
+                assert answer.status == 200
+            else:
+                assert is_problem(answer, 400, "bad-cursor")
+
+
+def cursor_of(api: Api, status: str, order: str) -> str:
+    return str(api.list(status=status, order=order, limit=1).json["next_cursor"])
+
+
+def test_a_cursor_may_be_used_with_another_limit(api: Api, tasks: dict[str, list[Task]]) -> None:
+    cursor = cursor_of(api, "all", "asc")
+    assert ids(api.list(status="all", order="asc", limit=2, cursor=cursor).json["items"]) == ids(tasks["all"])[1:3]
+    assert ids(api.list(cursor=cursor).json["items"]) == ids(tasks["all"])[1:]
+
+
+def test_a_cursor_outlives_the_task_that_it_points_at(api: Api, tasks: dict[str, list[Task]]) -> None:
+    first, *others = ids(tasks["all"])
+    cursor = cursor_of(api, "all", "asc")
+    api.delete(first)
+    assert ids(api.list(cursor=cursor).json["items"]) == others
+
+
+@pytest.mark.parametrize(
+    "garble",
+    [
+        lambda _: "x",
+        lambda _: "%00",
+        lambda _: "%C3%A9",
+        lambda _: "..%2F..",
+        lambda cursor: cursor[:-1],
+        lambda cursor: cursor[1:],
+        lambda cursor: cursor + "A",
+        lambda cursor: cursor + "%3D",
+        lambda cursor: cursor + "%0A",
+        lambda cursor: cursor.swapcase(),
+        lambda cursor: f"{cursor},{cursor}",
+    ],
+    ids=["x", "NUL", "e acute", "dots", "short", "beheaded", "long", "padded", "newline", "swapped case", "doubled"],
+)
+def test_a_broken_cursor_is_400(api: Api, tasks: dict[str, list[Task]], garble: Callable[[str], str]) -> None:  # noqa: ARG001
+    answer = api.send("GET", f"{api.tasks}?cursor={garble(cursor_of(api, 'all', 'asc'))}")
+    assert is_problem(answer, 400, "bad-cursor")
+
+
+@pytest.mark.parametrize("position", BAD_POSITIONS.values(), ids=BAD_POSITIONS)
+def test_a_forged_cursor_reaches_nothing_outside_its_list(api: Api, position: str) -> None:
+    api.made()
+    cursor = cursors.encode(position, api.caller, "all", "asc")
+    assert is_problem(api.list(cursor=cursor), 400, "bad-cursor")
+
+
+def test_a_list_shows_a_write_at_once(api: Api) -> None:
+    task = api.made()
+    for change in (lambda: api.update(task["id"], {"title": "new"}), lambda: api.toggle(task["id"])):
+        assert api.list().json["items"] == [change().json]
+    assert (api.walk(status="open"), ids(api.walk(status="completed"))) == ([], [task["id"]])
+
+
+def test_tasks_appear_in_the_order_in_which_they_were_created(api: Api) -> None:
+    expected = [api.made()["id"] for _ in range(12)]
+    assert ids(api.walk()) == expected == sorted(expected)
+    assert all(one < two for one, two in pairwise(expected))
