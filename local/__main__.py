@@ -51,7 +51,7 @@ def main() -> int:
         os.environ.setdefault(name, value)
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
     try:
-        port = int(os.environ.get("PORT", "8000"))
+        port = _port(os.environ.get("PORT", "8000"))
         loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
         with ExitStack() as stack:
             url = stack.enter_context(engine(os.environ.get("DYNAMODB", "moto")))
@@ -67,10 +67,16 @@ def main() -> int:
     return 0
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the last port there is
+        raise ValueError(f"PORT must be a number up to 65535, not {text!r}")
+    return int(text)
+
+
 def _welcome(address: str) -> str:
     token = tokens.make_token("alice")
     tasks = f"{address}/v1/users/me/tasks"
-    curl = f"curl -sS -H {shlex.quote(f'Authorization: Bearer {token}')}"
+    curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""
 Serving template.yaml on {address} - Ctrl-C ends it.
 

@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ SCALE = 10 if os.environ.get("PROVE") else 1
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
-    AWS_SECRET_ACCESS_KEY="test",
+    AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - no secret
     AWS_REGION="eu-central-1",
     AWS_DEFAULT_REGION="eu-central-1",
     TABLE_NAME=TABLE,
@@ -77,8 +78,9 @@ def store(table: Table, user: str) -> TaskStore:
     return TaskStore(table, user, deadline_in(10))
 
 
-def table_at(url: str) -> Table:
-    """The table at an endpoint, with a client of its own, whose events a test may handle."""
+@cache
+def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part of the cache's key
+    """The table at an endpoint; `client` names one of several clients, for those whose events a test handles."""
     return Table(new_client(url), TABLE)
 
 

@@ -5,9 +5,10 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
@@ -30,10 +31,20 @@ class Wire:
         self._choose = choose
         self._session = URLLib3Session(max_pool_connections=64)
         self._lock = threading.Lock()
-        table.client.meta.events.register("before-send.dynamodb", self._send)
+        self._events = table.client.meta.events
+
+    def __enter__(self) -> Self:
+        """Stand on the wire."""
+        self._events.register("before-send.dynamodb", self._send)  # type: ignore[arg-type]  # it takes an answer too
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Step aside."""
+        self._events.unregister("before-send.dynamodb", self._send)  # type: ignore[arg-type]
+        self._session.close()
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        body = json.loads(request.body)
+        body = json.loads(cast("bytes", request.body))
         with self._lock:
             self.requests.append(body)
             fault = self.faults.pop(0) if self.faults else self._choose()
@@ -121,4 +132,5 @@ class _Raw:
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
-    return AWSResponse("wire", status, {"content-type": "application/x-amz-json-1.0", **(headers or {})}, _Raw(body))
+    all_headers = HTTPHeaders.from_dict({"content-type": "application/x-amz-json-1.0", **(headers or {})})
+    return AWSResponse("wire", status, all_headers, _Raw(body))

@@ -59,7 +59,7 @@ def test_toggles_with_a_tenth_of_the_answers_lost_are_applied_once_or_reported(
 ) -> None:
     """After each lost answer a second writer writes, before the first can send again."""
     table = table_at(dynamodb_local_url)
-    other = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60))
+    other = TaskStore(table_at(dynamodb_local_url, "other"), user, deadline_in(60))
     task = other.create(NewTask(title="contended"))
     others = Counter[str]()
     dice = random.Random(seed)  # noqa: S311 - no secret
@@ -68,8 +68,8 @@ def test_toggles_with_a_tenth_of_the_answers_lost_are_applied_once_or_reported(
         other.toggle(task.id, ANY_VERSION)
         others["done"] += 1
 
-    wire = Wire(table, lambda: lost_after_and(write) if dice.random() < 0.1 else None)
-    outcomes = at_once(WRITERS, lambda _: outcome(table, user, task.id))
+    with Wire(table, lambda: lost_after_and(write) if dice.random() < 0.1 else None) as wire:
+        outcomes = at_once(WRITERS, lambda _: outcome(table, user, task.id))
     end = other.get(task.id)
     applied = sum(wire.applied.values())
     assert max(wire.applied.values()) == 1, "a write was applied twice"

@@ -1,0 +1,50 @@
+"""A DynamoDB that fails, in the way that the user id in the request names: `ThrottlingException-...`, `silence-...`."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_USER = re.compile(rb"USER#(\w+)-")
+
+
+@contextmanager
+def failing_dynamodb() -> Iterator[str]:
+    """Yields its URL."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            user = _USER.search(self.rfile.read(int(self.headers["Content-Length"])))
+            how = user[1].decode() if user else "ValidationException"
+            if how == "silence":
+                ended.wait()
+            elif how == "nonsense":
+                self._answer(200, b"<html>")
+            else:
+                error = {"__type": f"com.amazonaws.dynamodb.v20120810#{how}", "message": "secret inside"}
+                self._answer(500 if how == "InternalServerError" else 400, json.dumps(error).encode())
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()

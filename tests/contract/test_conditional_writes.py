@@ -1,0 +1,104 @@
+"""If-Match and If-None-Match on every write to a task: PUT, PATCH, toggle and DELETE alike."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.api import OPERATIONS, Answer, Api, Backend, Headers, Operation, Task
+from tests.contract.shapes import is_problem
+
+type Ask = Callable[[Headers], tuple[Task, Answer]]
+
+WRITES = {name: one for name, one in OPERATIONS.items() if one.on_a_task and one.method != "GET"}
+
+# What holds for a task at its second version, of which {etag} is the ETag and {old} that before.
+HOLDS: dict[str, Headers] = {
+    "nothing asked": {},
+    "its ETag": {"If-Match": "{etag}"},
+    "its ETag among others": {"If-Match": '"x", {old} ,\t{etag}'},
+    "its ETag in a second line": {"If-Match": ["{old}", "{etag}"]},
+    "a star": {"If-Match": "*"},
+    "not the old one": {"If-None-Match": "{old}"},
+    "not what is no ETag of ours": {"If-None-Match": 'W/"abc", ""'},
+    "its ETag and not the old one": {"If-Match": "{etag}", "If-None-Match": "{old}"},
+}
+FAILS: dict[str, Headers] = {
+    "the old ETag": {"If-Match": "{old}"},
+    "its ETag as a weak one, which never matches": {"If-Match": "W/{etag}"},
+    "a version to come": {"If-Match": '"3-1"'},
+    "another representation": {"If-Match": '"2-9999"'},
+    "what is no ETag of ours": {"If-Match": '"abc", "", "2"'},
+    "a leading zero": {"If-Match": '"02-1"'},
+    "not its ETag": {"If-None-Match": "{etag}"},
+    "not its ETag as a weak one": {"If-None-Match": "W/{etag}"},
+    "not any": {"If-None-Match": "*"},
+    "its ETag and not its ETag": {"If-Match": "{etag}", "If-None-Match": "{etag}"},
+    "a star and not any": {"If-Match": "*", "If-None-Match": "*"},
+}
+MALFORMED: dict[str, Headers] = {
+    "nothing": {"If-Match": ""},
+    "no quotes": {"If-Match": "2-1"},
+    "half a quote": {"If-Match": '"2-1'},
+    "a star in a list": {"If-Match": '*, "2-1"'},
+    "no comma": {"If-Match": '"1-1" "2-1"'},
+    "101 ETags": {"If-Match": ", ".join(f'"{number}-1"' for number in range(1, 102))},
+    "If-None-Match without quotes": {"If-None-Match": "2-1"},
+    "If-None-Match with nothing": {"If-None-Match": ""},
+}
+
+
+@pytest.fixture(params=WRITES.values(), ids=WRITES)
+def write(request: pytest.FixtureRequest) -> Operation:
+    chosen: Operation = request.param
+    return chosen
+
+
+@pytest.fixture
+def ask(api: Api, write: Operation) -> Ask:
+    """Sends the write to a task at its second version, with headers that are filled in."""
+    old = api.made()
+    task = api.update(old["id"], {"description": "second"}).json
+
+    def ask(headers: Headers) -> tuple[Task, Answer]:
+        lines = {name: [value] if isinstance(value, str) else value or [] for name, value in headers.items()}
+        filled = {
+            name: [line.format(etag=task["etag"], old=old["etag"]) for line in value] for name, value in lines.items()
+        }
+        content_type = {"Content-Type": "application/json"} if write.body is not None else {}
+        return task, write.ask(api, task["id"], headers={**content_type, **filled})
+
+    return ask
+
+
+@pytest.mark.parametrize("headers", HOLDS.values(), ids=HOLDS)
+def test_a_write_whose_condition_holds_is_done(api: Api, ask: Ask, headers: Headers) -> None:
+    task, answer = ask(headers)
+    assert answer.status in (200, 204)
+    (stored,) = [*api.walk(), *api.walk(status="deleted")]
+    assert stored["version"] == task["version"] + 1
+
+
+@pytest.mark.parametrize("headers", FAILS.values(), ids=FAILS)
+def test_a_write_whose_condition_fails_is_412_and_changes_nothing(
+    backend: Backend, api: Api, ask: Ask, headers: Headers
+) -> None:
+    task, answer = ask(headers)
+    assert is_problem(answer, 412, "precondition-failed")
+    assert api.get(task["id"]).json == task
+    assert len(backend.stored(api.caller)) == 1
+
+
+@pytest.mark.parametrize("headers", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_condition_is_400_and_changes_nothing(api: Api, ask: Ask, headers: Headers) -> None:
+    task, answer = ask(headers)
+    assert is_problem(answer, 400, "bad-etag")
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}, {"If-Match": '"1-1"'}, {"If-None-Match": "*"}])
+def test_a_task_that_never_was_is_404_whatever_the_condition(
+    backend: Backend, api: Api, write: Operation, headers: Headers
+) -> None:
+    answer = write.ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
+    assert is_problem(answer, 404, "task-not-found")
+    assert backend.stored(api.caller) == []

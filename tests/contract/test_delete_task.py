@@ -1,0 +1,65 @@
+"""DELETE /v1/users/{user_id}/tasks/{task_id}: 204, and 204 again while the task lies in the trash."""
+
+import pytest
+
+from tests.api import Answer, Api, Backend
+from tests.contract.shapes import NO_STORE, is_problem
+
+
+def is_done(answer: Answer) -> bool:
+    assert (answer.status, answer.content) == (204, b"")
+    assert answer.headers["Cache-Control"] == NO_STORE
+    assert all(name not in answer.headers for name in ("ETag", "Content-Type", "Location"))
+    return True
+
+
+def test_a_deleted_task_is_gone_from_every_list_but_the_trash(api: Api) -> None:
+    task, other = api.made(), api.made()
+    assert is_done(api.delete(task["id"]))
+    assert api.walk() == api.walk(status="open") == [other]
+    assert api.walk(status="completed") == []
+    assert [deleted["id"] for deleted in api.walk(status="deleted")] == [task["id"]]
+
+
+def test_a_completed_task_is_deleted_too(api: Api) -> None:
+    task = api.made(completed=True)
+    assert is_done(api.delete(task["id"]))
+    assert (api.walk(), api.walk(status="completed")) == ([], [])
+    assert [deleted["completed"] for deleted in api.walk(status="deleted")] == [True]
+
+
+def test_deleting_again_is_204_and_changes_nothing(backend: Backend, api: Api) -> None:
+    task = api.made()
+    api.delete(task["id"])
+    before = backend.stored(api.caller)
+    assert is_done(api.delete(task["id"]))
+    assert backend.stored(api.caller) == before
+
+
+def test_deleting_again_under_the_same_condition_is_204(api: Api) -> None:
+    task = api.made()
+    assert is_done(api.delete(task["id"], if_match=task["etag"]))
+    assert is_done(api.delete(task["id"], if_match=task["etag"]))
+
+
+def test_a_task_that_never_was_is_404(backend: Backend, api: Api) -> None:
+    assert is_problem(api.delete("018f3a5c-0000-7000-8000-000000000000"), 404, "task-not-found")
+    assert backend.stored(api.caller) == []
+
+
+def test_a_task_whose_time_in_the_trash_is_over_is_404_though_it_is_still_stored(backend: Backend, api: Api) -> None:
+    task = api.made()
+    api.delete(task["id"])
+    backend.expire(api.caller, task["id"])
+    assert is_problem(api.delete(task["id"]), 404, "task-not-found")
+
+
+@pytest.mark.parametrize("again", ["get", "toggle"])
+def test_a_deleted_task_cannot_be_reached(api: Api, again: str) -> None:
+    task = api.made()
+    api.delete(task["id"])
+    assert is_problem(getattr(api, again)(task["id"]), 404, "task-not-found")
+
+
+def test_a_body_is_not_read(api: Api) -> None:
+    assert is_done(api.send("DELETE", f"{api.tasks}/{api.made()['id']}", b"not json"))

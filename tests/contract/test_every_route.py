@@ -1,0 +1,368 @@
+"""What all routes share: tokens, users, limits, correlation ids, CORS, logs, and what the gateway answers itself."""
+
+import hashlib
+import time
+import uuid
+from urllib.parse import quote
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from local.tokens import AUDIENCE, ISSUER, make_token
+from tests.api import JSON, OPERATIONS, Api, Backend, Operation, Task
+from tests.contract.shapes import NO_STORE, is_gateways, is_problem
+
+CLAIMS = {"sub": "mallory", "iss": ISSUER, "client_id": AUDIENCE, "token_use": "access", "exp": int(time.time()) + 900}
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+TAKING_BODIES = {name: one for name, one in OPERATIONS.items() if one.body is not None}
+ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
+BAD_AUTHORIZATION: dict[str, str | None] = {
+    "none": None,
+    "empty": "",
+    "a scheme alone": "Bearer",
+    "no JWT": "Bearer x.y.z",
+    "Basic": "Basic bWFsbG9yeTpzZWNyZXQ=",
+    "an expired token": f"Bearer {make_token('mallory', expires_in=-60)}",
+    "a token for later": f"Bearer {make_token('mallory', nbf=int(time.time()) + 600)}",
+    "another issuer": f"Bearer {make_token('mallory', iss='https://elsewhere.example')}",
+    "an issuer that begins like ours": f"Bearer {make_token('mallory', iss=ISSUER + '.example')}",
+    "another audience": f"Bearer {make_token('mallory', client_id='other')}",
+    "another aud, whatever the client": f"Bearer {make_token('mallory', aud='other')}",
+    "no audience": f"Bearer {make_token('mallory', client_id=None)}",
+    "no expiry": f"Bearer {make_token('mallory', exp=None)}",
+    "another key": f"Bearer {jwt.encode(CLAIMS, STRANGER, algorithm='RS256', headers={'kid': 'local'})}",
+    "no signature": f"Bearer {jwt.encode(CLAIMS, None, algorithm='none')}",
+    "a shared secret": f"Bearer {jwt.encode(CLAIMS, 'secret' * 8, algorithm='HS256')}",
+    "a changed subject": "Bearer "
+    + ".".join(
+        [
+            make_token("alice").split(".")[0],
+            jwt.encode(CLAIMS, "secret" * 8).split(".")[1],
+            make_token("alice").split(".")[2],
+        ]
+    ),
+}
+UNKNOWN_ROUTES = [
+    "GET /",
+    "GET /v1/users",
+    "GET /v1/users/me",
+    "GET /v1/users/me/tasks/",
+    "GET /v1/users//tasks",
+    "GET /v2/users/me/tasks",
+    "GET /V1/users/me/tasks",
+    "GET /v1/users/me/tasks/x/toggle",
+    "GET /v1/users/me/tasks/x/y",
+    "PUT /v1/users/me/tasks",
+    "PATCH /v1/users/me/tasks",
+    "POST /v1/users/me/tasks/x",
+    "PUT /v1/users/me/tasks/x/toggle",
+    "HEAD /v1/users/me/tasks",
+    "OPTIONS /v1/users/me/tasks",
+    "TRACE /v1/users/me/tasks",
+    "PROPFIND /v1/users/me/tasks",
+]
+BAD_TASK_IDS = {
+    "words": "first",
+    "capitals": "018F3A5C-0000-7000-8000-000000000000",
+    "no dashes": "018f3a5c000070008000000000000000",
+    "braces": "%7B018f3a5c-0000-7000-8000-000000000000%7D",
+    "too short": "018f3a5c-0000-7000-8000-00000000000",
+    "too long": "018f3a5c-0000-7000-8000-0000000000000",
+    "a newline": "018f3a5c-0000-7000-8000-000000000000%0A",
+    "NUL": "%00",
+    "dots": "%2E%2E",
+    "a slash": "a%2Fb",
+    "an emoji": "%F0%9F%98%80",
+    "other digits": quote("\uff1018f3a5c-0000-7000-8000-000000000000"),
+}
+USER_IDS = [
+    "auth0|abc",
+    "a+b@example.com",
+    "eu-central-1:018f3a5c-0000-4000-8000-000000000000",
+    "google-oauth2|1234",
+    "o'brien@example.com",
+    "user=1",
+    "~tilde"[1:] + "~",
+    "_x.y-z",
+    "x" * 128,
+    "0",
+]
+BAD_USER_IDS = [
+    "a/b",
+    "a b",
+    "a#b",
+    "a?b",
+    "a%b",
+    "caf\u00e9",
+    "\u0430lice",
+    "-x",
+    ".x",
+    "..",
+    "x" * 129,
+    "a\nb",
+    "a\n",
+    "a\0b",
+    "a,b",
+    "<a>",
+]
+BAD_MEDIA_TYPES: dict[str, dict[str, str | None]] = {
+    "none": {"Content-Type": None},
+    "text": {"Content-Type": "text/plain"},
+    "a form": {"Content-Type": "application/x-www-form-urlencoded"},
+    "anything": {"Content-Type": "*/*"},
+    "what begins like JSON": {"Content-Type": "application/json5"},
+    "what ends like JSON": {"Content-Type": "application/problem+json"},
+    "another charset": {"Content-Type": "application/json; charset=iso-8859-1"},
+    "two charsets": {"Content-Type": "application/json; charset=utf-8; charset=utf-16"},
+    "a content coding": {"Content-Type": JSON, "Content-Encoding": "gzip"},
+}
+
+
+@pytest.fixture(params=OPERATIONS.values(), ids=OPERATIONS)
+def operation(request: pytest.FixtureRequest) -> Operation:
+    chosen: Operation = request.param
+    return chosen
+
+
+@pytest.fixture
+def task(api: Api) -> Task:
+    return api.made(title="untouched")
+
+
+# Who calls
+
+
+@pytest.mark.parametrize("authorization", BAD_AUTHORIZATION.values(), ids=BAD_AUTHORIZATION)
+def test_without_a_valid_token_the_gateway_answers_401(
+    api: Api, operation: Operation, authorization: str | None
+) -> None:
+    answer = operation.ask(api, str(uuid.uuid4()), headers={"Authorization": authorization})
+    assert is_gateways(answer, 401, "Unauthorized")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_rejected_token_writes_nothing(backend: Backend, operation: Operation, user: str) -> None:
+    for claims in ({"exp": int(time.time()) - 60}, {"iss": "https://elsewhere.example"}):
+        operation.ask(Api(backend.url, user, claims=claims), str(uuid.uuid4()))
+    assert backend.stored(user) == []
+
+
+@pytest.mark.parametrize("subject", [None, ""], ids=["none", "empty"])
+def test_a_token_without_a_subject_is_401_of_ours(backend: Backend, operation: Operation, subject: str | None) -> None:
+    answer = operation.ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
+    assert is_problem(answer, 401, "no-identity")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("use", ["id", "refresh", "", "ACCESS"])
+def test_a_token_for_another_use_is_403(backend: Backend, operation: Operation, user: str, use: str) -> None:
+    answer = operation.ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
+    assert is_problem(answer, 403, "forbidden")
+    assert backend.stored(user) == []
+
+
+def test_a_token_of_an_issuer_that_names_no_use_is_good(backend: Backend, user: str) -> None:
+    assert Api(backend.url, user, claims={"token_use": None}).create().status == 201
+
+
+@pytest.mark.parametrize("subject", BAD_USER_IDS)
+def test_a_subject_that_is_no_user_id_is_403(backend: Backend, subject: str) -> None:
+    for path_user in ("me", quote(subject, safe="")):
+        assert is_problem(Api(backend.url, subject, path_user).create(), 403, "forbidden")
+    assert backend.stored(subject) == []
+
+
+@pytest.mark.parametrize("user_id", USER_IDS)
+def test_a_user_id_of_any_identity_provider_is_served(backend: Backend, user_id: str) -> None:
+    quoted, plain, me = (Api(backend.url, user_id, path) for path in (quote(user_id, safe=""), user_id, "me"))
+    for api in (quoted, plain, me):
+        answer = api.create()
+        task = answer.json
+        assert (answer.status, task["user_id"]) == (201, user_id)
+        assert answer.headers["Location"] == f"/v1/users/{quote(user_id, safe='')}/tasks/{task['id']}"
+        assert [one.get(task["id"]).json for one in (quoted, plain, me)] == [task] * 3
+        assert api.delete(task["id"]).status == 204
+
+
+def test_me_is_the_caller(api: Api, operation: Operation, task: Task) -> None:
+    answer = operation.ask(Api(api.url, api.caller, "me"), task["id"])
+    assert answer.status in (200, 201, 204)
+    assert all(one["user_id"] == api.caller for one in api.walk())
+
+
+def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, operation: Operation) -> None:
+    wrong = {"Content-Type": "text/plain", "If-Match": "x", "If-None-Match": "x"}
+    stranger = Api(api.url, api.caller, "someone-else")
+    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 300_000)
+    assert is_problem(answer, 403, "forbidden")
+
+
+# What the gateway answers itself
+
+
+@pytest.mark.parametrize("route", UNKNOWN_ROUTES)
+def test_an_unknown_route_or_method_is_the_gateways_404(api: Api, route: str) -> None:
+    method, path = route.split(" ")
+    answer = api.send(method, path)
+    if method == "HEAD":
+        assert (answer.status, answer.content) == (404, b"")
+    else:
+        assert is_gateways(answer, 404, "Not Found")
+
+
+@pytest.mark.parametrize("megabytes", [7, 11])
+def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_its_413(backend: Backend, api: Api, megabytes: int) -> None:
+    answer = api.send("POST", api.tasks, b'{"title": "' + b"x" * megabytes * 1024 * 1024 + b'"}')
+    assert is_gateways(answer, 413, "Request Entity Too Large")
+    assert backend.stored(api.caller) == []
+
+
+# Limits
+
+
+def test_a_body_over_256_kib_is_413(backend: Backend, api: Api, operation: Operation, task: Task) -> None:
+    before = backend.stored(api.caller)
+    answer = operation.ask(api, task["id"], body=b'{"title": "' + b"x" * 300 * 1024 + b'"}')
+    assert is_problem(answer, 413, "body-too-large")
+    assert backend.stored(api.caller) == before
+
+
+def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
+    def body(size: int) -> bytes:
+        text = '{"title": "é"}'.encode()
+        return text + b" " * (size - len(text))
+
+    assert api.send("POST", api.tasks, body(256 * 1024)).status == 201
+    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1)), 413, "body-too-large")
+    octets = {"Content-Type": "application/octet-stream"}  # comes to the function as base64
+    assert is_problem(api.send("POST", api.tasks, body(256 * 1024), octets), 415, "unsupported-media-type")
+    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1), octets), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("name", TAKING_BODIES)
+@pytest.mark.parametrize("headers", BAD_MEDIA_TYPES.values(), ids=BAD_MEDIA_TYPES)
+def test_a_body_of_another_type_is_415(
+    backend: Backend, api: Api, task: Task, name: str, headers: dict[str, str | None]
+) -> None:
+    before = backend.stored(api.caller)
+    answer = OPERATIONS[name].ask(api, task["id"], headers=headers)
+    assert is_problem(answer, 415, "unsupported-media-type")
+    assert ("Accept-Patch" in answer.headers) == (OPERATIONS[name].method == "PATCH")
+    assert backend.stored(api.caller) == before
+
+
+@pytest.mark.parametrize("query", ["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"])
+def test_an_unknown_query_parameter_is_400(
+    backend: Backend, api: Api, operation: Operation, task: Task, query: str
+) -> None:
+    before = backend.stored(api.caller)
+    assert is_problem(operation.ask(api, task["id"], query), 400, "bad-query")
+    assert backend.stored(api.caller) == before
+
+
+@pytest.mark.parametrize("name", ON_A_TASK)
+@pytest.mark.parametrize("task_id", BAD_TASK_IDS.values(), ids=BAD_TASK_IDS)
+def test_a_task_id_that_can_be_none_is_400(backend: Backend, api: Api, name: str, task_id: str) -> None:
+    assert is_problem(OPERATIONS[name].ask(api, task_id), 400, "bad-task-id")
+    assert backend.stored(api.caller) == []
+
+
+@pytest.mark.parametrize("name", ON_A_TASK)
+def test_a_task_that_never_was_and_one_in_the_trash_are_the_same_404(api: Api, task: Task, name: str) -> None:
+    api.delete(task["id"])
+    if name == "delete_task":
+        pytest.skip("to delete again is 204")
+    never, trashed = (OPERATIONS[name].ask(api, one) for one in (str(uuid.uuid4()), task["id"]))
+    assert is_problem(never, 404, "task-not-found")
+    assert is_problem(trashed, 404, "task-not-found")
+    assert {**never.json, "instance": ""} == {**trashed.json, "instance": ""}
+
+
+# Headers
+
+
+@pytest.mark.parametrize("given", ["abc", "x" * 128, "Root=1-5e1b:a/b+c==", "a_b.c@d"])
+def test_a_correlation_id_is_echoed(api: Api, operation: Operation, task: Task, given: str) -> None:
+    assert operation.ask(api, task["id"], headers=_typed(operation, given)).headers["X-Correlation-Id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a,b", 'a"b', "{a}", "caf\u00e9", "a;b", "<script>"])
+def test_a_correlation_id_that_could_do_harm_is_replaced(
+    api: Api, operation: Operation, task: Task, given: str
+) -> None:
+    answer = operation.ask(api, task["id"], headers=_typed(operation, given))
+    assert answer.headers["X-Correlation-Id"] == answer.headers["apigw-requestid"] != given
+
+
+def _typed(operation: Operation, correlation_id: str) -> dict[str, str]:
+    return {"X-Correlation-Id": correlation_id, **({"Content-Type": JSON} if operation.body is not None else {})}
+
+
+def test_a_correlation_id_is_made_and_is_the_instance_of_a_problem(api: Api, operation: Operation) -> None:
+    answer = operation.ask(api, "x", "colour=red")
+    assert answer.status == 400
+    assert answer.json["instance"] == answer.headers["X-Correlation-Id"] == answer.headers["apigw-requestid"]
+
+
+def test_a_problem_names_the_request_and_not_the_correlation_id(api: Api, operation: Operation) -> None:
+    answer = operation.ask(api, "x", "colour=red", headers=_typed(operation, "mine"))
+    assert answer.headers["X-Correlation-Id"] == "mine"
+    assert answer.json["instance"] == answer.headers["apigw-requestid"]
+
+
+@pytest.mark.parametrize("query", ["", "colour=red"], ids=["good", "bad"])
+def test_a_browser_may_read_what_it_needs(api: Api, operation: Operation, task: Task, query: str) -> None:
+    headers = {**_typed(operation, "x"), "Origin": "https://app.example"}
+    answer = operation.ask(api, task["id"], query, headers)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    exposed = {name.strip().lower() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
+    assert exposed == {"etag", "location", "link", "retry-after", "idempotency-replayed", "x-correlation-id"}
+
+
+def test_a_browser_may_ask_first(api: Api, operation: Operation) -> None:
+    asked = {
+        "Authorization": None,
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": operation.method,
+        "Access-Control-Request-Headers": "authorization, if-match",
+    }
+    answer = api.send("OPTIONS", operation.path_of("me", "x"), headers=asked)
+    assert answer.status == 204
+    assert operation.method in answer.headers["Access-Control-Allow-Methods"]
+    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {"authorization", "content-type", "if-match", "if-none-match", "x-correlation-id"} <= allowed
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_nothing_is_stored_by_caches_but_what_can_be_revalidated(api: Api, operation: Operation, task: Task) -> None:
+    expected = "private, no-cache" if operation.name == "get_task" else NO_STORE
+    assert operation.ask(api, task["id"]).headers["Cache-Control"] == expected
+
+
+# Logs
+
+
+def test_every_request_is_one_line_in_the_log(backend: Backend, api: Api, operation: Operation, task: Task) -> None:
+    answer = operation.ask(api, task["id"], headers=_typed(operation, "mine"))
+    line = backend.logged(answer.headers["apigw-requestid"])
+    pseudonym = hashlib.sha256(api.caller.encode()).hexdigest()[:16]
+    assert line["operation"] == operation.name
+    assert line["route"] == f"{operation.method} {operation.path}"
+    assert (line["status"], line["level"], line["correlation_id"]) == (answer.status, "INFO", "mine")
+    assert (line["actor"], line["user"]) == (pseudonym, pseudonym)
+    assert 0 < line["duration_ms"] < 10_000
+
+
+def test_no_text_no_token_and_no_user_id_is_logged(backend: Backend, operation: Operation) -> None:
+    secret = uuid.uuid4().hex
+    api = Api(backend.url, f"user-{secret}")
+    task = api.made(title=f"title {secret}", description=f"description {secret}")
+    token = make_token(api.caller)
+    for body in ({"title": secret}, {"title": secret, secret: secret}, f'{{"title": "{secret}'.encode(), None):
+        operation.ask(api, task["id"], f"{secret}={secret}")
+        answer = operation.ask(api, task["id"], headers={"Authorization": f"Bearer {token}"}, body=body)
+    backend.logged(answer.headers["apigw-requestid"])
+    log = backend.log.read_text()
+    assert secret not in log
+    assert token not in log

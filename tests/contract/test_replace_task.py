@@ -1,0 +1,129 @@
+"""PUT /v1/users/{user_id}/tasks/{task_id}: the whole task, and nothing but a task that is there."""
+
+import pytest
+
+from tests.api import MERGE_PATCH, Api, Backend, Task
+from tests.contract.inputs import FAULTY, MALFORMED, NO_OBJECT, READ_ONLY, TEXTS
+from tests.contract.shapes import is_problem, shows_task
+
+OTHER = {"title": "new", "description": "other", "completed": True}
+
+
+@pytest.fixture
+def task(api: Api) -> Task:
+    return api.made(title="old", description="old")
+
+
+def test_every_field_is_replaced(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], OTHER)
+    assert shows_task(answer, api.caller, **OTHER, version=2, created_at=task["created_at"], id=task["id"])
+    assert answer.json["completed_at"] == answer.json["updated_at"] > task["updated_at"]
+    assert answer.json["etag"] != task["etag"]
+    assert api.get(task["id"]).json == answer.json
+
+
+def test_null_clears_the_description(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], {**OTHER, "description": None})
+    assert shows_task(answer, api.caller, description=None)
+
+
+def test_a_completed_task_may_be_opened(api: Api) -> None:
+    task = api.made(completed=True)
+    answer = api.replace(task["id"], {**OTHER, "completed": False})
+    assert shows_task(answer, api.caller, completed=False, completed_at=None)
+    assert (api.walk(status="open"), api.walk(status="completed")) == ([answer.json], [])
+
+
+def test_what_was_fetched_can_be_put_back_and_keeps_its_version(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], api.get(task["id"]).json)
+    assert shows_task(answer, api.caller, **task)
+
+
+def test_what_was_fetched_can_be_put_back_with_a_change(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], {**api.get(task["id"]).json, "title": "new"}, if_match=task["etag"])
+    assert shows_task(answer, api.caller, **{**task, **changed(answer.json), "title": "new", "version": 2})
+
+
+def changed(task: Task) -> Task:
+    return {name: task[name] for name in ("updated_at", "etag")}
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_what_the_server_alone_sets_is_ignored(api: Api, task: Task, name: str) -> None:
+    answer = api.replace(task["id"], {**OTHER, name: READ_ONLY[name]})
+    assert shows_task(answer, api.caller, **OTHER, version=2, id=task["id"], created_at=task["created_at"])
+
+
+def test_the_same_again_keeps_the_version(api: Api, task: Task) -> None:
+    first = api.replace(task["id"], OTHER).json
+    assert api.replace(task["id"], OTHER).json == first
+
+
+def test_the_same_again_under_a_stale_condition_is_412(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], OTHER)
+    again = api.replace(task["id"], OTHER, if_match=task["etag"])
+    assert is_problem(again, 412, "precondition-failed")
+    assert api.get(task["id"]).json == answer.json
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_mutable_field_is_required(api: Api, task: Task, name: str) -> None:
+    answer = api.replace(task["id"], {key: value for key, value in OTHER.items() if key != name})
+    assert is_problem(answer, 422, "invalid-body", [f"/{name}"])
+    assert api.get(task["id"]).json == task
+
+
+def test_nothing_at_all_lacks_every_field(api: Api, task: Task) -> None:
+    assert is_problem(api.replace(task["id"], {}), 422, "invalid-body", [f"/{name}" for name in OTHER])
+
+
+@pytest.mark.parametrize(("fields", "pointers"), FAULTY.values(), ids=FAULTY)
+def test_every_fault_of_a_body_is_listed_in_a_422(
+    api: Api, task: Task, fields: dict[str, object], pointers: list[str]
+) -> None:
+    assert is_problem(api.replace(task["id"], {**OTHER, **fields}), 422, "invalid-body", pointers)
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
+def test_a_body_that_is_no_object_is_422(api: Api, task: Task, body: bytes) -> None:
+    assert is_problem(api.replace(task["id"], body), 422, "invalid-body", [""])
+
+
+@pytest.mark.parametrize(("body", "kind"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_body_is_400(api: Api, task: Task, body: bytes, kind: str) -> None:
+    assert is_problem(api.replace(task["id"], body), 400, kind)
+    assert api.get(task["id"]).json == task
+
+
+def test_a_merge_patch_is_no_whole_task(api: Api, task: Task) -> None:
+    answer = api.replace(task["id"], OTHER, content_type=MERGE_PATCH)
+    assert is_problem(answer, 415, "unsupported-media-type")
+    assert "Accept-Patch" not in answer.headers
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("name", ["a decomposed accent", "controls", "our own keys", "emoji"])
+def test_a_text_comes_back_in_nfc_and_otherwise_as_it_was(api: Api, task: Task, name: str) -> None:
+    sent, kept = TEXTS[name]
+    answer = api.replace(task["id"], {"title": sent, "description": sent, "completed": False})
+    assert shows_task(answer, api.caller, title=kept, description=kept)
+
+
+def test_the_same_text_in_another_normal_form_changes_nothing(api: Api) -> None:
+    task = api.made(title="Caf\u00e9")
+    answer = api.replace(task["id"], {"title": "Cafe\u0301", "description": None, "completed": False})
+    assert answer.json == task
+
+
+def test_a_put_never_creates(backend: Backend, api: Api) -> None:
+    answer = api.replace("018f3a5c-0000-7000-8000-000000000000", OTHER)
+    assert is_problem(answer, 404, "task-not-found")
+    assert backend.stored(api.caller) == []
+
+
+def test_a_deleted_task_is_404_and_stays_deleted(backend: Backend, api: Api, task: Task) -> None:
+    api.delete(task["id"])
+    before = backend.stored(api.caller)
+    assert is_problem(api.replace(task["id"], OTHER), 404, "task-not-found")
+    assert backend.stored(api.caller) == before

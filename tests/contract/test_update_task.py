@@ -1,0 +1,140 @@
+"""PATCH /v1/users/{user_id}/tasks/{task_id}: a JSON merge patch (RFC 7396)."""
+
+import pytest
+
+from tests.api import JSON, MERGE_PATCH, Api, Backend, Task
+from tests.contract.inputs import FAULTY, MALFORMED, NO_OBJECT, READ_ONLY, TEXTS
+from tests.contract.shapes import is_problem, shows_task
+
+CHANGES: dict[str, dict[str, object]] = {
+    "a title": {"title": "new"},
+    "a description": {"description": "new"},
+    "no description": {"description": None},
+    "completion": {"completed": True},
+    "everything": {"title": "new", "description": None, "completed": True},
+}
+SAME: dict[str, dict[str, object]] = {
+    "nothing": {},
+    "the title": {"title": "old"},
+    "the description": {"description": "old"},
+    "the status": {"completed": False},
+    "everything": {"title": "old", "description": "old", "completed": False},
+}
+
+
+@pytest.fixture
+def task(api: Api) -> Task:
+    return api.made(title="old", description="old")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_is_named_changes_and_all_else_stays(api: Api, task: Task, change: dict[str, object]) -> None:
+    answer = api.update(task["id"], change)
+    new = answer.json
+    moved = {"version": 2} | {name: new[name] for name in ("updated_at", "etag", "completed_at")}
+    assert shows_task(answer, api.caller, **{**task, **moved, **change})
+    assert new["updated_at"] > task["updated_at"]
+    assert new["etag"] != task["etag"]
+    assert new["completed_at"] == (new["updated_at"] if "completed" in change else None)
+    assert api.get(task["id"]).json == new
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_what_changes_nothing_keeps_the_version(
+    backend: Backend, api: Api, task: Task, change: dict[str, object]
+) -> None:
+    before = backend.stored(api.caller)
+    assert shows_task(api.update(task["id"], change), api.caller, **task)
+    assert backend.stored(api.caller) == before
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+@pytest.mark.parametrize("headers", [{"if_match": '"7-1"'}, {"if_none_match": "*"}], ids=["If-Match", "If-None-Match"])
+def test_what_changes_nothing_must_meet_its_condition_all_the_same(
+    api: Api, task: Task, change: dict[str, object], headers: dict[str, str]
+) -> None:
+    assert is_problem(api.update(task["id"], change, **headers), 412, "precondition-failed")
+
+
+@pytest.mark.parametrize(
+    "change", [*SAME.values(), *CHANGES.values()], ids=[*SAME, *(f"new {name}" for name in CHANGES)]
+)
+def test_a_deleted_task_is_404_and_stays_deleted(
+    backend: Backend, api: Api, task: Task, change: dict[str, object]
+) -> None:
+    api.delete(task["id"])
+    before = backend.stored(api.caller)
+    assert is_problem(api.update(task["id"], change), 404, "task-not-found")
+    assert backend.stored(api.caller) == before
+
+
+@pytest.mark.parametrize("was", [False, True])
+@pytest.mark.parametrize("becomes", [False, True])
+@pytest.mark.parametrize("others", [{}, {"title": "new"}, {"title": "old"}], ids=["alone", "new title", "same title"])
+def test_the_status_becomes_what_is_asked_for(api: Api, was: bool, becomes: bool, others: dict[str, str]) -> None:
+    task = api.made(title="old", completed=was)
+    answer = api.update(task["id"], {"completed": becomes, **others})
+    changes = was != becomes or others == {"title": "new"}
+    assert shows_task(answer, api.caller, completed=becomes, version=2 if changes else 1, **others)
+    if was == becomes:
+        assert answer.json["completed_at"] == task["completed_at"]
+    assert api.walk(status="completed" if becomes else "open") == [answer.json]
+    assert api.walk(status="open" if becomes else "completed") == []
+
+
+@pytest.mark.parametrize("content_type", [JSON, MERGE_PATCH, f"{MERGE_PATCH}; charset=UTF-8", "APPLICATION/JSON"])
+def test_a_patch_is_json_or_a_merge_patch(api: Api, task: Task, content_type: str) -> None:
+    assert shows_task(api.update(task["id"], {"title": "new"}, content_type=content_type), api.caller, title="new")
+
+
+@pytest.mark.parametrize("content_type", ["application/json-patch+json", "text/plain", "application/jsonx"])
+def test_any_other_type_is_415_and_told_what_is_accepted(api: Api, task: Task, content_type: str) -> None:
+    answer = api.update(task["id"], {"title": "new"}, content_type=content_type)
+    assert is_problem(answer, 415, "unsupported-media-type")
+    assert answer.headers["Accept-Patch"] == f"{MERGE_PATCH}, {JSON}"
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize(("fields", "pointers"), FAULTY.values(), ids=FAULTY)
+def test_every_fault_of_a_body_is_listed_in_a_422(
+    api: Api, task: Task, fields: dict[str, object], pointers: list[str]
+) -> None:
+    assert is_problem(api.update(task["id"], fields), 422, "invalid-body", pointers)
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_what_the_server_alone_sets_is_refused(api: Api, task: Task, name: str) -> None:
+    answer = api.update(task["id"], {"title": "new", name: READ_ONLY[name]})
+    assert is_problem(answer, 422, "invalid-body", [f"/{name}"])
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
+def test_a_body_that_is_no_object_is_422(api: Api, task: Task, body: bytes) -> None:
+    assert is_problem(api.update(task["id"], body), 422, "invalid-body", [""])
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize(("body", "kind"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("content_type", [JSON, MERGE_PATCH])
+def test_a_malformed_body_is_400(api: Api, task: Task, body: bytes, kind: str, content_type: str) -> None:
+    assert is_problem(api.update(task["id"], body, content_type=content_type), 400, kind)
+    assert api.get(task["id"]).json == task
+
+
+@pytest.mark.parametrize("name", ["a decomposed accent", "controls", "our own keys", "emoji"])
+def test_a_text_comes_back_in_nfc_and_otherwise_as_it_was(api: Api, task: Task, name: str) -> None:
+    sent, kept = TEXTS[name]
+    answer = api.update(task["id"], {"title": sent, "description": sent})
+    assert shows_task(answer, api.caller, title=kept, description=kept)
+
+
+def test_an_empty_description_is_not_null(api: Api, task: Task) -> None:
+    assert shows_task(api.update(task["id"], {"description": ""}), api.caller, description="")
+
+
+def test_a_patch_never_creates(backend: Backend, api: Api) -> None:
+    answer = api.update("018f3a5c-0000-7000-8000-000000000000", {"title": "new"})
+    assert is_problem(answer, 404, "task-not-found")
+    assert backend.stored(api.caller) == []

@@ -1,0 +1,118 @@
+"""`make run` and `make token` as a newcomer types them."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.tokens import make_token
+from tests.api import send
+from tests.conftest import ROOT, eventually
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def make_run(log: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`make run` in a process group of its own, up and ready."""
+    arguments = ["make", "run", f"PORT={port}", *(f"{name}={value}" for name, value in settings.items())]
+    with log.open("wb") as output:
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    try:
+        eventually(lambda: process.poll() is not None or "curl" in log.read_text() or None, START_SECONDS)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(10)
+
+
+def left_of(group: int) -> list[str]:
+    """The processes that are left of a session."""
+    listed = subprocess.run(["ps", "-eo", "sid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == str(group)]
+
+
+def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with make_run(log, free_port()) as process:
+        commands = [line for line in log.read_text().splitlines() if line.startswith("curl")]
+        answers = [subprocess.run(c, shell=True, capture_output=True, text=True, check=True).stdout for c in commands]
+        assert len(answers) == 3
+        assert '"title":"Buy milk"' in answers[0]
+        assert answers[0].strip() in answers[1]
+        assert '"status": 403' in answers[2]
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(5)
+        assert "Traceback" not in log.read_text()
+        assert eventually(lambda: not left_of(process.pid) or None)
+
+
+def test_what_dynamodb_local_has_stored_survives_that_everything_is_killed(
+    dynamodb_local_url: str,  # noqa: ARG001 - skips where there is none
+    tmp_path: Path,
+) -> None:
+    port, headers = free_port(), {"Authorization": f"Bearer {make_token(tmp_path.name)}"}
+    body = b'{"title": "survivor"}'
+    written = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
+    path = "/v1/users/me/tasks"
+    with make_run(tmp_path / "first", port, DYNAMODB="local") as process:
+        before = send(f"http://127.0.0.1:{port}", "POST", path, body, written)
+        assert before.status == 201
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+    with make_run(tmp_path / "second", port, DYNAMODB="local"):
+        after = send(f"http://127.0.0.1:{port}", "GET", f"{path}/{before.json['id']}", b"", headers)
+        assert after.json == before.json
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"DYNAMODB": "postgres"}, "DYNAMODB must be"), ({"PORT": "x"}, "PORT must be")],
+    ids=["engine", "port"],
+)
+def test_a_bad_setting_is_one_clear_line(settings: dict[str, str], said: str) -> None:
+    arguments = shlex.join(["make", "-s", "run", *(f"{name}={value}" for name, value in settings.items())])
+    ended = subprocess.run(arguments, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode != 0
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            ["make", "-s", "run", f"PORT={port}"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert ended.returncode != 0
+    assert f"{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["USER="]], ids=["no user", "empty user"])
+def test_a_token_is_for_a_user_who_is_named(arguments: list[str]) -> None:
+    ended = subprocess.run(["make", "-s", "token", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Usage" in ended.stderr
+
+
+def test_make_token_prints_a_token_and_nothing_else() -> None:
+    arguments = ["make", "-s", "token", "USER=auth0|abc", "SCOPE=tasks/service"]
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.count(".") == 2
+    assert ended.stdout == ended.stdout.strip() + "\n"
+    assert ended.stderr == ""

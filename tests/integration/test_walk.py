@@ -1,0 +1,79 @@
+"""Lists walked page by page over HTTP while others write: what nobody touches appears exactly once."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from shared.models import NewTask, TaskQuery
+from shared.preconditions import ANY_VERSION
+from shared.task_store import TaskStore
+from tests.api import Api, Backend, serving
+from tests.conftest import SCALE, deadline_in, table_at
+
+TASKS = 1000 * SCALE
+
+
+@pytest.fixture
+def backend(dynamodb_local_url: str) -> Iterator[Backend]:
+    with serving(dynamodb_local_url, dynamodb_local_url) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("count", "query"), [(TASKS, {}), (TASKS // 10, {"order": "desc"}), (TASKS // 10, {"status": "open"})], ids=str
+)
+def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
+    backend: Backend, dynamodb_local_url: str, user: str, count: int, query: dict[str, str]
+) -> None:
+    users = (user, f"{user}-2")
+    untouched: dict[str, list[str]] = {}
+    touched: dict[str, list[str]] = {}
+    for name in users:
+        store = TaskStore(backend.table, name, deadline_in(60 * SCALE))
+        created = [store.create(NewTask(title=f"{number} of {name}")).id for number in range(count)]
+        touched[name] = created[::5]
+        untouched[name] = [task_id for place, task_id in enumerate(created) if place % 5]
+
+    stop = threading.Event()
+
+    def churn() -> None:
+        """Create, toggle and delete, as fast as it goes."""
+        dice = random.Random(0)  # noqa: S311 - no secret
+        stores = {name: TaskStore(table_at(dynamodb_local_url, "churn"), name, deadline_in(600)) for name in users}
+        while not stop.is_set():
+            name = dice.choice(users)
+            store, task_id = stores[name], dice.choice(touched[name])
+            match dice.randrange(4):
+                case 0:
+                    store.create(NewTask(title="new"))
+                case 1:
+                    store.delete(task_id, ANY_VERSION)
+                    touched[name].remove(task_id)
+                case _:
+                    store.toggle(task_id, ANY_VERSION)
+
+    writer = threading.Thread(target=churn)
+    writer.start()
+    try:
+        for name in users:
+            seen = Api(backend.url, name).walk(limit=7, **query)
+            assert {task["user_id"] for task in seen} == {name}
+            fixed = set(untouched[name])
+            walked = [task["id"] for task in seen if task["id"] in fixed]
+            assert walked == (untouched[name][::-1] if query.get("order") == "desc" else untouched[name])
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_thousand_tombstones_do_not_slow_a_list_down(dynamodb_local_url: str, user: str) -> None:
+    """One request reads the first page, however many tasks before it are in the trash."""
+    store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60 * SCALE))
+    for _ in range(TASKS):
+        store.delete(store.create(NewTask(title="gone")).id, ANY_VERSION)
+    kept = [store.create(NewTask(title="kept")) for _ in range(3)]
+    for status in ("all", "open"):
+        page = store.list(TaskQuery.model_validate({"status": status, "limit": 2}))
+        assert page.items == kept[:2]
