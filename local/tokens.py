@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -54,6 +55,7 @@ def verify(token: str, template: Template) -> dict[str, object]:
     return claims
 
 
+@cache
 def _key() -> rsa.RSAPrivateKey:
     """The key that signs, made when it is first asked for."""
     if not _KEY.exists():

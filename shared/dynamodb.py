@@ -93,15 +93,16 @@ def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
         tcp_keepalive=True,
     )
     client = _session().create_client("dynamodb", endpoint_url=endpoint_url, config=config)
-    client.meta.events.register("before-parse.dynamodb", _check_crc32)
+    client.meta.events.register("before-parse.dynamodb", _check_answer)
     return cast("DynamoDBClient", client)
 
 
-def _check_crc32(response_dict: Mapping[str, Any], **_: object) -> None:
-    # Of a garbled answer botocore makes an empty one, which would read as "no such task".
-    expected = response_dict["headers"].get("x-amz-crc32")
-    if expected is not None and int(expected) != zlib.crc32(response_dict["body"]):
-        raise ResponseParserError("The answer's checksum does not match.")
+def _check_answer(response_dict: Mapping[str, Any], **_: object) -> None:
+    # Of an answer that is no JSON botocore makes an empty one, which would read as "no such task".
+    body: bytes = response_dict["body"]
+    checksum = response_dict["headers"].get("x-amz-crc32")
+    if body[:1] + body[-1:] != b"{}" or (checksum is not None and int(checksum) != zlib.crc32(body)):
+        raise ResponseParserError("not an answer of DynamoDB's")
 
 
 # The model of DynamoDB's API is read once for a session.
@@ -132,14 +133,15 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 class Sends:
-    """The sends of one operation: counts them, spaces them, and ends them in time.
+    """The sends of one read or write: counts them, spaces them, and ends them in time.
 
-    `deadline` is on the clock of time.monotonic, in seconds. `unsure` says whether an earlier send may have been
-    applied, or may still be, without our knowing.
+    `deadline` is on the clock of time.monotonic, in seconds. `unsure` says whether an earlier send of a write may have
+    been applied, or may still be, without our knowing.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, *, writing: bool) -> None:
         self._last_start = deadline - RESERVE
+        self._writing = writing
         self._failures = 0
         self._refusals = 0
         self.unsure = False
@@ -152,7 +154,7 @@ class Sends:
         failure = failure_of(error)
         if failure is None:
             raise error
-        self.unsure |= failure is Failure.UNANSWERED
+        self.unsure |= self._writing and failure is Failure.UNANSWERED
         self._failures += 1
         if self._failures == MAX_FAILURES or not self._pause(self._failures):
             raise OutcomeUnknown if self.unsure else Unavailable(failure) from error

@@ -140,7 +140,7 @@ class TaskStore:
         forgotten it. `judge` sees the item that refused a write which was not applied: it raises, returns what
         answers the caller all the same, or returns None to try again.
         """
-        sends = Sends(self._deadline)
+        sends = Sends(self._deadline, writing=True)
         token = secrets.token_urlsafe(8)
         since: int | None = None
         while True:
@@ -165,7 +165,7 @@ class TaskStore:
                 sends.failed(error)
 
     def _read[Answer](self, send: Callable[[], Answer]) -> Answer:
-        sends = Sends(self._deadline)
+        sends = Sends(self._deadline, writing=False)
         while True:
             try:
                 return send()

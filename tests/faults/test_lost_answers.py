@@ -202,3 +202,10 @@ def test_answers_stay_what_they_are_when_the_first_send_is_lost(wire: Wire, stor
         wire.faults = [lost_before]
         with pytest.raises(TaskNotFound):
             write(store, task, ANY_VERSION)
+
+
+def test_a_read_that_is_never_answered_is_unavailable_and_changes_nothing(wire: Wire, store: TaskStore) -> None:
+    for read in (lambda: store.list(TaskQuery()), lambda: store.get("00000000-0000-7000-8000-000000000000")):
+        wire.faults = [lost_after] * 5
+        with pytest.raises(Unavailable):
+            read()

@@ -48,7 +48,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
             match dice.randrange(4):
                 case 0:
                     store.create(NewTask(title="new"))
-                case 1:
+                case 1 if len(touched[name]) > 10:
                     store.delete(task_id, ANY_VERSION)
                     touched[name].remove(task_id)
                 case _:

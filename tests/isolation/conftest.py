@@ -1,0 +1,54 @@
+"""A gateway on moto, and two users: alice, who calls, and bob, whose tasks are none of her business."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.api import Api, Backend, Task, serving
+
+
+@pytest.fixture(scope="session")
+def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with serving(moto_url, moto_url, tmp_path_factory.mktemp("backend") / "log") as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Bob:
+    """A user with tasks of every status, and all that is stored of him."""
+
+    api: Api
+    task: Task
+    trashed: Task
+    cursor: str
+    stored: list[dict[str, Any]]
+
+    @property
+    def id(self) -> str:
+        return self.api.caller
+
+
+@pytest.fixture(scope="session")
+def bob(backend: Backend) -> Bob:
+    # Letters in both cases, so that a change of case is another id.
+    api = Api(backend.url, f"Bob-{uuid.uuid4()}")
+    task = api.made(title="bob's secret", description="bob's secret")
+    api.made(title="bob's secret too", completed=True)
+    trashed = api.made(title="bob's secret in the trash")
+    api.delete(trashed["id"])
+    return Bob(api, task, trashed, api.page(limit=1).json["next_cursor"], backend.stored(api.caller))
+
+
+@pytest.fixture
+def untouched(backend: Backend, bob: Bob) -> Iterator[None]:
+    """Whatever a test does, all that is stored of bob stays as it is."""
+    yield
+    assert backend.stored(bob.id) == bob.stored
+
+
+@pytest.fixture
+def alice(backend: Backend, user: str) -> Api:
+    return Api(backend.url, user)

@@ -1,0 +1,233 @@
+"""Another user's id, task, ETag and cursor, in every place where a request of every operation can name one."""
+
+import string
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from tests.api import OPERATIONS, Answer, Api, Backend, Headers, Operation, Task
+from tests.contract.shapes import is_problem
+from tests.isolation.conftest import Bob
+
+pytestmark = pytest.mark.usefixtures("untouched")
+
+ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
+CHANGING = {name: one for name, one in OPERATIONS.items() if one.method != "GET"}
+
+# How bob's id may stand in a path of alice's.
+SPELLINGS: dict[str, Callable[[str, str], str]] = {
+    "plain": lambda bob, _: bob,
+    "every letter encoded": lambda bob, _: "".join(f"%{ord(letter):02X}" for letter in bob),
+    "one letter encoded": lambda bob, _: f"%{ord(bob[0]):02x}{bob[1:]}",
+    "encoded twice": lambda bob, _: f"%25{ord(bob[0]):02x}{bob[1:]}",
+    "up from alice": lambda bob, alice: f"{alice}%2F..%2F{bob}",
+    "up from me": lambda bob, _: f"me%2F..%2F{bob}",
+    "up from me, encoded": lambda bob, _: f"me%2F%2e%2e%2F{bob}",
+    "up and down": lambda bob, _: f"%2e%2e%2Fusers%2F{bob}",
+    "a backslash": lambda bob, _: f"me%5C..%5C{bob}",
+    "a fragment": lambda bob, _: f"{bob}%23me",
+    "a fragment of bob": lambda bob, alice: f"{alice}%23{bob}",
+    "a query": lambda bob, _: f"{bob}%3Fme",
+    "a NUL": lambda bob, _: f"{bob}%00",
+    "a NUL after alice": lambda bob, alice: f"{alice}%00{bob}",
+    "a newline": lambda bob, _: f"{bob}%0A",
+    "a newline after alice": lambda _, alice: f"{alice}%0A",
+    "a blank behind": lambda bob, _: f"{bob}%20",
+    "a blank before": lambda bob, _: f"%20{bob}",
+    "a blank behind alice": lambda _, alice: f"{alice}%20",
+    "a plus behind": lambda bob, _: f"{bob}+",
+    "a dot behind": lambda bob, _: f"{bob}.",
+    "capitals": lambda bob, _: bob.upper(),
+    "small letters": lambda bob, _: bob.lower(),
+    "alice in capitals": lambda _, alice: alice.upper(),
+    "ME": lambda *_: "ME",
+    "me and a blank": lambda *_: "me%20",
+    "full-width letters": lambda bob, _: quote(bob.translate(_wide())),
+    "a Cyrillic letter": lambda bob, _: quote(bob.replace("o", "\u043e")),
+    "a letter and an accent": lambda bob, _: quote(f"{bob}\u0301"),
+    "a zero width space": lambda bob, _: quote(f"{bob}\u200b"),
+    "a soft hyphen": lambda bob, _: quote(f"{bob}\u00ad"),
+    "right to left": lambda bob, _: quote(f"\u202e{bob[::-1]}"),
+    "an overlong form": lambda bob, _: f"%C1%82{bob[1:]}",
+    "two users": lambda bob, alice: f"{alice},{bob}",
+    "two users, bob first": lambda bob, alice: f"{bob},{alice}",
+    "a matrix parameter": lambda bob, alice: f"{alice};user_id={bob}",
+    "our own key": lambda bob, _: f"USER%23{bob}",
+    "part of it": lambda bob, _: bob[:-1],
+    "a star": lambda *_: "*",
+    "dots": lambda *_: "%2e%2e",
+    "a dot": lambda *_: ".",
+    "nobody": lambda *_: "nobody",
+    "null": lambda *_: "null",
+    "braces": lambda *_: "%7Buser_id%7D",
+}
+NAMING_HEADERS = ["X-User-Id", "X-Forwarded-User", "X-Original-Uri", "X-Amzn-Oidc-Identity", "User-Id", "Sub", "Cookie"]
+
+
+def _wide() -> dict[int, int]:
+    return {ord(letter): ord(letter) + 0xFEE0 for letter in string.ascii_letters}
+
+
+def tells_nothing(answer: Answer, bob: Bob) -> bool:
+    """Whether an answer holds nothing of bob's: no text, no id."""
+    told = answer.content.decode() + str(answer.headers)
+    return not any(word in told for word in ("secret", bob.id, bob.task["id"], bob.trashed["id"], bob.cursor))
+
+
+@pytest.fixture(params=OPERATIONS.values(), ids=OPERATIONS)
+def operation(request: pytest.FixtureRequest) -> Operation:
+    chosen: Operation = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_path_that_names_another_user_is_403(
+    backend: Backend, alice: Api, bob: Bob, operation: Operation, spell: Callable[[str, str], str]
+) -> None:
+    path_user = spell(bob.id, alice.caller)
+    answer = operation.ask(Api(alice.url, alice.caller, path_user), bob.task["id"])
+    assert is_problem(answer, 403, "forbidden")
+    assert tells_nothing(answer, bob)
+    assert backend.stored(alice.caller) == []
+
+
+@pytest.mark.parametrize("path_user", ["..", "%2e%2e/x", "x/../me"])
+def test_a_path_that_is_no_route_stays_none(alice: Api, bob: Bob, operation: Operation, path_user: str) -> None:
+    path = operation.path_of(f"me/tasks/{path_user}/{bob.id}", bob.task["id"])
+    answer = alice.send(operation.method, path, operation.body)
+    assert answer.status == 404
+    assert tells_nothing(answer, bob)
+
+
+def test_a_403_is_the_same_whether_the_user_exists_or_not(alice: Api, bob: Bob, operation: Operation) -> None:
+    there, not_there, never = (
+        operation.ask(Api(alice.url, alice.caller, path_user), bob.task["id"])
+        for path_user in (bob.id, bob.id[::-1], "%00")
+    )
+    assert is_problem(there, 403, "forbidden")
+    assert _without_request_id(there) == _without_request_id(not_there) == _without_request_id(never)
+
+
+def _without_request_id(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    request_id = headers.pop("apigw-requestid")
+    assert request_id == headers.pop("x-correlation-id") == answer.json["instance"]
+    headers.pop("date")
+    return answer.status, headers, {**answer.json, "instance": ""}
+
+
+@pytest.mark.parametrize("path_user", ["", "me"], ids=["alice", "me"])
+@pytest.mark.parametrize("which", ["task", "trashed"])
+@pytest.mark.parametrize("name", ON_A_TASK)
+@pytest.mark.parametrize("condition", [{}, {"If-Match": "*"}, {"If-Match": "{etag}"}, {"If-None-Match": "{etag}"}])
+def test_the_id_of_anothers_task_is_404_like_one_that_never_was(  # noqa: PLR0917 - a table has columns
+    backend: Backend, alice: Api, bob: Bob, path_user: str, which: str, name: str, condition: dict[str, str]
+) -> None:
+    task: Task = getattr(bob, which)
+    content_type = {"Content-Type": "application/json"} if OPERATIONS[name].body is not None else {}
+    headers = content_type | {header: value.format(etag=task["etag"]) for header, value in condition.items()}
+    caller = Api(alice.url, alice.caller, path_user)
+    theirs, nobodys = (
+        OPERATIONS[name].ask(caller, task_id, headers=headers) for task_id in (task["id"], task["id"][::-1])
+    )
+    if which == "task":
+        nobodys = OPERATIONS[name].ask(caller, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
+    assert is_problem(theirs, 404, "task-not-found")
+    assert {**theirs.json, "instance": ""} == {**nobodys.json, "instance": ""}
+    assert backend.stored(alice.caller) == []
+
+
+@pytest.mark.parametrize("name", ON_A_TASK)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        "..%2F{id}",
+        "%2e%2e%2F%2e%2e%2F{bob}%2Ftasks%2F{id}",
+        "{id}%23",
+        "{id}%00",
+        "{id}%0A",
+        "TASK%23{id}",
+        "{bob}%23{id}",
+        "{id}%20",
+        "{id},{id}",
+    ],
+)
+def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, name: str, spell: str) -> None:
+    answer = OPERATIONS[name].ask(alice, spell.format(id=bob.task["id"], bob=bob.id))
+    assert is_problem(answer, 400, "bad-task-id")
+    assert tells_nothing(answer, bob)
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("field", ["user_id", "id", "pk", "sk", "owner", "sub"])
+def test_another_user_in_the_body_is_refused_or_ignored(
+    backend: Backend, alice: Api, bob: Bob, name: str, field: str
+) -> None:
+    task = alice.made()
+    operation = OPERATIONS[name]
+    fields = operation.body if isinstance(operation.body, dict) else {}
+    value = {"id": bob.task["id"], "pk": f"USER#{bob.id}", "sk": f"TASK#{bob.task['id']}"}.get(field, bob.id)
+    answer = operation.ask(alice, task["id"], body={**fields, field: value})
+    assert answer.status in (200, 201, 204, 422)
+    if answer.status == 422:
+        assert is_problem(answer, 422, "invalid-body", [f"/{field}"])
+    assert tells_nothing(answer, bob)
+    assert {item["pk"]["S"] for item in backend.stored(alice.caller)} == {f"USER#{alice.caller}"}
+    assert all(shown["user_id"] == alice.caller for shown in [*alice.walk(), *alice.walk(status="deleted")])
+    assert task["id"] in [shown["id"] for shown in [*alice.walk(), *alice.walk(status="deleted")]]
+
+
+@pytest.mark.parametrize("field", ["user_id", "USER_ID", "user", "sub", "pk", "task_id", "path", "cursor[user_id]"])
+def test_another_user_in_the_query_is_400(
+    backend: Backend, alice: Api, bob: Bob, operation: Operation, field: str
+) -> None:
+    task = alice.made()
+    before = backend.stored(alice.caller)
+    answer = operation.ask(alice, task["id"], f"{quote(field)}={bob.id}")
+    assert is_problem(answer, 400, "bad-query")
+    assert tells_nothing(answer, bob)
+    assert backend.stored(alice.caller) == before
+
+
+@pytest.mark.parametrize("header", NAMING_HEADERS)
+def test_another_user_in_a_header_is_not_looked_at(alice: Api, bob: Bob, operation: Operation, header: str) -> None:
+    task = alice.made()
+    headers: Headers = {header: f"user_id={bob.id}" if header == "Cookie" else bob.id}
+    if operation.body is not None:
+        headers = {**headers, "Content-Type": "application/json"}
+    answer = operation.ask(Api(alice.url, alice.caller, "me"), task["id"], headers=headers)
+    assert answer.status in (200, 201, 204)
+    assert tells_nothing(answer, bob)
+    if answer.status != 204:
+        shown = answer.json.get("items", [answer.json])
+        assert {one["user_id"] for one in shown} == {alice.caller}
+
+
+def test_a_list_shows_the_callers_tasks_only(alice: Api, bob: Bob) -> None:
+    assert alice.walk() == []
+    task = alice.made()
+    for status in ("all", "open", "completed", "deleted"):
+        answer = alice.page(status=status)
+        assert answer.json["items"] == ([task] if status in ("all", "open") else [])
+        assert tells_nothing(answer, bob)
+
+
+@pytest.mark.parametrize("status", ["all", "open", "completed", "deleted"])
+def test_a_cursor_of_another_user_is_400(alice: Api, bob: Bob, status: str) -> None:
+    alice.made()
+    for name, operation in OPERATIONS.items():
+        if not operation.on_a_task and operation.method == "GET":
+            answer = operation.ask(alice, query=f"status={status}&cursor={bob.cursor}")
+            assert is_problem(answer, 400, "bad-cursor"), name
+            assert tells_nothing(answer, bob)
+
+
+def test_the_etag_of_anothers_task_opens_nothing(alice: Api, bob: Bob, operation: Operation) -> None:
+    if not operation.on_a_task:
+        pytest.skip("no task is addressed")
+    stranger = Api(alice.url, alice.caller, bob.id)
+    for condition in ("If-Match", "If-None-Match"):
+        answer = operation.ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
+        assert is_problem(answer, 403, "forbidden")
+        assert tells_nothing(answer, bob)

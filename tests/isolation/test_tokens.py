@@ -1,0 +1,124 @@
+"""Which tokens open another user's tasks: those with the service scope, and none that only come close."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.api import OPERATIONS, Api, Backend, Operation
+from tests.contract.shapes import is_problem
+from tests.isolation.conftest import Bob
+
+SERVICE: dict[str, dict[str, Any]] = {
+    "scope": {"scope": "tasks/service"},
+    "scope among others": {"scope": "openid tasks/service email"},
+    "scp as text": {"scp": "tasks/service"},
+    "scp as text among others": {"scp": "openid tasks/service"},
+    "scp as an array": {"scp": ["tasks/service"]},
+    "scp as an array of several": {"scp": ["openid", "tasks/service", "email"]},
+    "scp where scope is another": {"scope": "openid", "scp": ["tasks/service"]},
+}
+NO_SERVICE: dict[str, dict[str, Any]] = {
+    "none": {},
+    "no claim": {"scope": None},
+    "longer": {"scope": "tasks/servicex"},
+    "longer before": {"scope": "xtasks/service"},
+    "shorter": {"scope": "tasks/servic"},
+    "its first part": {"scope": "tasks"},
+    "its first part and a slash": {"scope": "tasks/"},
+    "its last part": {"scope": "service"},
+    "two halves": {"scope": "tasks /service"},
+    "two halves in two claims": {"scope": "tasks/", "scp": "service"},
+    "below it": {"scope": "tasks/service/read"},
+    "capitals": {"scope": "TASKS/SERVICE"},
+    "a comma": {"scope": "openid,tasks/service"},
+    "a semicolon": {"scope": "tasks/service;"},
+    "a newline": {"scope": "openid\ntasks/service\n"},
+    "a tab": {"scope": "openid\ttasks/service"},
+    "a no-break space": {"scope": "openid\u00a0tasks/service"},
+    "quotes": {"scope": '"tasks/service"'},
+    "half a bracket": {"scope": "[tasks/service"},
+    "the other half": {"scope": "tasks/service]"},
+    "a star": {"scope": "tasks/*"},
+    "everything": {"scope": "*"},
+    "an empty scp": {"scp": []},
+    "an scp array of others": {"scp": ["tasks/servicex", "xtasks/service"]},
+    "an scp array of halves": {"scp": ["tasks/", "service"]},
+    "another claim": {"scopes": "tasks/service", "permissions": ["tasks/service"], "cognito:groups": ["tasks/service"]},
+    "a group": {"groups": ["tasks/service"], "roles": ["tasks/service"]},
+    "an ID token with the scope": {"scope": "tasks/service", "token_use": "id"},
+    "an ID token": {"token_use": "id"},
+    "bob's name in other claims": {"username": "{bob}", "cognito:username": "{bob}", "email": "{bob}", "user_id": "{bob}"},
+    "bob as the subject's end": {"sub": "x|{bob}"},
+    "bob in capitals": {"sub": "{BOB}"},
+    "bob with a blank": {"sub": "{bob} "},
+    "bob with a newline": {"sub": "{bob}\n"},
+    "bob with a NUL": {"sub": "{bob}\0"},
+    "bob among others": {"aud": ["tasks-local", "{bob}"], "act": {"sub": "{bob}"}},
+}
+
+
+@pytest.fixture(params=OPERATIONS.values(), ids=OPERATIONS)
+def operation(request: pytest.FixtureRequest) -> Operation:
+    chosen: Operation = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("claims", NO_SERVICE.values(), ids=NO_SERVICE)
+@pytest.mark.usefixtures("untouched")
+def test_a_token_without_the_service_scope_opens_nothing_of_anothers(
+    alice: Api, bob: Bob, operation: Operation, claims: dict[str, Any]
+) -> None:
+    named = json.loads(json.dumps(claims).replace("{bob}", bob.id).replace("{BOB}", bob.id.upper()))
+    answer = operation.ask(Api(alice.url, alice.caller, bob.id, named), bob.task["id"])
+    assert is_problem(answer, 403, "forbidden")
+    assert "secret" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("claims", SERVICE.values(), ids=SERVICE)
+def test_the_service_scope_opens_every_operation_for_any_user(
+    backend: Backend, user: str, operation: Operation, claims: dict[str, Any]
+) -> None:
+    task = Api(backend.url, user).made()
+    service = Api(backend.url, f"service-of-{user}", user, claims)
+    answer = operation.ask(service, task["id"])
+    assert answer.status in (200, 201, 204)
+    if answer.status != 204:
+        assert all(one["user_id"] == user for one in answer.json.get("items", [answer.json]))
+    assert backend.stored(service.caller) == []
+    assert len(backend.stored(user)) == (2 if answer.status == 201 else 1)
+
+
+def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operation: Operation) -> None:
+    task = Api(backend.url, user).made()
+    before = backend.stored(user)
+    service = Api(backend.url, f"service-of-{user}", "me", {"scope": "tasks/service"})
+    answer = operation.ask(service, task["id"])
+    assert answer.status == (404 if operation.on_a_task else 201 if operation.method == "POST" else 200)
+    assert backend.stored(user) == before
+
+
+@pytest.mark.parametrize("path_user", ["a b", "a/b", "a#b", "a%b", "caf\u00e9", "-x", "..", "x" * 129, "a\n", "\0"])
+def test_a_service_is_told_what_no_user_id_can_be(
+    backend: Backend, user: str, operation: Operation, path_user: str
+) -> None:
+    service = Api(backend.url, user, quote(path_user, safe=""), {"scope": "tasks/service"})
+    answer = operation.ask(service, "018f3a5c-0000-7000-8000-000000000000")
+    assert is_problem(answer, 400, "bad-user-id")
+    assert backend.stored(path_user) == []
+
+
+def test_a_service_follows_the_links_of_the_user_it_acts_for(backend: Backend, user: str) -> None:
+    owner = Api(backend.url, user)
+    tasks = [owner.made() for _ in range(3)]
+    service = Api(backend.url, f"service-of-{user}", user, {"scope": "tasks/service"})
+    assert service.walk(limit=1) == tasks
+    cursor = owner.page(limit=1).json["next_cursor"]
+    assert service.page(cursor=cursor).json["items"] == tasks[1:]
+
+
+def test_a_log_line_names_both_who_called_and_whose_tasks_were_addressed(backend: Backend, user: str) -> None:
+    service = Api(backend.url, f"service-of-{user}", user, {"scope": "tasks/service"})
+    line = backend.logged(service.page().headers["apigw-requestid"])
+    assert line["actor"] != line["user"]
