@@ -44,10 +44,7 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:
+    values = (claims.get(claim, "") for claim in ("scope", "scp"))
     # API Gateway writes a claim that is an array, as some issuers' scp, as "[a b]".
-    return {
-        scope
-        for claim in ("scope", "scp")
-        for scope in claims.get(claim, "").removeprefix("[").removesuffix("]").split(" ")
-        if scope
-    }
+    lists = (value[1:-1] if value[:1] + value[-1:] == "[]" else value for value in values)
+    return {scope for value in lists for scope in value.split(" ") if scope}

@@ -136,11 +136,8 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
         for name, value in headers.items():
             for line in (value,) if isinstance(value, str) else value or ():
                 connection.putheader(name, line)
-        try:
+        with suppress(ConnectionError):  # who refuses a body by its announced length need not read it
             connection.endheaders(content)
-        except ConnectionError:
-            # Who refuses a body by its announced length need not read it: the answer is there.
-            pass
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     finally:

@@ -1,11 +1,14 @@
 """Gateways on moto and on failing endpoints, one of each a process of the suite, and a caller for each test."""
 
 import socket
+import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from tests.api import Api, Backend, serving
+from tests.api import OPERATIONS, Api, Backend, Operation, Task, serving
 from tests.contract.failing_dynamodb import failing_dynamodb
 
 
@@ -36,3 +39,36 @@ def cut_off(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def api(backend: Backend, user: str) -> Api:
     """The API as a user of this test alone sees it."""
     return Api(backend.url, user)
+
+
+@dataclass
+class Kept:
+    """A task at its second version, and the caller whose only task it is; `old` is the task at its first version."""
+
+    api: Api
+    old: Task
+    task: Task
+    stored: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def _kept(backend: Backend) -> Kept:
+    api = Api(backend.url, f"keeper-{uuid.uuid4()}")
+    old = api.made(title="old", description="old")
+    task = api.update(old["id"], {"title": "kept"}).json
+    return Kept(api, old, task, backend.stored(api.caller))
+
+
+@pytest.fixture
+def kept(backend: Backend, _kept: Kept) -> Iterator[Kept]:
+    """A task for requests that are rejected: whatever a test sends, all that is stored of its user stays as it is."""
+    yield _kept
+    before, _kept.stored = _kept.stored, backend.stored(_kept.api.caller)
+    assert _kept.stored == before
+
+
+@pytest.fixture(params=OPERATIONS.values(), ids=list(OPERATIONS))
+def operation(request: pytest.FixtureRequest) -> Operation:
+    """Each operation of the template in turn."""
+    chosen: Operation = request.param
+    return chosen

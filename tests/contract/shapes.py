@@ -36,7 +36,7 @@ def is_task(task: Task, user: str, **expected: object) -> bool:
     return True
 
 
-def shows_task(answer: Answer, user: str, status: int = 200, cache: str = NO_STORE, **expected: object) -> bool:
+def shows_task(answer: Answer, user: str, status: int = 200, cache: str = NO_STORE, /, **expected: object) -> bool:
     """Assert that the answer is a task, with the headers that belong to it."""
     assert answer.status == status, answer
     assert answer.headers["Content-Type"] == JSON

@@ -42,7 +42,7 @@ def filled(headers: Headers, etag: str) -> Headers:
 def test_a_task_is_fetched_as_it_was_created(api: Api) -> None:
     task = api.made(title="Buy milk", description="2 l")
     answer = api.get(task["id"])
-    assert shows_task(answer, api.caller, cache=REVALIDATE)
+    assert shows_task(answer, api.caller, 200, REVALIDATE)
     assert answer.json == task
 
 
@@ -63,7 +63,7 @@ def test_a_client_that_has_the_task_gets_304(api: Api, headers: Headers) -> None
 def test_a_client_that_does_not_have_it_gets_200(api: Api, headers: Headers) -> None:
     task = api.made()
     answer = api.send("GET", f"{api.tasks}/{task['id']}", headers=headers)
-    assert shows_task(answer, api.caller, cache=REVALIDATE, **task)
+    assert shows_task(answer, api.caller, 200, REVALIDATE, **task)
 
 
 def test_a_client_that_has_an_older_version_gets_200(api: Api) -> None:

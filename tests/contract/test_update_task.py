@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api import JSON, MERGE_PATCH, Api, Backend, Task
+from tests.contract.conftest import Kept
 from tests.contract.inputs import FAULTY, MALFORMED, NO_OBJECT, READ_ONLY, TEXTS
 from tests.contract.shapes import is_problem, shows_task
 
@@ -88,39 +89,31 @@ def test_a_patch_is_json_or_a_merge_patch(api: Api, task: Task, content_type: st
 
 
 @pytest.mark.parametrize("content_type", ["application/json-patch+json", "text/plain", "application/jsonx"])
-def test_any_other_type_is_415_and_told_what_is_accepted(api: Api, task: Task, content_type: str) -> None:
-    answer = api.update(task["id"], {"title": "new"}, content_type=content_type)
+def test_any_other_type_is_415_and_told_what_is_accepted(kept: Kept, content_type: str) -> None:
+    answer = kept.api.update(kept.task["id"], {"title": "new"}, content_type=content_type)
     assert is_problem(answer, 415, "unsupported-media-type")
     assert answer.headers["Accept-Patch"] == f"{MERGE_PATCH}, {JSON}"
-    assert api.get(task["id"]).json == task
 
 
 @pytest.mark.parametrize(("fields", "pointers"), FAULTY.values(), ids=FAULTY)
-def test_every_fault_of_a_body_is_listed_in_a_422(
-    api: Api, task: Task, fields: dict[str, object], pointers: list[str]
-) -> None:
-    assert is_problem(api.update(task["id"], fields), 422, "invalid-body", pointers)
-    assert api.get(task["id"]).json == task
+def test_every_fault_of_a_body_is_listed_in_a_422(kept: Kept, fields: dict[str, object], pointers: list[str]) -> None:
+    assert is_problem(kept.api.update(kept.task["id"], fields), 422, "invalid-body", pointers)
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
-def test_what_the_server_alone_sets_is_refused(api: Api, task: Task, name: str) -> None:
-    answer = api.update(task["id"], {"title": "new", name: READ_ONLY[name]})
+def test_what_the_server_alone_sets_is_refused(kept: Kept, name: str) -> None:
+    answer = kept.api.update(kept.task["id"], {"title": "new", name: READ_ONLY[name]})
     assert is_problem(answer, 422, "invalid-body", [f"/{name}"])
-    assert api.get(task["id"]).json == task
 
 
 @pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
-def test_a_body_that_is_no_object_is_422(api: Api, task: Task, body: bytes) -> None:
-    assert is_problem(api.update(task["id"], body), 422, "invalid-body", [""])
-    assert api.get(task["id"]).json == task
+def test_a_body_that_is_no_object_is_422(kept: Kept, body: bytes) -> None:
+    assert is_problem(kept.api.update(kept.task["id"], body), 422, "invalid-body", [""])
 
 
 @pytest.mark.parametrize(("body", "kind"), MALFORMED.values(), ids=MALFORMED)
-@pytest.mark.parametrize("content_type", [JSON, MERGE_PATCH])
-def test_a_malformed_body_is_400(api: Api, task: Task, body: bytes, kind: str, content_type: str) -> None:
-    assert is_problem(api.update(task["id"], body, content_type=content_type), 400, kind)
-    assert api.get(task["id"]).json == task
+def test_a_malformed_body_is_400(kept: Kept, body: bytes, kind: str) -> None:
+    assert is_problem(kept.api.update(kept.task["id"], body), 400, kind)
 
 
 @pytest.mark.parametrize("name", ["a decomposed accent", "controls", "our own keys", "emoji"])

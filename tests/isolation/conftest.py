@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import Api, Backend, Task, serving
+from tests.api import OPERATIONS, Api, Backend, Operation, Task, serving
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bob:
     """A user with tasks of every status, and all that is stored of him."""
 
@@ -46,9 +46,17 @@ def bob(backend: Backend) -> Bob:
 def untouched(backend: Backend, bob: Bob) -> Iterator[None]:
     """Whatever a test does, all that is stored of bob stays as it is."""
     yield
-    assert backend.stored(bob.id) == bob.stored
+    before, bob.stored = bob.stored, backend.stored(bob.id)
+    assert bob.stored == before
 
 
 @pytest.fixture
 def alice(backend: Backend, user: str) -> Api:
     return Api(backend.url, user)
+
+
+@pytest.fixture(params=OPERATIONS.values(), ids=list(OPERATIONS))
+def operation(request: pytest.FixtureRequest) -> Operation:
+    """Each operation of the template in turn."""
+    chosen: Operation = request.param
+    return chosen
