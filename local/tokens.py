@@ -1,6 +1,5 @@
 """Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE]` prints one."""
 
-import os
 import sys
 import time
 import uuid
@@ -47,10 +46,11 @@ def verify(token: str, template: Template) -> dict[str, object]:
         _key().public_key(),
         algorithms=["RS256"],
         issuer=template.issuer,
-        options={"require": ["exp", "iss"], "verify_aud": False},
+        # An HTTP API judges neither sub nor jti, and audiences in a way of its own.
+        options={"require": ["exp", "iss"], "verify_aud": False, "verify_sub": False, "verify_jti": False},
     )
     audience = claims.get("aud", claims.get("client_id"))
-    if not set(audience if isinstance(audience, list) else [audience]) & set(template.audiences):
+    if not any(one in template.audiences for one in (audience if isinstance(audience, list) else [audience])):
         raise jwt.InvalidAudienceError("none of the audiences")
     return claims
 
@@ -64,7 +64,7 @@ def _key() -> rsa.RSAPrivateKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        own = _KEY.with_suffix(f".{os.getpid()}")
+        own = _KEY.with_suffix(f".{uuid.uuid4()}")
         own.touch(mode=0o600)
         own.write_bytes(pem)
         try:

@@ -1,0 +1,186 @@
+"""The commands: `python -m local` starts, serves, and ends without a trace; `python -m local.tokens` prints one."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local import dynamodb, tokens
+from tests.local.conftest import descendants, gone
+
+LOCAL = Path(dynamodb.__file__).parent
+ROUTES = """
+  Tasks:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: tiny_handlers.literal
+      Events:
+        Post: {Type: HttpApi, Properties: {Method: POST, Path: "/v1/users/{user_id}/tasks"}}
+        Get: {Type: HttpApi, Properties: {Method: GET, Path: "/v1/users/{user_id}/tasks"}}
+"""
+
+
+@pytest.fixture
+def clone(folder: Path, tmp_path: Path) -> Path:
+    """A clone of its own, with its own key and data."""
+    shutil.copytree(LOCAL, tmp_path / "local", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(folder / "tiny_handlers.py", tmp_path)
+    text = (folder / "template.yaml").read_text()
+    (tmp_path / "template.yaml").write_text(text.replace("\nResources:\n", f"\nResources:{ROUTES}"))
+    return tmp_path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PORT": str(free_port()), "DYNAMODB": "moto", **more}
+
+
+@contextmanager
+def running(clone: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local"],
+        cwd=clone,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        printed = ""
+        while printed.count("curl ") < 3:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            printed += line
+        yield process, printed
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_and_ends_without_a_trace(clone: Path, ending: signal.Signals) -> None:
+    started = time.monotonic()
+    with running(clone) as (process, printed):
+        assert time.monotonic() - started < 8
+        for command in re.findall(r"^curl .*$", printed, re.MULTILINE):
+            result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+            assert result.stdout.strip() == "literal"
+        below = descendants(process.pid)
+        assert len(below) >= 3
+        # Ctrl-C reaches the whole group of processes.
+        (os.killpg if ending is signal.SIGINT else os.kill)(process.pid, ending)
+        asked = time.monotonic()
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (0, "")
+        assert time.monotonic() - asked < 2
+        assert gone(below, within=0.5)
+
+
+@pytest.mark.usefixtures("needs_dynamodb_local")
+def test_it_serves_on_dynamodb_local(clone: Path) -> None:
+    with running(clone, DYNAMODB="local") as (process, _):
+        assert list((clone / ".local" / "dynamodb").iterdir())
+        below = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (0, "")
+        assert gone(below, within=0.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"DYNAMODB": "postgres"}, "postgres"),
+        ({"PORT": "many"}, "PORT"),
+        ({"PORT": "99999"}, "PORT"),
+        ({"DYNAMODB": "http://127.0.0.1:1"}, "127.0.0.1:1"),
+        ({"DYNAMODB": "local", "PATH": "/nowhere"}, "java"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(clone: Path, more: dict[str, str], said: str) -> None:
+    refused(clone, said, **more)
+
+
+def test_a_port_in_use_is_said_in_one_line(clone: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(clone, port, PORT=port)
+
+
+def refused(clone: Path, said: str, **more: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "local"],
+        cwd=clone,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert said in line
+
+
+def token_command(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local.tokens", *arguments], cwd=clone, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_token_is_all_that_is_printed_and_the_key_is_kept(clone: Path) -> None:
+    first, second = token_command(clone, "bob", "tasks/service"), token_command(clone, "bob")
+    for result in (first, second):
+        assert (result.returncode, result.stderr) == (0, "")
+        assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", result.stdout)
+    key = next((clone / ".local").glob("*.pem"))
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert [path.name for path in (clone / ".local").iterdir()] == [key.name]
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), ("", "scope")])
+def test_a_token_needs_a_user(clone: Path, arguments: tuple[str, ...]) -> None:
+    result = token_command(clone, *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_processes_that_start_at_once_share_one_key(clone: Path) -> None:
+    script = "from local import tokens; print(tokens._key().private_numbers().d)"
+    command = [sys.executable, "-c", script]
+    processes = [subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert len({process.communicate()[0] for process in processes}) == 1
+
+
+def test_a_token_is_like_cognitos() -> None:
+    import jwt  # noqa: PLC0415 - only to look into the token
+
+    claims = jwt.decode(tokens.make_token("bob", "a b", extra=1), options={"verify_signature": False})
+    assert claims.pop("exp") - claims.pop("iat") == 12 * 3600
+    assert claims.pop("jti")
+    assert claims == {
+        "sub": "bob",
+        "username": "bob",
+        "iss": "https://tasks.local",
+        "client_id": "tasks-local",
+        "token_use": "access",
+        "scope": "a b",
+        "extra": 1,
+    }

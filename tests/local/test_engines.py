@@ -1,0 +1,106 @@
+"""Engines: moto forgets, DynamoDB Local remembers, tables are the template's, and nothing outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local import dynamodb
+from local.template import Template
+from tests.conftest import eventually
+from tests.local.conftest import PARAMETERS, descendants, gone
+
+ROOT = Path(dynamodb.__file__).parent.parent
+# A process that serves and stores, to be killed.
+VICTIM = f"""
+import sys, threading, urllib.request
+from pathlib import Path
+import boto3
+from local import dynamodb, template
+from local.gateway import serve
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+if __name__ == "__main__":
+    loaded = template.load(folder / "template.yaml", {PARAMETERS!r})
+    with dynamodb.dynamodb_local(Path(sys.argv[2])) as url, serve(loaded, {{}}) as address:
+        dynamodb.create_tables(loaded, url)
+        boto3.client("dynamodb", endpoint_url=url).put_item(TableName="Things", Item={{"pk": {{"S": "kept"}}}})
+        urllib.request.urlopen(address + "/public").read()
+        threading.Thread(target=lambda: urllib.request.urlopen(address + "/trouble/hang"), daemon=True).start()
+        print("ready", flush=True)
+        threading.Event().wait()
+"""
+
+
+def client(url: str) -> Any:
+    return boto3.client("dynamodb", endpoint_url=url)
+
+
+def test_moto_makes_the_templates_tables_once(tiny: Template) -> None:
+    with dynamodb.moto() as url:
+        dynamodb.create_tables(tiny, url)
+        ttl = client(url).describe_time_to_live(TableName="Things")["TimeToLiveDescription"]
+        assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
+        client(url).put_item(TableName="Things", Item={"pk": {"S": "kept"}})
+        dynamodb.create_tables(tiny, url)
+        assert client(url).get_item(TableName="Things", Key={"pk": {"S": "kept"}})["Item"] == {"pk": {"S": "kept"}}
+
+
+def test_moto_loses_no_update(tiny: Template) -> None:
+    with dynamodb.moto() as url:
+        dynamodb.create_tables(tiny, url)
+
+        def add(_: int) -> None:
+            own = client(url)
+            for _ in range(20):
+                own.update_item(
+                    TableName="Things",
+                    Key={"pk": {"S": "a"}},
+                    UpdateExpression="ADD n :one",
+                    ExpressionAttributeValues={":one": {"N": "1"}},
+                )
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(4)))
+        assert client(url).get_item(TableName="Things", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "80"}
+
+
+@pytest.mark.usefixtures("needs_dynamodb_local")
+def test_data_survives_a_kill_of_everything_and_no_process_does(folder: Path, tmp_path: Path) -> None:
+    with running_victim(folder, tmp_path) as victim:
+        # A resource tracker, the fork server, two workers (one of them in a handler that hangs), sh and java.
+        below = eventually(lambda: found if len(found := descendants(victim.pid)) >= 6 else None)
+        victim.send_signal(signal.SIGKILL)
+        with dynamodb.dynamodb_local(tmp_path / "data") as url:
+            assert client(url).get_item(TableName="Things", Key={"pk": {"S": "kept"}})["Item"] == {"pk": {"S": "kept"}}
+        assert gone(below, within=3)
+
+
+class running_victim:  # noqa: N801 - reads as the context it is
+    def __init__(self, folder: Path, tmp_path: Path) -> None:
+        script = tmp_path / "victim.py"
+        script.write_text(VICTIM)
+        environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            [sys.executable, str(script), str(folder), str(tmp_path / "data")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()

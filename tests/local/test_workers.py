@@ -1,0 +1,58 @@
+"""Handlers run as in Lambda: one request at a time in each process, and no process harms or outlives another."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+from local.gateway import serve
+from local.template import Template
+from tests.local.conftest import Ask, descendants, gone, request
+
+
+def test_a_process_handles_one_request_at_a_time(tiny: Template) -> None:
+    with serve(tiny, {}, workers=2) as url, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: request(url, "GET", "/trouble/slow", None, {}), range(6)))
+    assert [answer.status for answer in answers] == [200] * 6
+    runs = sorted(tuple(answer.json) for answer in answers)
+    assert len({pid for pid, _, _ in runs}) == 2
+    for (pid, _, ended), (other, started, _) in pairwise(runs):
+        assert pid != other or ended <= started
+
+
+def test_a_process_is_used_again(ask: Ask) -> None:
+    assert len({ask("GET", "/things/a").json["pid"] for _ in range(5)}) == 1
+
+
+def test_processes_belong_to_one_function(ask: Ask) -> None:
+    assert ask("GET", "/trouble/none").json[0] != ask("GET", "/things/a").json["pid"]
+
+
+def test_who_waits_too_long_hears_503(ask: Ask) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        hung = [pool.submit(ask, "GET", "/trouble/hang") for _ in range(2)]
+        time.sleep(0.2)
+        started = time.monotonic()
+        answer = ask("GET", "/trouble/none")
+        assert (answer.status, answer.json) == (503, {"message": "Service Unavailable"})
+        assert time.monotonic() - started < 0.9
+        assert {future.result().status for future in hung} == {500}
+    assert ask("GET", "/trouble/none").status == 200
+
+
+def test_a_burst_of_threads_finds_its_processes(ask: Ask) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        assert {answer.status for answer in pool.map(lambda _: ask("GET", "/public"), range(200))} == {200}
+
+
+def test_nothing_runs_on_when_the_gateway_closes(tiny: Template) -> None:
+    before = descendants(os.getpid())
+    with ThreadPoolExecutor(1) as pool:
+        with serve(tiny, {}, workers=3) as url:
+            request(url, "GET", "/public", None, {})
+            hung = pool.submit(request, url, "GET", "/trouble/hang", None, {})
+            time.sleep(0.6)
+            started = descendants(os.getpid()) - before
+            assert len(started) >= 2
+        assert gone(started, within=0.3)
+        hung.exception(timeout=5)
