@@ -11,6 +11,11 @@ export SAM_CLI_TELEMETRY := 0
 # Where AWS is not asked, SAM and cfn-lint still want a region.
 REGION ?= eu-central-1
 
+# The processor that artifacts are built for: `arm64` or `x86_64`. It goes to the template and to the wheels alike.
+ARCH ?= arm64
+HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+ENV ?= default
+
 .PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +58,50 @@ check: .venv/.ready ## Check format, lint, types and the template
 format: .venv/.ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+.PHONY: build
+build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
+	@ARCH=$(ARCH) $(BIN)/sam build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
+
+.PHONY: deploy
+deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
+	@$(BIN)/sam deploy --config-env $(ENV) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+
+.PHONY: sam-local
+sam-local: .venv/.ready ## Build for `sam local` on this machine
+	@LOCAL=1 ARCH=$(HOST_ARCH) $(BIN)/sam build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
+	@# So that \`sam local\` needs no parameters to run what was built here.
+	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
+
+.PHONY: dynamodb
+dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with one task in it
+	@exec $(BIN)/python -m local.sam_dynamodb
+
+# The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
+PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
+DEPENDENCIES := .build/runtime-$(ARCH)
+# Of botocore only what DynamoDB needs, for every partition of AWS: the rest is 25 MB.
+BOTOCORE_DATA := dynamodb endpoints.json partitions.json sdk-default-configuration.json _retry.json
+
+# Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
+COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
+
+$(DEPENDENCIES): requirements/runtime.txt Makefile
+	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
+	  --no-compile --target $$work -r requirements/runtime.txt && \
+	  find $$work/botocore/data -mindepth 1 -maxdepth 1 $(BOTOCORE_DATA:%=! -name %) -exec rm -r {} + && \
+	  rm -rf $$work/bin && $(COMPILE) $$work $$work && mv $$work $@
+
+build-%: $(DEPENDENCIES)
+	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
+	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/shared" && \
+	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
+	  cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
+	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
+	  $(if $(LOCAL),cp local/sam_local.py "$$own/app.py" &&) \
+	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock

@@ -1,0 +1,56 @@
+"""`make dynamodb`: a DynamoDB in memory for functions under `sam local`, with the task that events/*.json speak of."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from local import dynamodb, template, tokens
+from shared.dynamodb import new_client
+from shared.expressions import Partition, Stamp
+from shared.models import NewTask
+
+ROOT = Path(__file__).parent.parent
+PORT = 8002
+
+
+def address() -> str:
+    """Where containers reach this machine as host.docker.internal: on Linux Docker's bridge, elsewhere loopback."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return "127.0.0.1"
+    inspect = [docker, "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    bridge = subprocess.run(inspect, check=False, capture_output=True, text=True).stdout.strip()
+    try:
+        with socket.create_server((bridge, 0)):
+            return bridge or "127.0.0.1"
+    except OSError:  # Docker runs in a virtual machine, and forwards to loopback
+        return "127.0.0.1"
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
+    loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
+    parameters = json.loads((ROOT / "events" / "get_task.json").read_text())["pathParameters"]
+    with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
+        dynamodb.create_tables(loaded, url)
+        now = time.time_ns() // 1_000_000
+        task = NewTask(title="Buy milk", description="Two bottles")
+        stamp = Stamp("sample", now, now)
+        new_client(url).put_item(
+            **Partition("TaskTable", parameters["user_id"]).create(parameters["task_id"], task, stamp)
+        )
+        sys.stdout.write(f"DynamoDB on {url}, until Ctrl-C\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
