@@ -1,6 +1,7 @@
 """One log line and one set of metrics a request. Neither ever holds a task's text, a token or a plain user id."""
 
 import hashlib
+import logging
 import traceback
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from botocore.exceptions import ClientError
 
 logger = Logger(utc=True, use_rfc3339=True)
 metrics = Metrics()
+# It tells at INFO where it found credentials, on every cold start; our lines are one a request.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 @dataclass(slots=True)

@@ -50,11 +50,11 @@ class Wire:
             fault = self.faults.pop(0) if self.faults else self._choose()
 
         def send() -> AWSResponse:
-            response = self._session.send(request)
-            if response.status_code == 200 and ("Item" in body or "UpdateExpression" in body):
+            answer = self._session.send(request)
+            if answer.status_code == 200 and ("Item" in body or "UpdateExpression" in body):
                 with self._lock:
                     self.applied[token_of(body)] += 1
-            return response
+            return answer
 
         return send() if fault is None else fault(send)
 
@@ -111,7 +111,7 @@ def answer(status: int, code: str) -> Fault:
 
     def fault(_: Send) -> AWSResponse:
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
-        return _response(status, body)
+        return response(status, body)
 
     return fault
 
@@ -120,7 +120,7 @@ def truncated(send: Send) -> AWSResponse:
     """The request is applied, and its answer breaks off half-way."""
     whole = send()
     checksum = {"x-amz-crc32": str(zlib.crc32(whole.content))}
-    return _response(whole.status_code, whole.content[:20], checksum)
+    return response(whole.status_code, whole.content[:20], checksum)
 
 
 class _Raw:
@@ -131,6 +131,6 @@ class _Raw:
         return [self._body]
 
 
-def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
+def response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
     all_headers = HTTPHeaders.from_dict({"content-type": "application/x-amz-json-1.0", **(headers or {})})
     return AWSResponse("wire", status, all_headers, _Raw(body))

@@ -79,7 +79,7 @@ def test_a_create_is_applied_once(wire: Wire, store: TaskStore, fault: Fault, ti
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize(("times", "conditional"), [(1, True), (3, False)], ids=["once, If-Match", "3 times"])
-def test_a_change_is_applied_once(  # noqa: PLR0917 - a table has columns
+def test_a_change_is_applied_once(
     wire: Wire, store: TaskStore, other: TaskStore, write: Write, fault: Fault, times: int, conditional: bool
 ) -> None:
     task = other.create(NewTask(title="old"))
@@ -138,7 +138,7 @@ def test_what_never_arrives_is_said_to_be_unknown(wire: Wire, store: TaskStore, 
     ],
     ids=NOT_APPLIED,
 )
-def test_what_is_refused_to_the_end_is_said_not_to_be_applied(  # noqa: PLR0917 - a table has columns
+def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
     wire: Wire, store: TaskStore, other: TaskStore, write: Write, fault: Fault, failure: Failure
 ) -> None:
     task = other.create(NewTask(title="old"))

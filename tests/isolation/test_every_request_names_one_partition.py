@@ -89,7 +89,7 @@ def guard(guarded: tuple[Guard, Mapping[str, Callable[..., Any]]]) -> Guard:
 
 @pytest.fixture
 def invoke(guarded: tuple[Guard, Mapping[str, Callable[..., Any]]]) -> Invoke:
-    def invoke(  # noqa: PLR0917 - the parts of an event
+    def invoke(
         operation: Operation, caller: str, path_user: str, task_id: str = "", query: Any = None, scope: str = ""
     ) -> dict[str, Any]:
         event = {
@@ -120,7 +120,7 @@ def create(invoke: Invoke, user: str) -> str:
 
 @pytest.mark.parametrize("addressed", ["me", "self", "another"])
 @pytest.mark.parametrize("there", [True, False], ids=["a task", "no task"])
-def test_every_request_names_the_addressed_users_partition_only(  # noqa: PLR0917 - a table has columns
+def test_every_request_names_the_addressed_users_partition_only(
     guard: Guard, invoke: Invoke, operation: Operation, user: str, addressed: str, there: bool
 ) -> None:
     owner = f"owner-{user}" if addressed == "another" else user

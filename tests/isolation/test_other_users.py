@@ -115,7 +115,7 @@ def _without_request_id(answer: Answer) -> tuple[int, dict[str, str], dict[str, 
 @pytest.mark.parametrize("which", ["task", "trashed"])
 @pytest.mark.parametrize("name", ON_A_TASK)
 @pytest.mark.parametrize("condition", [{}, {"If-Match": "*"}, {"If-Match": "{etag}"}, {"If-None-Match": "{etag}"}])
-def test_the_id_of_anothers_task_is_404_like_one_that_never_was(  # noqa: PLR0917 - a table has columns
+def test_the_id_of_anothers_task_is_404_like_one_that_never_was(
     backend: Backend, alice: Api, bob: Bob, which: str, name: str, condition: dict[str, str]
 ) -> None:
     task: Task = getattr(bob, which)

@@ -1,0 +1,146 @@
+"""A DynamoDB of scripted answers, and a clock that only tests move. Sockets are blocked."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from shared import dynamodb
+from shared.dynamodb import Table, new_client
+from shared.task_store import TaskStore
+from tests.wire import response
+
+NOW = 1_795_415_874_917
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(socket_disabled: None) -> None:
+    """Whatever reaches out fails."""
+
+
+@dataclass
+class Clock:
+    """Stands for the module time, where time passes only when somebody sleeps or a test says so."""
+
+    seconds: float = 100.0
+    pauses: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.seconds += seconds
+
+    def time_ns(self) -> int:
+        return (NOW + round((self.seconds - 100) * 1000)) * 1_000_000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Back-off sleeps on this clock, and always as long as it may."""
+    clock = Clock()
+    monkeypatch.setattr(dynamodb, "time", clock)
+    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+    return clock
+
+
+type Answer = dict[str, Any] | tuple[int, str] | tuple[int, str, dict[str, Any]] | Exception
+
+
+class Script:
+    """The answers that DynamoDB gives, one a request: a body, a status with an error code, or an exception."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.answers: list[Answer] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.seconds_per_request = 0.0
+        self._clock = clock
+
+    def send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        target = request.headers["X-Amz-Target"]
+        name = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+        self.requests.append((name, json.loads(cast("bytes", request.body))))
+        self._clock.seconds += self.seconds_per_request
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, dict):
+            return response(200, json.dumps(answer).encode())
+        status, code, *more = answer
+        body = {
+            "__type": f"com.amazonaws.dynamodb.v20120810#{code}",
+            "message": "scripted",
+            **(more[0] if more else {}),
+        }
+        return response(status, json.dumps(body).encode())
+
+    @property
+    def tokens(self) -> list[str]:
+        """The write token of each request."""
+        return [
+            body["Item"]["write_tokens"]["L"][0]["S"]
+            if "Item" in body
+            else body["ExpressionAttributeValues"][":token"]["S"]
+            for _, body in self.requests
+        ]
+
+    def values(self, place: int) -> dict[str, Any]:
+        """The values in the expressions of a request, without their types."""
+        values = self.requests[place][1]["ExpressionAttributeValues"]
+        return {name: next(iter(value.values())) for name, value in values.items()}
+
+
+@pytest.fixture
+def script(clock: Clock) -> Iterator[Script]:
+    script = Script(clock)
+    yield script
+    assert not script.answers, "requests that were never sent"
+
+
+@pytest.fixture
+def store(script: Script, clock: Clock) -> TaskStore:
+    """Alice's tasks, with 10 s to answer in."""
+    client = new_client("http://dynamodb.invalid")
+    client.meta.events.register("before-send.dynamodb", script.send)  # type: ignore[arg-type]  # it may answer
+    return TaskStore(Table(client, "tasks"), "alice", clock.seconds + 10, clock.time_ns)
+
+
+TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
+NO_DUE = "9999-12-31T23:59:59Z"
+
+
+def item(**changes: Any) -> dict[str, Any]:
+    """The item of an open task at version 1; `changes` are in DynamoDB's form, and None takes an attribute away."""
+    whole = {
+        "pk": {"S": "USER#alice"},
+        "sk": {"S": f"TASK#{TASK_ID}"},
+        "schema": {"N": "1"},
+        "title": {"S": "Buy milk"},
+        "created_at": {"N": str(NOW)},
+        "updated_at": {"N": str(NOW)},
+        "status_changed_at": {"N": str(NOW)},
+        "version": {"N": "1"},
+        "by_position": {"S": TASK_ID},
+        "by_status": {"S": f"open#{NO_DUE}#{TASK_ID}"},
+        "other_status": {"S": f"done#{NO_DUE}#{TASK_ID}"},
+        "by_change": {"S": f"00{NOW}#{TASK_ID}"},
+        "write_tokens": {"L": [{"S": "first"}, {"S": "-"}, {"S": "-"}, {"S": "-"}]},
+        "write_times": {"L": [{"N": str(NOW)}, {"N": "0"}, {"N": "0"}, {"N": "0"}]},
+    }
+    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+def tombstone(expires_at: int = NOW // 1000 + 1000) -> dict[str, Any]:
+    """The item of a task in the trash."""
+    return item(
+        by_position=None,
+        by_status={"S": f"deleted#00{NOW}#{TASK_ID}"},
+        live_status={"S": f"open#{NO_DUE}#{TASK_ID}"},
+        live_position={"S": TASK_ID},
+        deleted_at={"N": str(NOW)},
+        expires_at={"N": str(expires_at)},
+    )

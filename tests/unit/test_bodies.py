@@ -1,0 +1,119 @@
+"""Bodies are read strictly: what JSON leaves open is refused, and every refusal says what to mend."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from shared import bodies
+from shared.models import NewTask, TaskPatch
+from shared.problems import Problem
+
+JSON = {"content-type": "application/json"}
+MERGE = "application/merge-patch+json"
+
+
+def refusal(raw: bytes, headers: dict[str, str] = JSON, model: Any = NewTask) -> Problem:
+    with pytest.raises(Problem) as problem:
+        bodies.parse(raw, headers, model)
+    return problem.value
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (b"", "bad-json"),
+        (b"not json", "bad-json"),
+        (b"{}x", "bad-json"),
+        (b"{'title': 1}", "bad-json"),
+        (b'{"title": NaN}', "bad-json"),
+        (b'{"title": -Infinity}', "bad-json"),
+        (b'\xef\xbb\xbf{"title": "x"}', "bad-json"),
+        (b'{"title": "\\ud800"}', "bad-json"),
+        (b'{"\\udfff": 1}', "bad-json"),
+        (b'{"title": "\xff"}', "bad-encoding"),
+        (b'{"title": "\xed\xa0\x80"}', "bad-encoding"),
+        ('{"title": "x"}'.encode("utf-16"), "bad-encoding"),
+        (b'{"title": "a", "title": "a"}', "duplicate-key"),
+        (b'{"a": {"b": 1, "\\u0062": 2}}', "duplicate-key"),
+        (b"[" * 100_000, "bad-json"),
+        (b'{"title": ' + b"9" * 5000 + b"}", "bad-json"),
+        (b'{"title": "a\nb"}', "bad-json"),
+    ],
+)
+def test_no_json(raw: bytes, kind: str) -> None:
+    problem = refusal(raw)
+    assert (problem.status, problem.kind) == (400, kind)
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b'"x"', b"5", b"1e400"])
+def test_no_object(raw: bytes) -> None:
+    problem = refusal(raw)
+    assert (problem.status, problem.errors) == (422, [{"pointer": "", "detail": "Must be a JSON object"}])
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    assert bodies.parse(b'{"title": "\\ud83d\\ude00"}', JSON, NewTask).title == "\U0001f600"
+
+
+def test_every_fault_has_a_pointer() -> None:
+    problem = refusal(json.dumps({"title": 5, "a/b~c": 1}).encode())
+    assert [fault["pointer"] for fault in problem.errors] == ["/title", "/a~1b~0c"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'Application/JSON ;charset="UTF-8"',
+        "application/json; v=1",
+    ],
+)
+def test_good_media_types(content_type: str) -> None:
+    assert bodies.parse(b'{"title": "x"}', {"content-type": content_type}, NewTask).title == "x"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": ""},
+        {"content-type": "text/plain"},
+        {"content-type": MERGE},
+        {"content-type": "application/json; charset=latin-1"},
+        {**JSON, "content-encoding": "gzip"},
+    ],
+)
+def test_bad_media_types(headers: dict[str, str]) -> None:
+    problem = refusal(b'{"title": "x"}', headers)
+    assert (problem.status, dict(problem.headers)) == (415, {})
+
+
+def test_a_patch_may_be_a_merge_patch() -> None:
+    assert bodies.parse(b'{"title": "x"}', {"content-type": MERGE}, TaskPatch).changes() == {"title": "x"}
+    problem = refusal(b"{}", {"content-type": "application/json-patch+json"}, TaskPatch)
+    assert problem.headers["Accept-Patch"] == f"{MERGE}, application/json"
+
+
+def test_raw_bodies() -> None:
+    assert bodies.raw_body({}) == b""
+    assert bodies.raw_body({"body": "\u00e9"}) == b"\xc3\xa9"
+    assert bodies.raw_body({"body": base64.b64encode(b"\xff").decode(), "isBase64Encoded": True}) == b"\xff"
+    assert len(bodies.raw_body({"body": "x" * bodies.LIMIT})) == bodies.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"body": "x" * (bodies.LIMIT + 1)}, 413),
+        ({"body": "\u00e9" * (bodies.LIMIT // 2 + 1)}, 413),
+        ({"body": "no base 64", "isBase64Encoded": True}, 400),
+        ({"body": "\ud800"}, 400),
+    ],
+)
+def test_bad_raw_bodies(event: dict[str, Any], status: int) -> None:
+    with pytest.raises(Problem) as problem:
+        bodies.raw_body(event)
+    assert problem.value.status == status

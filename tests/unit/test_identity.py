@@ -1,0 +1,92 @@
+"""Who calls, and whose tasks are meant."""
+
+import pytest
+
+from shared.identity import actor_of, addressed_user
+from shared.problems import Problem
+
+SERVICE = "tasks/service"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "a",
+        "x" * 128,
+        "auth0|abc",
+        "alice@example.org",
+        "01a20720-1d65-7ec7-a429-721882d38931",
+        "_a.b~c+d=e'f:g-h",
+        "me",
+    ],
+)
+def test_subjects(subject: str) -> None:
+    assert actor_of({"sub": subject, "token_use": "access"}) == subject
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({}, 401),
+        ({"sub": ""}, 401),
+        ({"sub": "alice", "token_use": "id"}, 403),
+        ({"sub": "alice", "token_use": ""}, 403),
+        *(
+            ({"sub": bad}, 403)
+            for bad in ("x" * 129, "a#b", "a/b", "a?b", "a%b", ".a", "-a", "a b", "a\n", "\u00e9", "\0")
+        ),
+    ],
+)
+def test_no_subjects(claims: dict[str, str], status: int) -> None:
+    with pytest.raises(Problem) as problem:
+        actor_of(claims)
+    assert problem.value.status == status
+
+
+@pytest.mark.parametrize("path", ["alice", "me"])
+def test_ones_own_tasks(path: str) -> None:
+    assert addressed_user("alice", {}, path, SERVICE) == "alice"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"scope": SERVICE},
+        {"scope": f"openid {SERVICE} email"},
+        {"scp": SERVICE},
+        {"scp": f"[openid {SERVICE}]"},
+        {"scope": "", "scp": f"[{SERVICE}]"},
+    ],
+)
+def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> None:
+    assert addressed_user("backend", claims, "bob", SERVICE) == "bob"
+    with pytest.raises(Problem) as problem:
+        addressed_user("backend", claims, "bob#", SERVICE)
+    assert problem.value.kind == "bad-user-id"
+
+
+@pytest.mark.parametrize("path", ["bob", "Alice", "alice ", "ME", "", "alice#", "..", "nobody/", "\u0430lice"])
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"scope": "openid"},
+        {"scope": f"{SERVICE}s"},
+        {"scope": f"x{SERVICE}"},
+        {"scope": SERVICE.upper()},
+        {"scope": "tasks service"},
+        {"scope": f"openid,{SERVICE}"},
+        {"scope": f"[{SERVICE}"},
+        {"scopes": SERVICE},
+        {"permissions": SERVICE},
+    ],
+)
+def test_anothers_are_forbidden_and_all_in_the_same_words(path: str, claims: dict[str, str]) -> None:
+    with pytest.raises(Problem) as problem:
+        addressed_user("alice", claims, path, SERVICE)
+    assert (problem.value.status, str(problem.value)) == (403, "forbidden")
+
+
+def test_without_a_service_scope_nobody_acts_for_others() -> None:
+    with pytest.raises(Problem):
+        addressed_user("alice", {"scope": "  "}, "bob", "")

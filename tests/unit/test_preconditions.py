@@ -1,0 +1,70 @@
+"""If-Match and If-None-Match, as RFC 9110 writes them and as clients do."""
+
+import pytest
+
+from shared.preconditions import ANY_VERSION, MOST_TAGS, Precondition, not_modified, write_precondition
+from shared.problems import Problem
+
+
+def versions(*numbers: int) -> frozenset[int]:
+    return frozenset(numbers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ({}, ANY_VERSION),
+        ({"if-match": "*"}, ANY_VERSION),
+        ({"if-match": '"3-1"'}, Precondition(versions(3))),
+        ({"if-match": ' "3-1" ,\t"4-1",'}, Precondition(versions(3, 4))),
+        ({"if-match": 'W/"3-1"'}, Precondition(versions())),  # weak tags never match strongly
+        ({"if-match": '"3-2"'}, Precondition(versions())),  # another representation
+        ({"if-match": '"a,b", "3-1"'}, Precondition(versions(3))),
+        ({"if-match": '"0-1", "03-1", "-3-1", "x"'}, Precondition(versions())),
+        ({"if-none-match": "*"}, Precondition(versions())),
+        ({"if-none-match": '"3-1", W/"4-1"'}, Precondition(None, versions(3, 4))),
+        ({"if-match": '"3-1"', "if-none-match": '"4-1"'}, Precondition(versions(3), versions(4))),
+    ],
+)
+def test_conditions_of_writes(headers: dict[str, str], wanted: Precondition) -> None:
+    assert write_precondition(headers) == wanted
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", "3-1", '"3-1', '3-1"', '"3-1" "4-1"', '"3-1";', "*, *", '*, "3-1"', "''", 'w/"3-1"', '"\0"', '"a b"'],
+)
+@pytest.mark.parametrize("name", ["if-match", "if-none-match"])
+def test_malformed_headers(name: str, value: str) -> None:
+    with pytest.raises(Problem) as problem:
+        write_precondition({name: value})
+    assert (problem.value.status, problem.value.kind) == (400, "bad-etag")
+
+
+def test_at_most_a_hundred_tags() -> None:
+    tags = [f'"{version}-1"' for version in range(1, MOST_TAGS + 2)]
+    assert write_precondition({"if-match": ",".join(tags[:-1])}).wanted == frozenset(range(1, MOST_TAGS + 1))
+    with pytest.raises(Problem):
+        write_precondition({"if-match": ",".join(tags)})
+
+
+@pytest.mark.parametrize(
+    ("condition", "allowed"),
+    [
+        (ANY_VERSION, {1, 2, 3}),
+        (Precondition(versions(2)), {2}),
+        (Precondition(versions()), set()),
+        (Precondition(None, versions(2)), {1, 3}),
+        (Precondition(versions(1, 2), versions(2)), {1}),
+    ],
+)
+def test_what_is_allowed(condition: Precondition, allowed: set[int]) -> None:
+    assert {version for version in (1, 2, 3) if condition.allows(version)} == allowed
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [(None, False), ("*", True), ('"3-1"', True), ('W/"3-1"', True), ('"2-1"', False), ('"2-1", "3-1"', True)],
+)
+def test_not_modified(value: str | None, known: bool) -> None:
+    assert not_modified({} if value is None else {"if-none-match": value}, 3) is known

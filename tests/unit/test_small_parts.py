@@ -1,0 +1,114 @@
+"""Ids, settings, what failures mean, and what is told of them."""
+
+import itertools
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+from pydantic import ValidationError
+
+from shared import telemetry
+from shared.dynamodb import Failure, failure_of
+from shared.expressions import TASK_ID
+from shared.settings import Settings
+from shared.uuid7 import uuid7
+from tests.unit.conftest import NOW
+
+AT = {"endpoint_url": "x"}
+
+
+def test_ids_are_uuids_of_version_7_with_their_time() -> None:
+    made = uuid7(NOW * 1_000_000 + 999_999)
+    assert (made.version, made.variant) == (7, "specified in RFC 4122")
+    assert made.int >> 80 == NOW
+    assert TASK_ID.fullmatch(str(made))
+
+
+def test_ids_sort_by_time_within_a_millisecond_too() -> None:
+    made = [str(uuid7(NOW * 1_000_000 + offset)) for offset in range(0, 3_000_000, 500)]
+    assert made == sorted(made)
+    assert all(a != b for a, b in itertools.pairwise(made))
+
+
+def test_ids_of_one_instant_differ() -> None:
+    assert len({uuid7(NOW) for _ in range(1000)}) == 1000
+
+
+def test_settings() -> None:
+    settings = Settings.model_validate({"TABLE_NAME": "tasks", "PATH": "/bin"})
+    assert (settings.table_name, settings.service_scope) == ("tasks", "tasks/service")
+    assert Settings.model_validate({"TABLE_NAME": "tasks", "SERVICE_SCOPE": ""}).service_scope == ""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"TABLE_NAME": ""},
+        {"TABLE_NAME": "ab"},
+        {"TABLE_NAME": "a b c"},
+        {"TABLE_NAME": "tasks", "SERVICE_SCOPE": "a b"},
+    ],
+)
+def test_bad_settings(environment: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(environment)
+
+
+def client_error(code: str, status: int = 400) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "Buy milk"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "UpdateItem")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        *((client_error(code), Failure.THROTTLED) for code in ("ThrottlingException", "RequestLimitExceeded")),
+        (client_error("ProvisionedThroughputExceededException"), Failure.THROTTLED),
+        (client_error("TransactionConflictException"), Failure.CONTENDED),
+        (client_error("ThrottlingException", 500), Failure.THROTTLED),
+        (client_error("InternalServerError", 500), Failure.UNANSWERED),
+        (client_error("", 503), Failure.UNANSWERED),
+        (client_error("ValidationException"), None),
+        (client_error("AccessDeniedException"), None),
+        (EndpointConnectionError(**AT), Failure.UNREACHABLE),
+        (ConnectTimeoutError(**AT), Failure.UNREACHABLE),
+        (ProxyConnectionError(proxy_url="x"), Failure.UNREACHABLE),
+        (SSLError(**AT, error=OSError()), Failure.UNREACHABLE),
+        (ReadTimeoutError(**AT), Failure.UNANSWERED),
+        (ResponseParserError("x"), Failure.UNANSWERED),
+        (NoCredentialsError(), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_what_a_failure_means(error: Exception, failure: Failure | None) -> None:
+    assert failure_of(error) is failure
+
+
+def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:
+    try:
+        try:
+            Settings.model_validate({"TABLE_NAME": "secret name"})
+        except ValidationError as error:
+            raise client_error("ValidationException") from error
+    except ClientError as error:
+        cause = telemetry.cause_of(error)
+    assert cause.startswith("ClientError UpdateItem ValidationException at ")
+    assert "ValidationError" in cause
+    assert "secret" not in cause
+    assert "milk" not in cause
+
+
+def test_pseudonyms() -> None:
+    # printf %s alice | sha256sum | cut -c1-16
+    assert telemetry.pseudonym("alice") == "2bd806c97f0e00af"
+    assert telemetry.pseudonym("") == ""
