@@ -34,10 +34,10 @@ run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local
 	@PORT=$(PORT) DYNAMODB=$(DYNAMODB) exec $(BIN)/python -m local
 
 .PHONY: token
-token: .venv/.ready ## Print a bearer token for the local gateway (USER=alice; SCOPE=tasks/service)
+token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; STACK=tasks-dev for a deployed stack)
 	@# The shell has a USER of its own, which is not meant.
-	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
-	$(BIN)/python -m local.tokens "$(USER)" "$(SCOPE)"
+	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
+	$(BIN)/python -m $(if $(STACK),tools.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
 .PHONY: test
 test: .venv/.ready ## Run the whole test suite
@@ -47,12 +47,38 @@ test: .venv/.ready ## Run the whole test suite
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
 
+.PHONY: mutants
+mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
+	@$(BIN)/python -m tests.mutants $(ONLY)
+
 .PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sam validate --lint --region $(REGION)
+	@$(MAKE) scan
+
+# The scanners have an environment of their own: checkov does not resolve together with the rest.
+SECURITY := .build/security
+$(SECURITY)/.ready: requirements/security.txt
+	@echo "Installing the locked scanners into $(SECURITY) (a minute, the first time)" >&2
+	@rm -rf $(SECURITY) && mkdir -p .build
+	@$(PYTHON) -m venv $(SECURITY)
+	@$(SECURITY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/security.txt
+	@touch $@
+
+# checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
+.PHONY: scan
+scan: $(SECURITY)/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
+	@$(SECURITY)/bin/checkov --config-file .checkov.yaml 2>/dev/null
+	@for lock in runtime dev; do \
+	  found=$$($(SECURITY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt -f json 2>/dev/null); \
+	  case "$$found" in \
+	    *'"fix_versions"'*) $(SECURITY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt; exit 1;; \
+	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the data of known weaknesses cannot be reached";; \
+	    *) echo "No known weakness in requirements/$$lock.txt";; \
+	  esac; done
 
 .PHONY: format
 format: .venv/.ready ## Format the code and mend what the linter can
@@ -67,6 +93,14 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@$(BIN)/sam deploy --config-env $(ENV) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
+.PHONY: url
+url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
+	@$(BIN)/python -m tools.stack url "$(or $(STACK),tasks-dev)"
+
+.PHONY: user
+user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
+	@$(BIN)/python -m tools.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
+
 .PHONY: sam-local
 sam-local: .venv/.ready ## Build for `sam local` on this machine
 	@LOCAL=1 ARCH=$(HOST_ARCH) $(BIN)/sam build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
@@ -75,7 +109,7 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 
 .PHONY: dynamodb
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with one task in it
-	@exec $(BIN)/python -m local.sam_dynamodb
+	@exec $(BIN)/python -m tools.sam_dynamodb
 
 # The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
@@ -100,16 +134,16 @@ build-%: $(DEPENDENCIES)
 	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
 	  cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp local/sam_local.py "$$own/app.py" &&) \
+	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock
 lock: .venv/.ready ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime; do \
+	@cd requirements && for lock in dev runtime security; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-	    --no-emit-index-url --upgrade $$([ $$lock = dev ] || echo -c dev.txt) $$lock.in -o $$lock.txt || exit 1; done
+	    --no-emit-index-url --upgrade $$([ $$lock = runtime ] && echo -c dev.txt) $$lock.in -o $$lock.txt || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what was made, local data included

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import cache
 from http.client import HTTPConnection
@@ -180,7 +180,15 @@ _BODIES: Mapping[str, object] = {
     "toggle_task": None,
     "delete_task": None,
 }
-TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+# Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py).
+_TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+TEMPLATE = replace(
+    _TEMPLATE,
+    functions=tuple(
+        replace(function, environment={**function.environment, "AWS_ACCESS_KEY_ID": function.name})
+        for function in _TEMPLATE.functions
+    ),
+)
 OPERATIONS = {
     name: Operation(name, route.method, route.path, _BODIES[name])
     for function in TEMPLATE.functions

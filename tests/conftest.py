@@ -15,6 +15,7 @@ from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
 from shared.dynamodb import Table, new_client
 from shared.task_store import TaskStore
+from tests.permissions import Permissions, moto_with_permissions
 
 ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
@@ -40,7 +41,7 @@ def template() -> Template:
 
 @pytest.fixture(scope="session")
 def moto_url(template: Template) -> Iterator[str]:
-    with engines.moto() as url:
+    with moto_with_permissions(Permissions(ROOT / "template.yaml")) as url:
         engines.create_tables(template, url)
         yield url
 

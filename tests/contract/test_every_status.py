@@ -8,8 +8,6 @@ import pytest
 
 from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
 
-pytestmark = pytest.mark.xdist_group("failing")
-
 _ALL = {400, 401, 403, 413, 500, 503}
 _BODY = {415, 422}
 _WRITE = {404, 412}

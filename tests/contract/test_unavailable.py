@@ -7,8 +7,6 @@ import pytest
 from tests.api import OPERATIONS, TEMPLATE, Answer, Api, Backend, Operation
 from tests.contract.shapes import is_problem
 
-pytestmark = pytest.mark.xdist_group("failing")
-
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
 TIMEOUTS = {function.handler.split(".")[1]: function.timeout for function in TEMPLATE.functions}
 READS = {"get_task", "list_tasks"}

@@ -1,0 +1,65 @@
+"""The template as SAM translates it, and artifacts as `make build` makes them."""
+
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from tests.conftest import ROOT
+
+type Translate = Callable[..., dict[str, Any]]
+
+FUNCTIONS = [
+    name
+    for name, resource in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+]
+
+
+@pytest.fixture(scope="session")
+def translate() -> Translate:
+    """The CloudFormation template that SAM makes of ours, for given parameters."""
+
+    def translate(**parameters: str) -> dict[str, Any]:
+        template = yaml_parse((ROOT / "template.yaml").read_text())
+        for name in FUNCTIONS:  # as `sam package` would leave it
+            template["Resources"][name]["Properties"]["CodeUri"] = "s3://bucket/key"
+        translated: dict[str, Any] = Translator({}, Parser()).translate(template, parameters)
+        return translated
+
+    return translate
+
+
+@pytest.fixture(scope="session")
+def translated(translate: Translate) -> dict[str, Any]:
+    return translate()
+
+
+@cache
+def built(folder: Path, function: str, architecture: str, *, local: bool = False) -> Path:
+    """The artifact of a function, by the rule that `sam build` runs."""
+    artifact = folder / f"{function}-{architecture}{'-local' if local else ''}"
+    settings = [f"ARTIFACTS_DIR={artifact}", f"ARCH={architecture}", *(["LOCAL=1"] if local else [])]
+    make = subprocess.run(
+        ["make", f"build-{function}", *settings], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert make.returncode == 0, make.stderr
+    return artifact
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moto as all of AWS, in a region that no other suite uses."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")

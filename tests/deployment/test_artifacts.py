@@ -1,0 +1,110 @@
+"""What is in the artifacts: the function, what it needs, and nothing else."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.deployment.conftest import FUNCTIONS, built
+
+# The machine of an ELF file (its bytes 18 and 19): https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+MACHINES = {b"\xb7\x00": "arm64", b"\x3e\x00": "x86_64"}
+HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+PINNED = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+ARCHITECTURES = ["arm64", "x86_64"]
+
+
+def operation(function: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", function).lower()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_artifact_holds_the_function_what_is_shared_and_its_dependencies(function: str, folder: Path) -> None:
+    artifact = built(folder, function, "arm64")
+    files = {str(path.relative_to(artifact)) for path in artifact.rglob("*.py")}
+    own = {name for name in files if name.startswith(("functions/", "shared/"))}
+    shared = {f"shared/{path.name}" for path in (ROOT / "shared").glob("*.py")}
+    assert own == shared | {f"functions/{operation(function)}/app.py"}
+    source = ROOT / "functions" / operation(function) / "app.py"
+    assert (artifact / "functions" / operation(function) / "app.py").read_bytes() == source.read_bytes()
+
+
+def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -> None:
+    artifact = built(folder, FUNCTIONS[0], "arm64")
+    lock = (ROOT / "requirements" / "runtime.txt").read_text()
+    locked = {(name.lower().replace("-", "_"), version) for name, version in PINNED.findall(lock)}
+    found = {tuple(path.name.removesuffix(".dist-info").lower().split("-")) for path in artifact.glob("*.dist-info")}
+    assert found == locked
+    assert not (artifact / "boto3").exists()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_library_is_of_the_templates_architecture(architecture: str, folder: Path) -> None:
+    libraries = list(built(folder, "GetTask", architecture).rglob("*.so*"))
+    assert libraries
+    assert {MACHINES[library.read_bytes()[18:20]] for library in libraries} == {architecture}
+
+
+def test_every_module_has_bytecode_that_is_not_checked_against_its_source(folder: Path) -> None:
+    artifact = built(folder, "GetTask", "arm64")
+    for source in artifact.rglob("*.py"):
+        compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        # PEP 552: the flags are 1 where the file holds a hash that is not checked.
+        assert compiled.read_bytes()[4:8] == b"\1\0\0\0", compiled
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_deployable_artifact_takes_an_identity_that_nobody_verified(function: str, folder: Path) -> None:
+    artifact = built(folder, function, "arm64")
+    shim = (ROOT / "tools" / "sam_local.py").read_bytes()
+    assert not [path for path in artifact.rglob("*.py") if path.read_bytes() == shim or path.name == "deployed.py"]
+    assert not list(artifact.rglob("sam_local*"))
+
+
+def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What the function answers when nothing but its artifact can be imported."""
+    script = (
+        "import importlib, json, sys\n"
+        "class Context:\n"
+        "    def get_remaining_time_in_millis(self): return 10_000\n"
+        f"sys.path[:] = [path for path in sys.path if 'site-packages' not in path] + [{str(artifact)!r}]\n"
+        f"handler = importlib.import_module('functions.{operation(function)}.app').handler\n"
+        "answer = handler(json.load(sys.stdin), Context())\n"
+        "sys.stderr.write(json.dumps(answer))\n"
+    )
+    environment = {
+        "TABLE_NAME": "tasks",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "POWERTOOLS_SERVICE_NAME": "tasks",
+        "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
+    }
+    python = subprocess.run(
+        [sys.executable, "-I", "-c", script],
+        input=json.dumps(event),
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    answer: dict[str, Any] = json.loads(python.stderr)
+    return answer
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_artifact_runs_by_itself_and_lets_no_token_stand_for_an_identity(function: str, folder: Path) -> None:
+    event = json.loads((ROOT / "events" / f"{operation(function)}.json").read_text())
+    del event["requestContext"]["authorizer"]
+    event["headers"]["authorization"] = "Bearer e30.eyJzdWIiOiJhbGljZSJ9.x"  # says that its subject is alice
+    assert run(built(folder, function, HOST), function, event)["statusCode"] == 401
+
+
+def test_only_the_build_for_sam_local_has_the_shim(folder: Path) -> None:
+    own = built(folder, "GetTask", HOST, local=True) / "functions" / "get_task"
+    assert (own / "app.py").read_bytes() == (ROOT / "tools" / "sam_local.py").read_bytes()
+    assert (own / "deployed.py").read_bytes() == (ROOT / "functions" / "get_task" / "app.py").read_bytes()

@@ -1,0 +1,143 @@
+"""The template, as SAM translates it: what moto cannot rehearse is asserted on."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.deployment.conftest import FUNCTIONS, Translate
+
+
+def of_type(translated: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in translated["Resources"].items() if one["Type"] == kind}
+
+
+def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:
+    functions = of_type(translated, "AWS::Lambda::Function")
+    assert set(functions) == set(FUNCTIONS)
+    for name, function in functions.items():
+        properties = function["Properties"]
+        operation = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        assert properties["Handler"] == f"functions.{operation}.app.handler"
+        assert (ROOT / "functions" / operation / "app.py").exists()
+        assert properties["Runtime"] == "python3.13"
+        assert properties["Architectures"] == [{"Ref": "Architecture"}] or properties["Architectures"] == ["arm64"]
+        assert properties["TracingConfig"] == {"Mode": "Active"}
+        assert properties["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogs"}
+        assert properties["Timeout"] < 30
+        assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+
+
+def test_every_route_needs_a_token_and_no_scope(translated: dict[str, Any]) -> None:
+    (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
+    body = api["Properties"]["Body"]
+    operations = [
+        operation
+        for path in body["paths"].values()
+        for method, operation in path.items()
+        if method in {"get", "put", "post", "patch", "delete"}
+    ]
+    assert len(operations) == len(FUNCTIONS)
+    for operation in operations:
+        assert operation["security"] == [{"Jwt": []}]
+    (scheme,) = body["components"]["securitySchemes"].values()
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    assert (authorizer["type"], authorizer["identitySource"]) == ("jwt", "$request.header.Authorization")
+
+
+def test_the_stage_is_throttled_and_logs_json_without_users(translated: dict[str, Any]) -> None:
+    (stage,) = of_type(translated, "AWS::ApiGatewayV2::Stage").values()
+    properties = stage["Properties"]
+    assert (properties["StageName"], properties["AutoDeploy"]) == ("$default", True)
+    assert set(properties["DefaultRouteSettings"]) >= {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    line = json.loads(properties["AccessLogSettings"]["Format"])
+    assert {"requestId", "route", "status", "latency", "sourceIp"} <= set(line)
+    assert not re.search(r"claims|authorizer\.sub|context\.path|\$context\.http", json.dumps(line))
+
+
+def test_without_an_issuer_there_is_a_user_pool_and_with_one_there_is_none(translated: dict[str, Any]) -> None:
+    assert translated["Conditions"]["OwnUserPool"] == {"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}
+    cognito = [one for one in translated["Resources"].values() if one["Type"].startswith("AWS::Cognito")]
+    assert {one["Type"].rpartition("::")[2]: one["Condition"] for one in cognito} == {
+        "UserPool": "OwnUserPool",
+        "UserPoolClient": "WithMachineClient",  # the last of two
+        "UserPoolResourceServer": "WithMachineClient",
+        "UserPoolDomain": "WithMachineClient",
+    }
+    pool = translated["Resources"]["UserPool"]["Properties"]
+    assert pool["Policies"]["PasswordPolicy"]["MinimumLength"] >= 12
+    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+
+
+def test_the_machine_client_gets_the_service_scope_by_client_credentials_only(translated: dict[str, Any]) -> None:
+    machine = translated["Resources"]["UserPoolMachineClient"]["Properties"]
+    assert machine["AllowedOAuthFlows"] == ["client_credentials"]
+    assert machine["AllowedOAuthScopes"] == [{"Ref": "ServiceScope"}]
+    assert machine["GenerateSecret"] is True
+    people = translated["Resources"]["UserPoolClient"]["Properties"]
+    assert "AllowedOAuthScopes" not in people
+    assert "ALLOW_USER_PASSWORD_AUTH" not in people["ExplicitAuthFlows"]
+
+
+def test_the_table_expires_items_and_can_be_restored(translated: dict[str, Any]) -> None:
+    table = translated["Resources"]["TaskTable"]["Properties"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize("name", ["TaskTable", "UserPool"])
+def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str) -> None:
+    resource = translated["Resources"][name]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_every_parameter_is_described_and_bounded(translated: dict[str, Any]) -> None:
+    parameters = translated["Parameters"]
+    assert len(parameters) <= 15
+    for name, parameter in parameters.items():
+        assert parameter["Description"].endswith("."), name
+        assert "Default" in parameter, name
+        bounded = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+        assert bounded or parameter["Type"] == "CommaDelimitedList", name
+
+
+def test_every_parameter_is_documented() -> None:
+    documented = (ROOT / "docs" / "settings.md").read_text()
+    parameters = re.findall(
+        r"^  (\w+):\n    Type: (?:String|Number|CommaDelimitedList)", (ROOT / "template.yaml").read_text(), re.MULTILINE
+    )
+    assert parameters
+    assert not [name for name in parameters if f"| `{name}` |" not in documented]
+
+
+@pytest.mark.parametrize("scope", ["tasks/service", "https-api/act.for_all", ""])
+@pytest.mark.parametrize(
+    "issuer", ["https://cognito-idp.eu-central-1.amazonaws.com/x", "https://example.eu.auth0.com/", ""]
+)
+def test_good_parameters(translated: dict[str, Any], issuer: str, scope: str) -> None:
+    parameters = translated["Parameters"]
+    assert re.fullmatch(parameters["JwtIssuer"]["AllowedPattern"], issuer)
+    assert re.fullmatch(parameters["ServiceScope"]["AllowedPattern"], scope)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("JwtIssuer", "example.org"), ("JwtIssuer", "http://x"), ("ServiceScope", "a b")]
+)
+def test_bad_parameters(translated: dict[str, Any], name: str, value: str) -> None:
+    assert not re.fullmatch(translated["Parameters"][name]["AllowedPattern"], value)
+
+
+def test_prod_and_dev_are_separate_stacks() -> None:
+    samconfig = (ROOT / "samconfig.toml").read_text()
+    assert len(set(re.findall(r'stack_name = "(.+)"', samconfig))) == 2
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_the_architecture_is_a_parameter(translate: Translate, architecture: str) -> None:
+    functions = of_type(translate(Architecture=architecture), "AWS::Lambda::Function")
+    assert {json.dumps(one["Properties"]["Architectures"]) for one in functions.values()} <= {
+        json.dumps([architecture]),
+        json.dumps([{"Ref": "Architecture"}]),
+    }

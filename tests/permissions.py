@@ -1,0 +1,95 @@
+"""Moto's DynamoDB with the permissions of template.yaml: what a function's role does not allow is refused."""
+
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+from werkzeug.serving import make_server
+
+from local import dynamodb
+
+# An action on a table, or on one of its indexes: ("PutItem", "TaskTable"), ("Query", "TaskTable/index/by_status").
+type Permission = tuple[str, str]
+type WSGI = Callable[..., Iterable[bytes]]
+
+
+class Permissions:
+    """What each function may do, as its role says, and what it has used of that."""
+
+    def __init__(self, template: Path) -> None:
+        resources: Mapping[str, Any] = yaml_parse(template.read_text())["Resources"]
+        self.allowed = {
+            name: frozenset(_allowed(resources[resource["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]))
+            for name, resource in resources.items()
+            if resource["Type"] == "AWS::Serverless::Function"
+        }
+        self.used: defaultdict[str, set[Permission]] = defaultdict(set)
+
+    def before(self, app: WSGI) -> WSGI:
+        """The same DynamoDB, behind these permissions. Callers that are no function may do everything."""
+
+        def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            caller = re.search("Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+            if caller is None or caller[1] not in self.allowed:
+                return app(environ, start_response)
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(body)
+            asked = set(_asked(environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2], json.loads(body)))
+            self.used[caller[1]] |= asked
+            if asked <= self.allowed[caller[1]]:
+                return app(environ, start_response)
+            start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.0")])
+            return [json.dumps({"__type": "x#AccessDeniedException", "message": str(asked)}).encode()]
+
+        return guarded
+
+
+@contextmanager
+def moto_with_permissions(permissions: Permissions) -> Iterator[str]:
+    """Moto's server behind permissions; yields its URL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            dynamodb,
+            "make_server",
+            lambda host, port, app, **options: make_server(host, port, permissions.before(app), **options),
+        )
+        with dynamodb.moto() as url:
+            yield url
+
+
+def _allowed(role: Mapping[str, Any]) -> Iterator[Permission]:
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            for action in _many(statement["Action"]):
+                for resource in _many(statement["Resource"]):
+                    yield action.removeprefix("dynamodb:"), _name(resource)
+
+
+def _name(resource: Any) -> str:
+    match resource:
+        case {"Fn::GetAtt": [table, "Arn"]} | {"Fn::GetAtt": str(table)}:
+            return str(table).removesuffix(".Arn")
+        case {"Fn::Sub": str(arn)}:
+            return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", arn)
+    raise AssertionError(f"neither the table nor an index of it: {resource}")
+
+
+def _asked(action: str, body: Mapping[str, Any]) -> Iterator[Permission]:
+    # IAM knows no transactions: whoever sends one needs the permissions of its parts.
+    for item in body.get("TransactItems", ()):
+        for kind, part in item.items():
+            yield from _asked(kind if kind == "ConditionCheck" else f"{kind}Item", part)
+    if "TransactItems" not in body:
+        index = f"/index/{body['IndexName']}" if "IndexName" in body else ""
+        yield ("ConditionCheckItem" if action == "ConditionCheck" else action), body["TableName"] + index
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,1 @@
+"""Commands beside the gateway: for `sam local`, and for deployed stacks."""
