@@ -36,7 +36,7 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
     """
     if path_user in (ME, actor):
         return actor
-    if not service_scope or service_scope not in _scopes(claims):
+    if service_scope not in _scopes(claims):
         raise problems.forbidden("This token gives no access to the tasks of this user.")
     if not USER_ID.fullmatch(path_user):
         raise problems.bad_request("bad-user-id", f"The user id in the path must match {USER_ID.pattern}.")

@@ -207,7 +207,7 @@ MUTANTS = [
         'value[1:-1] if value[:1] + value[-1:] == "[]" else value',
         'value.strip("[]")',
     ),
-    Mutant("an empty service scope serves", "identity.py", "if not service_scope or service_scope", "if service_scope"),
+    Mutant("an empty service scope serves", "identity.py", 'value.split(" ") if scope}', 'value.split(" ")}'),
     Mutant("read is eventually consistent", "expressions.py", '"ConsistentRead": True}', '"ConsistentRead": False}'),
     Mutant(
         "list is eventually consistent",

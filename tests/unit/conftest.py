@@ -48,11 +48,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-type Answer = dict[str, Any] | tuple[int, str] | tuple[int, str, dict[str, Any]] | Exception
+type Answer = dict[str, Any] | bytes | tuple[int, str] | tuple[int, str, dict[str, Any]] | Exception
 
 
 class Script:
-    """The answers that DynamoDB gives, one a request: a body, a status with an error code, or an exception."""
+    """What DynamoDB answers, one a request: a body, a garbled one, a status with an error code, or an exception."""
 
     def __init__(self, clock: Clock) -> None:
         self.answers: list[Answer] = []
@@ -68,6 +68,8 @@ class Script:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, bytes):
+            return response(200, answer, {"x-amz-crc32": "1"})
         if isinstance(answer, dict):
             return response(200, json.dumps(answer).encode())
         status, code, *more = answer

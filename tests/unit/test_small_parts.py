@@ -1,6 +1,7 @@
 """Ids, settings, what failures mean, and what is told of them."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -106,6 +107,28 @@ def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:
     assert "ValidationError" in cause
     assert "secret" not in cause
     assert "milk" not in cause
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "counted"),
+    [
+        (200, None, {}),
+        (404, "task-not-found", {"ClientFault": [1.0]}),
+        (503, "outcome-unknown", {"OutcomeUnknown": [1.0]}),
+        (503, "database-throttled", {"DatabaseThrottled": [1.0]}),
+        (500, "internal-error", {"InternalError": [1.0]}),
+    ],
+)
+def test_metrics_of_a_request(
+    status: int, problem: str | None, counted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = telemetry.Record("get_task", "GET /x", "r", "c", status=status, duration_ms=12.5, problem=problem)
+    telemetry.report(record)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    emitted = json.loads(line)
+    (names,) = (set(one["Dimensions"][0]) for one in emitted.pop("_aws")["CloudWatchMetrics"])
+    assert names == {"operation", "service"}
+    assert emitted == {"operation": "get_task", "service": "tasks", "Requests": [1.0], "Latency": [12.5], **counted}
 
 
 def test_pseudonyms() -> None:

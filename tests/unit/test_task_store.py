@@ -74,11 +74,12 @@ def test_every_operation_is_one_request(name: str, store: TaskStore, script: Scr
         LOST,
         SILENT,
         AWAY,
+        b'{"Garbled": {}}',
         (500, "InternalServerError"),
         (400, "ThrottlingException"),
         (400, "TransactionConflictException"),
     ],
-    ids=["lost", "silent", "away", "500", "throttled", "conflict"],
+    ids=["lost", "silent", "away", "garbled", "500", "throttled", "conflict"],
 )
 def test_a_passing_failure_is_not_noticed(name: str, failure: Any, store: TaskStore, script: Script) -> None:
     script.answers = [failure, failure, ANSWERS[name]]
