@@ -89,6 +89,10 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def _fault(error: ErrorDetails) -> Fault:
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"])
+    place = error["loc"]
+    if place[:1] == ("operations",):
+        # Which kind of operation it is stands between its number and its fields, though not in the body.
+        place = place[:2] + place[3:]
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
     detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
     return Fault(pointer=pointer, detail=detail)

@@ -40,17 +40,6 @@ MAX_FAILURES = 5
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 1.0
 
-_THROTTLED = frozenset(
-    {
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-    }
-)
-_TRY_AGAIN = frozenset({"TransactionConflictException", "TransactionInProgressException"})
-_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
-
 
 class Failure(Enum):
     """Why a send failed, in a way that sending again may mend."""
@@ -59,6 +48,20 @@ class Failure(Enum):
     CONTENDED = "contended"
     UNREACHABLE = "unreachable"
     UNANSWERED = "unanswered"
+
+
+_CODES = {
+    "LimitExceededException": Failure.THROTTLED,
+    "ProvisionedThroughputExceeded": Failure.THROTTLED,
+    "ProvisionedThroughputExceededException": Failure.THROTTLED,
+    "RequestLimitExceeded": Failure.THROTTLED,
+    "ThrottlingError": Failure.THROTTLED,
+    "ThrottlingException": Failure.THROTTLED,
+    "TransactionConflict": Failure.CONTENDED,
+    "TransactionConflictException": Failure.CONTENDED,
+    "TransactionInProgressException": Failure.CONTENDED,
+}
+_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 
 
 class Unavailable(Exception):
@@ -118,13 +121,12 @@ def client() -> DynamoDBClient:
 def failure_of(error: Exception) -> Failure | None:
     """What a failed request means; None for a refusal or a defect, which sending again would not mend."""
     if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in _THROTTLED:
-            return Failure.THROTTLED
-        if code in _TRY_AGAIN:
-            return Failure.CONTENDED
+        # A transaction that was cancelled says why for each of its parts.
+        reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+        codes = [error.response.get("Error", {}).get("Code", ""), *(reason.get("Code", "") for reason in reasons)]
+        known = [_CODES[code] for code in codes if code in _CODES]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return Failure.UNANSWERED if status >= 500 else None  # noqa: PLR2004 - server errors
+        return known[0] if known else Failure.UNANSWERED if status >= 500 else None  # noqa: PLR2004 - server errors
     if isinstance(error, _NOT_SENT):
         return Failure.UNREACHABLE
     if isinstance(error, (HTTPClientError, ResponseParserError)):
@@ -155,9 +157,16 @@ class Sends:
         if failure is None:
             raise error
         self.unsure |= self._writing and failure is Failure.UNANSWERED
+        # Contenders get their turn, so those are waited for as long as there is time.
         self._failures += 1
-        if self._failures == MAX_FAILURES or not self._pause(self._failures):
+        tired = self._failures >= MAX_FAILURES and failure is not Failure.CONTENDED
+        if tired or not self._pause(self._failures):
             raise OutcomeUnknown if self.unsure else Unavailable(failure) from error
+
+    def begin(self) -> None:
+        """Raise OutcomeUnknown or Unavailable where a send that begins now could not end in time."""
+        if time.monotonic() > self._last_start:
+            raise OutcomeUnknown if self.unsure else Unavailable(Failure.UNANSWERED)
 
     def refused(self) -> None:
         """Wait before another attempt, after DynamoDB has said that nothing was applied. Raises Unavailable if late.

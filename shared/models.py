@@ -1,5 +1,6 @@
 """The shape of a task: what clients send, what they get back, and the limits of every field."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,10 @@ from pydantic_core import PydanticCustomError
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 1000
 PAGE_LIMIT = 100
+BATCH_LIMIT = 25
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+TASK_ID = re.compile(UUID)
 
 # The number of the form in which tasks are shown. Raise it whenever the form changes, so that every ETag does.
 REPRESENTATION = 1
@@ -84,13 +89,13 @@ Status = Literal["open", "completed", "deleted", "all"]
 Order = Literal["asc", "desc"]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
     """What a client sends: nothing is converted, nothing unknown is let through."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class NewTask(_Input):
+class NewTask(Input):
     """A task to create."""
 
     title: Title
@@ -98,7 +103,7 @@ class NewTask(_Input):
     completed: bool = False
 
 
-class TaskReplacement(_Input):
+class TaskReplacement(Input):
     """A task as it shall be. What the server alone sets is ignored, so that a task that was read can be sent back."""
 
     title: Title
@@ -118,7 +123,7 @@ class TaskReplacement(_Input):
         return self.model_dump()
 
 
-class TaskPatch(_Input):
+class TaskPatch(Input):
     """A JSON merge patch (RFC 7396) of a task: what is absent stays, and null clears a description."""
 
     title: Title = ""
@@ -166,6 +171,27 @@ class TaskPage(BaseModel):
     next_cursor: str | None
 
 
+class Cleared(BaseModel):
+    """What clearing the completed tasks did: how many went to the trash, and whether more are left to clear."""
+
+    cleared: int
+    more: bool
+
+
+class BatchResult(BaseModel):
+    """What became of one operation of a batch; a deleted task is not shown."""
+
+    op: Literal["create", "update", "toggle", "delete", "restore"]
+    id: str
+    task: Task | None
+
+
+class BatchResults(BaseModel):
+    """The results of a batch, in the order of its operations."""
+
+    results: list[BatchResult]
+
+
 class NoQuery(BaseModel):
     """A route that takes no query parameters."""
 
@@ -188,3 +214,9 @@ class TaskQuery(NoQuery):
     def following(self, cursor: str) -> Self:
         """The query for the page that begins at the cursor."""
         return self.model_copy(update={"cursor": cursor})
+
+
+class ClearQuery(NoQuery):
+    """Which tasks to clear: it must be said, so that nothing is ever cleared by mistake."""
+
+    status: Literal["completed"]

@@ -3,21 +3,28 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args, get_type_hints
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from shared import bodies, dynamodb, identity, preconditions, problems, telemetry
+from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, telemetry
 from shared.cursors import InvalidCursor
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
-from shared.expressions import TASK_ID
-from shared.models import NoQuery, Task, TaskPage, TaskQuery, etag_of
+from shared.models import TASK_ID, BatchResults, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
 from shared.preconditions import Precondition
 from shared.problems import Problem
 from shared.settings import settings
-from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from shared.task_store import (
+    KeyMissing,
+    KeyReused,
+    NotDeleted,
+    OperationRefused,
+    TaskNotFound,
+    TaskStore,
+    VersionMismatch,
+)
 
 CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -75,8 +82,11 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
         record = telemetry.Record(name, "", "", "")
         try:
             deadline = started + context.get_remaining_time_in_millis() / 1000
-            response = handle(_request(event, record, body_model, query_model, table, deadline))
+            request = _request(event, record, body_model, query_model, table, deadline)
+            response = handle(request)
             record.status = response.status
+            if request.tasks.replayed:
+                response = replace(response, headers={**response.headers, "Idempotency-Replayed": "true"})
         except Exception as error:  # noqa: BLE001 - the one place where an error becomes an answer
             problem = _problem_of(error)
             record.status, record.problem = problem.status, problem.kind
@@ -127,6 +137,11 @@ def listed(page: TaskPage, request: Request[None, TaskQuery]) -> Response:
     return Response(200, page.model_dump_json(), headers)
 
 
+def answered(result: Cleared | BatchResults) -> Response:
+    """200, with what was done."""
+    return Response(200, result.model_dump_json(), {"Content-Type": bodies.JSON})
+
+
 def deleted() -> Response:
     """204."""
     return Response(204)
@@ -168,7 +183,10 @@ def _request(  # noqa: PLR0913, PLR0917 - what a request is made of
     query = _query(event.get("queryStringParameters") or {}, query_model)
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
-    return Request(TaskStore(table, user_id, deadline), user_id, task_id, query, body, headers)
+    once = None
+    if context["http"]["method"] == "POST":
+        once = idempotency.once_of(headers, settings().idempotency_hours, raw, event["routeKey"], user_id, task_id)
+    return Request(TaskStore(table, user_id, deadline, once=once), user_id, task_id, query, body, headers)
 
 
 def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
@@ -188,12 +206,20 @@ _UNAVAILABLE = {
 }
 
 
-def _problem_of(error: Exception) -> Problem:  # noqa: PLR0911 - one a kind of error
+def _problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911 - one a kind of error
     match error:
         case Problem():
             return error
         case TaskNotFound():
             return problems.task_not_found()
+        case NotDeleted():
+            return problems.not_deleted()
+        case KeyReused():
+            return problems.key_reused()
+        case KeyMissing():
+            return problems.bad_request("idempotency-key-required", "This request needs an Idempotency-Key.")
+        case OperationRefused(__cause__=Exception() as cause):
+            return _problem_of(cause).at(f"/operations/{error.place}")
         case VersionMismatch():
             return problems.precondition_failed(f"The task's ETag is {etag_of(error.version)}, which is not asked for.")
         case InvalidCursor():

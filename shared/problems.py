@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 
 class Fault(TypedDict):
@@ -45,6 +45,11 @@ class Problem(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
 
+    def at(self, pointer: str) -> Self:
+        """The same problem, with the place in the body that it is about."""
+        self.errors = [Fault(pointer=pointer, detail=self.detail)]
+        return self
+
     def body(self, instance: str) -> str:
         """The problem as JSON; `instance` is the request id."""
         body = _Body(
@@ -83,6 +88,17 @@ def forbidden(detail: str) -> Problem:
 def task_not_found() -> Problem:
     """404: the addressed user has no such task."""
     return Problem(404, "task-not-found", "Task not found", "The user has no task with this id.")
+
+
+def not_deleted() -> Problem:
+    """409: a task to restore that is not in the trash."""
+    return Problem(409, "not-deleted", "Not deleted", "The task is not in the trash.")
+
+
+def key_reused() -> Problem:
+    """422: an Idempotency-Key that belongs to another request."""
+    detail = "This Idempotency-Key was used for another request; send each request with a key of its own."
+    return Problem(422, "idempotency-key-reused", "Idempotency-Key reused", detail)
 
 
 def precondition_failed(detail: str) -> Problem:

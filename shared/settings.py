@@ -13,6 +13,7 @@ class Settings(BaseModel):
 
     table_name: str = Field(alias="TABLE_NAME", min_length=3, max_length=255, pattern=r"^[A-Za-z0-9_.-]+$")
     service_scope: str = Field(alias="SERVICE_SCOPE", default="tasks/service", pattern=r"^[!#-\[\]-~]*$")
+    idempotency_hours: int = Field(alias="IDEMPOTENCY_HOURS", default=24, ge=1, le=720)
 
 
 @cache

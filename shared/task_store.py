@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from shared import cursors, expressions
-from shared.dynamodb import OutcomeUnknown, Sends, Table
-from shared.expressions import Changes, Item, Partition, Stamp
-from shared.models import NewTask, Task, TaskPage, TaskQuery
-from shared.preconditions import Precondition
+from shared import cursors, expressions, items
+from shared.dynamodb import RESERVE, OutcomeUnknown, Sends, Table, Unavailable
+from shared.expressions import Partition
+from shared.items import Changes, Item, Once, Stamp
+from shared.models import BatchResult, BatchResults, Cleared, NewTask, Task, TaskPage, TaskQuery
+from shared.preconditions import ANY_VERSION, Precondition
 from shared.uuid7 import uuid7
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateItemInputTypeDef
+
+    # Only the function that does batches imports their models.
+    from shared.batches import OnTask, Operation
+
+type Plan = tuple[list[TransactWriteItemTypeDef], list[Item]]
+
+# How many tasks one call clears: what is sure to fit into its time, at 8 ms each.
+MOST_CLEARED = 500
 
 # How far, in milliseconds, the clocks of two functions may differ. When a write is sent again, the times that others
 # have stamped on the item are trusted only this far.
@@ -34,36 +43,76 @@ class VersionMismatch(Exception):
         self.version = version
 
 
+class NotDeleted(Exception):
+    """A task to restore is not in the trash."""
+
+
+class KeyReused(Exception):
+    """A key belongs to another request."""
+
+
+class KeyMissing(Exception):
+    """An operation that needs a key was asked for without one."""
+
+
+class OperationRefused(Exception):
+    """One operation of a batch cannot be done, for the reason that is this error's cause; so none was."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"operation {place}")
+        self.place = place
+
+
 class TaskStore:
     """The tasks of one user, and of no other: no method takes a user id.
 
     `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
-    1970. Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it
-    may or may not have been applied.
+    1970. With `once`, create, toggle, restore and batch are done once for its key: when it has been used, they return
+    what they returned then, and set `replayed`; they raise KeyReused where it was used for something else.
+
+    Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it may or
+    may not have been applied.
     """
 
-    def __init__(self, table: Table, user_id: str, deadline: float, clock: Callable[[], int] = time.time_ns) -> None:
+    replayed = False
+
+    def __init__(
+        self,
+        table: Table,
+        user_id: str,
+        deadline: float,
+        clock: Callable[[], int] = time.time_ns,
+        once: Once | None = None,
+    ) -> None:
         self._client = table.client
+        self._once = once
         self._user_id = user_id
         self._partition = Partition(table.name, user_id)
         self._deadline = deadline
         self._clock = clock
 
     def create(self, new: NewTask) -> Task:
-        """Create a task: one request."""
-        task_id = str(uuid7(self._clock()))
+        """Create a task: one request, keyed or not."""
+        task_id = self._new_id()
+        if self._once is not None:
+
+            def plan(stamp: Stamp, _: Sequence[Item | None]) -> Plan:
+                item = items.new_item(self._user_id, task_id, new, stamp)
+                return [self._partition.put_new(item)], [item]
+
+            return _only_task(self._commit(self._once, [], plan))
 
         def put(stamp: Stamp) -> Item:
             request = self._partition.create(task_id, new, stamp)
             self._client.put_item(**request)
             return cast("Item", request["Item"])
 
-        return expressions.to_task(self._write(put, lambda _: None))
+        return items.to_task(self._write(put, lambda _: None))
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
         request = self._partition.get(task_id)
-        return expressions.to_task(_live(self._read(lambda: self._client.get_item(**request)).get("Item")))
+        return items.to_task(_live(self._read(lambda: self._client.get_item(**request)).get("Item")))
 
     def list(self, query: TaskQuery) -> TaskPage:
         """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list."""
@@ -73,7 +122,7 @@ class TaskStore:
         page = self._read(lambda: self._client.query(**request))
         last_key = page.get("LastEvaluatedKey")
         return TaskPage(
-            items=[expressions.to_task(item) for item in page["Items"] if expressions.is_kept(item, self._now())],
+            items=[items.to_task(item) for item in page["Items"] if items.is_kept(item, self._now())],
             next_cursor=cursors.encode(expressions.position_of(last_key, query.status), *scope) if last_key else None,
         )
 
@@ -93,22 +142,29 @@ class TaskStore:
 
         def judge(refused: Item | None) -> Item | None:
             nonlocal guess
-            task = _allowed(expressions.to_task(_live(refused)), precondition)
+            task = _allowed(items.to_task(_live(refused)), precondition)
             guess = task.completed
-            return refused if all(getattr(task, field) == value for field, value in changes.items()) else None
+            return refused if refused is not None and _holds(refused, changes) else None
 
-        return expressions.to_task(self._write(change, judge))
+        return items.to_task(self._write(change, judge))
 
     def toggle(self, task_id: str, precondition: Precondition) -> Task:
-        """Flip a task between open and completed: one request. Raises TaskNotFound and VersionMismatch."""
+        """Flip a task between open and completed: one request, or two with a key.
+
+        Raises TaskNotFound and VersionMismatch.
+        """
+        if self._once is not None:
+            return self._change_once(
+                self._once, task_id, lambda item, stamp: items.toggled(_found(item, precondition), stamp)
+            )
 
         def flip(stamp: Stamp) -> Item:
             return self._update(self._partition.toggle(task_id, precondition, stamp))
 
         def judge(refused: Item | None) -> None:
-            _allowed(expressions.to_task(_live(refused)), precondition)
+            _allowed(items.to_task(_live(refused)), precondition)
 
-        return expressions.to_task(self._write(flip, judge))
+        return items.to_task(self._write(flip, judge))
 
     def delete(self, task_id: str, precondition: Precondition) -> None:
         """Move a task to the trash: one request. A task that lies there already is left as it is.
@@ -120,14 +176,119 @@ class TaskStore:
             return self._update(self._partition.delete(task_id, precondition, stamp))
 
         def judge(refused: Item | None) -> Item | None:
-            if refused is None or not expressions.is_kept(refused, self._now()):
+            if refused is None or not items.is_kept(refused, self._now()):
                 raise TaskNotFound
-            if not expressions.is_live(refused):
+            if not items.is_live(refused):
                 return refused
-            _allowed(expressions.to_task(refused), precondition)
+            _allowed(items.to_task(refused), precondition)
             return None
 
         self._write(discard, judge)
+
+    def restore(self, task_id: str, precondition: Precondition) -> Task:
+        """Bring a task back from the trash: one request, or two with a key.
+
+        Raises TaskNotFound where it is gone for good, NotDeleted, and VersionMismatch.
+        """
+        if self._once is not None:
+            return self._change_once(
+                self._once, task_id, lambda item, stamp: items.restored(self._trashed(item, precondition), stamp)
+            )
+
+        def bring_back(stamp: Stamp) -> Item:
+            return self._update(self._partition.restore(task_id, precondition, stamp))
+
+        def judge(refused: Item | None) -> None:
+            self._trashed(refused, precondition)
+
+        return items.to_task(self._write(bring_back, judge))
+
+    def clear_completed(self) -> Cleared:
+        """Move completed tasks to the trash, one request each, until none is left, 500 are cleared, or time is short.
+
+        A task that somebody opens meanwhile stays. Where DynamoDB gives up half-way, what was cleared is told.
+        """
+        cleared = 0
+        request = self._partition.list("completed", "asc", MOST_CLEARED, None)
+        page = self._read(lambda: self._client.query(**request))
+        for item in page["Items"]:
+            if time.monotonic() > self._deadline - RESERVE:
+                return Cleared(cleared=cleared, more=True)
+            try:
+                cleared += self._clear(items.task_id_of(item))
+            except Unavailable:
+                if not cleared:
+                    raise
+                return Cleared(cleared=cleared, more=True)
+        return Cleared(cleared=cleared, more="LastEvaluatedKey" in page)
+
+    def batch(self, operations: Sequence[Operation]) -> BatchResults:
+        """Do several operations on different tasks, all or none: two requests.
+
+        Raises KeyMissing without a key, and OperationRefused where one cannot be done.
+        """
+        if self._once is None:
+            raise KeyMissing
+        task_ids = [operation.id for operation in operations if operation.op != "create"]
+
+        def plan(stamp: Stamp, found: Sequence[Item | None]) -> Plan:
+            there = iter(found)
+            writes: list[TransactWriteItemTypeDef] = []
+            results: list[Item] = []
+            for place, operation in enumerate(operations):
+                try:
+                    if operation.op == "create":
+                        after: Item = items.new_item(self._user_id, self._new_id(), operation.task, stamp)
+                        write = self._partition.put_new(after)
+                    else:
+                        before, after = self._planned(operation, next(there), stamp)
+                        version = items.version_of(before)
+                        if after is before:
+                            write = self._partition.check(operation.id, version)
+                        else:
+                            write = self._partition.put_over(after, version)
+                except (TaskNotFound, NotDeleted, VersionMismatch) as refusal:
+                    raise OperationRefused(place) from refusal
+                writes.append(write)
+                results.append(after)
+            return writes, results
+
+        def result(operation: Operation, item: Item) -> BatchResult:
+            task = None if operation.op == "delete" else items.to_task(item)
+            return BatchResult(op=operation.op, id=items.task_id_of(item), task=task)
+
+        done = self._commit(self._once, task_ids, plan)
+        return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
+
+    def _planned(self, operation: OnTask, item: Item | None, stamp: Stamp) -> tuple[Item, Item]:
+        """What an operation of a batch finds and what it makes of it; twice the same where it changes nothing."""
+        condition = operation.precondition
+        if operation.op == "restore":
+            before = self._trashed(item, condition)
+            return before, items.restored(before, stamp)
+        if operation.op == "delete":
+            if item is not None and not items.is_live(item) and items.is_kept(item, stamp.now):
+                return item, item
+            before = _found(item, condition)
+            return before, items.deleted(before, stamp)
+        before = _found(item, condition)
+        if operation.op == "toggle":
+            return before, items.toggled(before, stamp)
+        changes = operation.patch.changes()
+        return before, before if _holds(before, changes) else items.updated(before, changes, stamp)
+
+    def _clear(self, task_id: str) -> bool:
+        """Delete a task if it is completed; whether it was."""
+
+        def discard(stamp: Stamp) -> Item:
+            return self._update(self._partition.delete(task_id, ANY_VERSION, stamp, only_completed=True))
+
+        def judge(refused: Item | None) -> Item | None:
+            completed = refused is not None and items.is_live(refused) and items.to_task(refused).completed
+            return None if completed else (refused or {})
+
+        item = self._write(discard, judge)
+        return bool(item) and not items.is_live(item)
 
     def _update(self, request: UpdateItemInputTypeDef) -> Item:
         return self._client.update_item(**request)["Attributes"]
@@ -152,9 +313,9 @@ class TaskStore:
                 return send(stamp)
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
                 item: Item | None = refusal.response.get("Item")  # type: ignore[assignment]  # the stubs lack Item
-                if item is not None and expressions.remembers(item, stamp):
+                if item is not None and items.remembers(item, stamp):
                     return item
-                if item is not None and sends.unsure and expressions.has_forgotten(item, stamp):
+                if item is not None and sends.unsure and items.has_forgotten(item, stamp):
                     raise OutcomeUnknown from refusal
                 answer = judge(item)
                 if answer is not None:
@@ -163,6 +324,78 @@ class TaskStore:
                 since = None
             except Exception as error:  # noqa: BLE001 - failed() raises whatever it does not know
                 sends.failed(error)
+
+    def _change_once(self, once: Once, task_id: str, change: Callable[[Item | None, Stamp], Item]) -> Task:
+        def plan(stamp: Stamp, found: Sequence[Item | None]) -> Plan:
+            after = change(found[0], stamp)
+            return [self._partition.put_over(after, items.version_of(after) - 1)], [after]
+
+        return _only_task(self._commit(once, [task_id], plan))
+
+    def _commit(
+        self, once: Once, task_ids: Sequence[str], plan: Callable[[Stamp, Sequence[Item | None]], Plan]
+    ) -> Sequence[Item]:
+        """Write what is planned on the tasks as they are, with the record of the key, in one transaction.
+
+        The record is what makes it happen once: each send, also one after a lost answer, has its own time, and is
+        refused where the key has a record. What a plan writes is on condition that the tasks are as it found them, so
+        when it refuses to plan, no earlier send can be applied any more.
+        """
+        sends = Sends(self._deadline, writing=True)
+        token = secrets.token_urlsafe(8)
+        while True:
+            found: Sequence[Item | None] = []
+            if task_ids:
+                record, *found = self._look(once, task_ids, sends)
+                if record is not None and items.is_kept(record, self._now()):
+                    return self._remembered(record, once, token)
+            now = self._now()
+            stamp = Stamp(token, now, now)
+            writes, results = plan(stamp, found)
+            request = self._partition.commit(once, results, writes, stamp)
+            sends.begin()
+            try:
+                self._client.transact_write_items(**request)
+            except self._client.exceptions.TransactionCanceledException as cancelled:
+                reasons = cancelled.response["CancellationReasons"]
+                refused = [reason.get("Code") == "ConditionalCheckFailed" for reason in reasons]
+                if refused[0]:
+                    return self._remembered(cast("Item", reasons[0]["Item"]), once, token)
+                if any(refused):
+                    sends.refused()
+                else:
+                    sends.failed(cancelled)
+            except Exception as error:  # noqa: BLE001 - failed() raises whatever it does not know
+                sends.failed(error)
+            else:
+                return results
+
+    def _look(self, once: Once, task_ids: Sequence[str], sends: Sends) -> Sequence[Item | None]:
+        request = self._partition.look(once, task_ids)
+        try:
+            answer = self._read(lambda: self._client.transact_get_items(**request))
+        except Unavailable:
+            if sends.unsure:
+                raise OutcomeUnknown from None
+            raise
+        return [response.get("Item") for response in answer["Responses"]]
+
+    def _remembered(self, record: Item, once: Once, token: str) -> Sequence[Item]:
+        if not items.is_of(record, once):
+            raise KeyReused
+        self.replayed = not items.is_own(record, token)
+        return items.results_of(record)
+
+    def _trashed(self, item: Item | None, precondition: Precondition) -> Item:
+        if item is None or not items.is_kept(item, self._now()):
+            raise TaskNotFound
+        if items.is_live(item):
+            raise NotDeleted
+        _allowed(items.to_task(item), precondition)
+        return item
+
+    def _new_id(self) -> str:
+        return str(uuid7(self._clock()))
 
     def _read[Answer](self, send: Callable[[], Answer]) -> Answer:
         sends = Sends(self._deadline, writing=False)
@@ -177,9 +410,26 @@ class TaskStore:
 
 
 def _live(item: Item | None) -> Item:
-    if item is None or not expressions.is_live(item):
+    if item is None or not items.is_live(item):
         raise TaskNotFound
     return item
+
+
+def _found(item: Item | None, precondition: Precondition) -> Item:
+    found = _live(item)
+    _allowed(items.to_task(found), precondition)
+    return found
+
+
+def _holds(item: Item, changes: Changes) -> bool:
+    """Whether a task is already as the changes would have it."""
+    task = items.to_task(item)
+    return all(getattr(task, field) == value for field, value in changes.items())
+
+
+def _only_task(results: Sequence[Item]) -> Task:
+    (item,) = results
+    return items.to_task(_live(item))
 
 
 def _allowed(task: Task, precondition: Precondition) -> Task:

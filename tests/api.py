@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -87,6 +88,10 @@ class Api:
         """Create a task; without a title it is `a task`."""
         return self.send("POST", self.tasks, {"title": "a task", **fields})
 
+    def create_once(self, key: str, **fields: object) -> Answer:
+        """Create a task under an Idempotency-Key."""
+        return self.send("POST", self.tasks, {"title": "a task", **fields}, {"Idempotency-Key": key})
+
     def made(self, **fields: object) -> Task:
         """Create a task and return it."""
         answer = self.create(**fields)
@@ -127,6 +132,19 @@ class Api:
         """Move a task to the trash."""
         return self.send("DELETE", f"{self.tasks}/{task_id}", headers=_named(headers))
 
+    def restore(self, task_id: str, **headers: str) -> Answer:
+        """Bring a task back from the trash."""
+        return self.send("POST", f"{self.tasks}/{task_id}/restore", headers=_named(headers))
+
+    def clear(self, query: str = "?status=completed") -> Answer:
+        """Move completed tasks to the trash."""
+        return self.send("DELETE", f"{self.tasks}{query}")
+
+    def batch(self, *operations: object, key: str | None = None) -> Answer:
+        """Do several operations, with a key of their own where none is given."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return self.send("POST", f"{self.tasks}/batch", {"operations": operations}, headers)
+
 
 def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Answer:
     """Send one request on a connection of its own, with exactly these headers."""
@@ -165,8 +183,11 @@ class Operation:
     def ask(
         self, api: Api, task_id: str = "", query: str = "", headers: Headers | None = None, body: object = None
     ) -> Answer:
-        """Send a request of this operation, a good one where nothing else is said."""
+        """Send a request of this operation, a good one where nothing else is said; each with a key of its own."""
         path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
+        query = query or _QUERIES.get(self.name, "")
+        if self.name in _KEYED:
+            headers = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
         return api.send(self.method, f"{path}?{query}" if query else path, self.body if body is None else body, headers)
 
 
@@ -179,7 +200,13 @@ _BODIES: Mapping[str, object] = {
     "update_task": {"title": "updated"},
     "toggle_task": None,
     "delete_task": None,
+    "restore_task": None,
+    "clear_tasks": None,
+    "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
 }
+# What an operation's request has beside a good body, where it needs more.
+_QUERIES = {"clear_tasks": "status=completed"}
+_KEYED = {"batch_tasks"}
 # Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py).
 _TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
 TEMPLATE = replace(

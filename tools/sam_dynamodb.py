@@ -13,7 +13,8 @@ from pathlib import Path
 
 from local import dynamodb, template, tokens
 from shared.dynamodb import new_client
-from shared.expressions import Partition, Stamp
+from shared.expressions import Partition
+from shared.items import Stamp
 from shared.models import NewTask
 
 ROOT = Path(__file__).parent.parent

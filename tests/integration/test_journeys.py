@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.dynamodb import Table
-from shared.expressions import RETENTION_SECONDS
+from shared.items import RETENTION_SECONDS
 from shared.models import DeletedTask, NewTask, Task, TaskQuery
 from shared.preconditions import ANY_VERSION, Precondition
 from shared.task_store import TaskNotFound, TaskStore, VersionMismatch

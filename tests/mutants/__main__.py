@@ -113,8 +113,8 @@ MUTANTS = [
     Mutant(
         "condition not judged when nothing changes",
         "task_store.py",
-        "            task = _allowed(expressions.to_task(_live(refused)), precondition)\n            guess",
-        "            task = expressions.to_task(_live(refused))\n            guess",
+        "            task = _allowed(items.to_task(_live(refused)), precondition)\n            guess",
+        "            task = items.to_task(_live(refused))\n            guess",
     ),
     Mutant(
         "tombstones are shown for ever",
@@ -170,8 +170,8 @@ MUTANTS = [
     Mutant(
         "delete again is 404",
         "task_store.py",
-        "            if not expressions.is_live(refused):\n                return refused\n",
-        "            if not expressions.is_live(refused):\n                raise TaskNotFound\n",
+        "            if not items.is_live(refused):\n                return refused\n",
+        "            if not items.is_live(refused):\n                raise TaskNotFound\n",
     ),
     Mutant(
         "completed_at always",
@@ -297,19 +297,17 @@ MUTANTS = [
     Mutant(
         "own write is not found",
         "task_store.py",
-        "if item is not None and expressions.remembers(item, stamp):",
+        "if item is not None and items.remembers(item, stamp):",
         "if False:",
     ),
     Mutant(
         "forgotten is not applied",
         "task_store.py",
-        "if item is not None and sends.unsure and expressions.has_forgotten(item, stamp):",
+        "if item is not None and sends.unsure and items.has_forgotten(item, stamp):",
         "if False:",
     ),
     Mutant("wrong guess is kept", "task_store.py", "            guess = task.completed\n", ""),
-    Mutant(
-        "trash can be read", "task_store.py", "if item is None or not expressions.is_live(item):", "if item is None:"
-    ),
+    Mutant("trash can be read", "task_store.py", "if item is None or not items.is_live(item):", "if item is None:"),
     Mutant(
         "a lone status is guessed the same",
         "task_store.py",

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared import expressions
+from shared import expressions, items
 from shared.cursors import InvalidCursor
-from shared.expressions import Partition, Stamp
+from shared.expressions import Partition
+from shared.items import Stamp
 from shared.models import DeletedTask, NewTask, Status, Task
 from shared.preconditions import ANY_VERSION, Precondition
 from tests.unit.conftest import NO_DUE, NOW, TASK_ID, item, tombstone
@@ -214,7 +215,7 @@ def test_preconditions(precondition: Precondition, condition: str, values: dict[
 
 
 def test_to_task() -> None:
-    assert expressions.to_task(item(description={"S": "Two"})) == Task(
+    assert items.to_task(item(description={"S": "Two"})) == Task(
         id=TASK_ID,
         user_id="alice",
         title="Buy milk",
@@ -228,26 +229,26 @@ def test_to_task() -> None:
 
 
 def test_to_task_when_completed() -> None:
-    task = expressions.to_task(item(by_status={"S": f"done#{NO_DUE}#{TASK_ID}"}, status_changed_at={"N": "5"}))
+    task = items.to_task(item(by_status={"S": f"done#{NO_DUE}#{TASK_ID}"}, status_changed_at={"N": "5"}))
     assert (task.completed, task.completed_at, task.description) == (True, 5, None)
 
 
 def test_to_task_in_the_trash() -> None:
-    task = expressions.to_task(tombstone(NOW // 1000 + 9))
+    task = items.to_task(tombstone(NOW // 1000 + 9))
     assert isinstance(task, DeletedTask)
     assert (task.completed, task.deleted_at, task.purge_at) == (False, NOW, (NOW // 1000 + 9) * 1000)
 
 
 def test_what_has_expired_is_gone_at_once() -> None:
     expires = NOW // 1000
-    assert expressions.is_kept(tombstone(expires), expires * 1000 - 1)
-    assert not expressions.is_kept(tombstone(expires), expires * 1000)
-    assert expressions.is_kept(item(), NOW * 2)
+    assert items.is_kept(tombstone(expires), expires * 1000 - 1)
+    assert not items.is_kept(tombstone(expires), expires * 1000)
+    assert items.is_kept(item(), NOW * 2)
 
 
 def test_memory() -> None:
     times = {"L": [{"N": str(NOW)}, {"N": str(NOW)}, {"N": str(NOW)}, {"N": str(NOW - 7)}]}
-    assert expressions.remembers(item(), Stamp("first", NOW, NOW))
-    assert not expressions.remembers(item(), STAMP)
-    assert expressions.has_forgotten(item(write_times=times), STAMP)
-    assert not expressions.has_forgotten(item(write_times=times), Stamp("token", NOW, NOW - 6))
+    assert items.remembers(item(), Stamp("first", NOW, NOW))
+    assert not items.remembers(item(), STAMP)
+    assert items.has_forgotten(item(write_times=times), STAMP)
+    assert not items.has_forgotten(item(write_times=times), Stamp("token", NOW, NOW - 6))

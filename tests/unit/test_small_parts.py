@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from shared import telemetry
 from shared.dynamodb import Failure, failure_of
-from shared.expressions import TASK_ID
+from shared.models import TASK_ID
 from shared.settings import Settings
 from shared.uuid7 import uuid7
 from tests.unit.conftest import NOW

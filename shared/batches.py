@@ -1,0 +1,89 @@
+"""Batches: up to 25 operations on different tasks of one user, all of which are done, or none."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from shared import preconditions
+from shared.models import BATCH_LIMIT, TASK_ID, Input, NewTask, TaskPatch
+from shared.preconditions import ANY_VERSION, Precondition
+
+
+def _task_id(text: str) -> str:
+    if not TASK_ID.fullmatch(text):
+        raise PydanticCustomError("task_id", "Must be a UUID in lower-case letters")
+    return text
+
+
+def _etags(text: str) -> str:
+    try:
+        preconditions.if_match(text)
+    except ValueError as error:
+        raise PydanticCustomError("etag", "{error}", {"error": str(error)}) from None
+    return text
+
+
+class CreateOperation(Input):
+    """Create a task."""
+
+    op: Literal["create"]
+    task: NewTask
+
+
+class _OnTask(Input):
+    id: Annotated[str, AfterValidator(_task_id)]
+    if_match: Annotated[str, AfterValidator(_etags)] | None = None
+
+    @property
+    def precondition(self) -> Precondition:
+        """The versions that the operation may meet."""
+        return ANY_VERSION if self.if_match is None else preconditions.if_match(self.if_match)
+
+
+class UpdateOperation(_OnTask):
+    """Change some fields of a task."""
+
+    op: Literal["update"]
+    patch: TaskPatch
+
+
+class ToggleOperation(_OnTask):
+    """Flip a task between open and completed."""
+
+    op: Literal["toggle"]
+
+
+class DeleteOperation(_OnTask):
+    """Move a task to the trash."""
+
+    op: Literal["delete"]
+
+
+class RestoreOperation(_OnTask):
+    """Bring a task back from the trash."""
+
+    op: Literal["restore"]
+
+
+type OnTask = UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation
+type Operation = Annotated[
+    CreateOperation | UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation, Field(discriminator="op")
+]
+
+
+def _on_different_tasks(operations: list[Operation]) -> list[Operation]:
+    places: dict[str, int] = {}
+    for place, operation in enumerate(operations):
+        if not isinstance(operation, CreateOperation) and places.setdefault(operation.id, place) != place:
+            message = "Operations {first} and {second} are on the same task"
+            raise PydanticCustomError("same_task", message, {"first": places[operation.id], "second": place})
+    return operations
+
+
+class Batch(Input):
+    """Operations that are done together or not at all."""
+
+    operations: Annotated[
+        list[Operation], Field(min_length=1, max_length=BATCH_LIMIT), AfterValidator(_on_different_tasks)
+    ]
