@@ -108,7 +108,7 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
 .PHONY: dynamodb
-dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with one task in it
+dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
 # The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.

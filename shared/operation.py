@@ -184,8 +184,8 @@ def _request(  # noqa: PLR0913, PLR0917 - what a request is made of
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
     once = None
-    if context["http"]["method"] == "POST":
-        once = idempotency.once_of(headers, settings().idempotency_hours, raw, event["routeKey"], user_id, task_id)
+    if record.route.startswith("POST "):
+        once = idempotency.once_of(headers, settings().idempotency_hours, raw, record.route, user_id, task_id)
     return Request(TaskStore(table, user_id, deadline, once=once), user_id, task_id, query, body, headers)
 
 

@@ -285,10 +285,9 @@ class TaskStore:
 
         def judge(refused: Item | None) -> Item | None:
             completed = refused is not None and items.is_live(refused) and items.to_task(refused).completed
-            return None if completed else (refused or {})
+            return None if completed else {}
 
-        item = self._write(discard, judge)
-        return bool(item) and not items.is_live(item)
+        return bool(self._write(discard, judge))
 
     def _update(self, request: UpdateItemInputTypeDef) -> Item:
         return self._client.update_item(**request)["Attributes"]

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from email.message import Message
 from functools import cache
 from http.client import HTTPConnection
@@ -47,6 +48,14 @@ class Answer:
     def json(self) -> Any:
         """The body, read as JSON."""
         return json.loads(self.content)
+
+    @property
+    def tasks(self) -> list[Any]:
+        """The tasks that it shows."""
+        body = self.json if self.content else {}
+        if "results" in body:
+            return [result["task"] for result in body["results"] if result["task"] is not None]
+        return [body] if "id" in body else list(body.get("items", []))
 
     @property
     def next_path(self) -> str | None:
@@ -180,13 +189,25 @@ class Operation:
         """Its path, with the user and the task as they are to stand there."""
         return self.path.replace("{user_id}", path_user).replace("{task_id}", task_id)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether it needs an Idempotency-Key."""
+        return self.name == "batch_tasks"
+
+    def task_for(self, api: Api) -> Task:
+        """A new task in the state in which the operation takes it."""
+        task = api.made()
+        if self.name == "restore_task":
+            api.delete(task["id"])
+        return task
+
     def ask(
         self, api: Api, task_id: str = "", query: str = "", headers: Headers | None = None, body: object = None
     ) -> Answer:
         """Send a request of this operation, a good one where nothing else is said; each with a key of its own."""
         path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
         query = query or _QUERIES.get(self.name, "")
-        if self.name in _KEYED:
+        if self.keyed:
             headers = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
         return api.send(self.method, f"{path}?{query}" if query else path, self.body if body is None else body, headers)
 
@@ -204,9 +225,7 @@ _BODIES: Mapping[str, object] = {
     "clear_tasks": None,
     "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
 }
-# What an operation's request has beside a good body, where it needs more.
 _QUERIES = {"clear_tasks": "status=completed"}
-_KEYED = {"batch_tasks"}
 # Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py).
 _TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
 TEMPLATE = replace(
@@ -241,6 +260,11 @@ class Backend:
             ConsistentRead=True,
         )
         return [dict(item) for page in pages for item in page["Items"]]
+
+    @staticmethod
+    def stored_at(shown: str) -> int:
+        """A time as it is shown, in seconds since 1970."""
+        return int(datetime.fromisoformat(shown).timestamp())
 
     def fill(self, user: str, count: int) -> None:
         """Store tasks without going through the gateway."""

@@ -51,7 +51,7 @@ class Wire:
 
         def send() -> AWSResponse:
             answer = self._session.send(request)
-            if answer.status_code == 200 and ("Item" in body or "UpdateExpression" in body):
+            if answer.status_code == 200 and _is_write(body):
                 with self._lock:
                     self.applied[token_of(body)] += 1
             return answer
@@ -59,10 +59,17 @@ class Wire:
         return send() if fault is None else fault(send)
 
 
+def _is_write(body: dict[str, Any]) -> bool:
+    parts = body.get("TransactItems", [])
+    return "Item" in body or "UpdateExpression" in body or any("Put" in part for part in parts)
+
+
 def token_of(body: dict[str, Any]) -> str:
-    """The write token in the body of a request."""
-    if "Item" in body:
-        token: str = body["Item"]["write_tokens"]["L"][0]["S"]
+    """The write token in the body of a request; that of a transaction is in the record of its key."""
+    if "TransactItems" in body:
+        token: str = body["TransactItems"][0]["Put"]["Item"]["write_token"]["S"]
+    elif "Item" in body:
+        token = body["Item"]["write_tokens"]["L"][0]["S"]
     else:
         token = body["ExpressionAttributeValues"][":token"]["S"]
     return token
@@ -112,6 +119,17 @@ def answer(status: int, code: str) -> Fault:
     def fault(_: Send) -> AWSResponse:
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
         return response(status, body)
+
+    return fault
+
+
+def cancelled(*codes: str) -> Fault:
+    """DynamoDB cancels the transaction, for these reasons."""
+
+    def fault(_: Send) -> AWSResponse:
+        reasons = [{"Code": code, "Message": "injected"} for code in codes]
+        error = {"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": "injected"}
+        return response(400, json.dumps({**error, "CancellationReasons": reasons}).encode())
 
     return fault
 

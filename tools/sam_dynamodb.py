@@ -1,4 +1,4 @@
-"""`make dynamodb`: a DynamoDB in memory for functions under `sam local`, with the task that events/*.json speak of."""
+"""`make dynamodb`: a DynamoDB in memory for functions under `sam local`, with the tasks that events/*.json speak of."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from local import dynamodb, template, tokens
+from shared import items
 from shared.dynamodb import new_client
-from shared.expressions import Partition
 from shared.items import Stamp
 from shared.models import NewTask
 
@@ -35,19 +35,24 @@ def address() -> str:
         return "127.0.0.1"
 
 
+def _named(operation: str) -> tuple[str, str]:
+    """The user and the task that the event of an operation names."""
+    parameters = json.loads((ROOT / "events" / f"{operation}_task.json").read_text())["pathParameters"]
+    return parameters["user_id"], parameters["task_id"]
+
+
 def main() -> None:
     """Serve until Ctrl-C."""
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
     loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
-    parameters = json.loads((ROOT / "events" / "get_task.json").read_text())["pathParameters"]
     with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
         now = time.time_ns() // 1_000_000
-        task = NewTask(title="Buy milk", description="Two bottles")
         stamp = Stamp("sample", now, now)
-        new_client(url).put_item(
-            **Partition("TaskTable", parameters["user_id"]).create(parameters["task_id"], task, stamp)
-        )
+        new = NewTask(title="Buy milk", description="Two bottles")
+        live, trashed = (items.new_item(user, task, new, stamp) for user, task in map(_named, ("get", "restore")))
+        for item in (live, items.deleted(trashed, stamp)):
+            new_client(url).put_item(TableName="TaskTable", Item=item)
         sys.stdout.write(f"DynamoDB on {url}, until Ctrl-C\n")
         sys.stdout.flush()
         threading.Event().wait()

@@ -41,6 +41,11 @@ def api(backend: Backend, user: str) -> Api:
     return Api(backend.url, user)
 
 
+@pytest.fixture
+def task(api: Api) -> Task:
+    return api.made(title="untouched")
+
+
 @dataclass
 class Kept:
     """A task at its second version, and the caller whose only task it is; `old` is the task at its first version."""

@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match on every write to a task: PUT, PATCH, toggle and DELETE alike."""
+"""If-Match and If-None-Match on every write to a live task: PUT, PATCH, toggle and DELETE alike."""
 
 import pytest
 
@@ -6,7 +6,9 @@ from tests.api import OPERATIONS, Answer, Api, Backend, Headers, Operation, Task
 from tests.contract.conftest import Kept
 from tests.contract.shapes import is_problem
 
-WRITES = {name: one for name, one in OPERATIONS.items() if one.on_a_task and one.method != "GET"}
+WRITES = {
+    name: one for name, one in OPERATIONS.items() if one.on_a_task and one.method != "GET" and name != "restore_task"
+}
 
 # What holds for a task at its second version, of which {etag} is the ETag and {old} that before.
 HOLDS: dict[str, Headers] = {

@@ -20,12 +20,16 @@ STATUSES = {
     "update_task": {200} | _ALL | _BODY | _WRITE,
     "toggle_task": {200} | _ALL | _WRITE,
     "delete_task": {204} | _ALL | _WRITE,
+    "restore_task": {200, 409} | _ALL | _WRITE,
+    "clear_tasks": {200} | _ALL,
+    "batch_tasks": {200, 409} | _ALL | _BODY | _WRITE,
 }
 PAIRS = [(name, status) for name, statuses in STATUSES.items() for status in sorted(statuses)]
 
 type Ask = Callable[[Api, Operation, Task], Answer]
 REQUESTS: dict[int, Ask] = {
     **dict.fromkeys((200, 201, 204), lambda api, one, task: one.ask(api, task["id"])),
+    409: lambda api, one, task: one.ask(api, task["id"]),
     304: lambda api, one, task: one.ask(api, task["id"], headers={"If-None-Match": task["etag"]}),
     400: lambda api, one, task: one.ask(api, task["id"], query="colour=red"),
     401: lambda api, one, task: one.ask(api, task["id"], headers={"Authorization": None}),
@@ -38,6 +42,12 @@ REQUESTS: dict[int, Ask] = {
     500: lambda api, one, task: one.ask(api, task["id"]),
     503: lambda api, one, task: one.ask(api, task["id"]),
 }
+# What a batch asks for to fail so; {id} is that of a live task.
+BATCHES = {
+    404: {"op": "toggle", "id": "018f3a5c-0000-7000-8000-000000000000"},
+    409: {"op": "restore", "id": "{id}"},
+    412: {"op": "toggle", "id": "{id}", "if_match": '"9-1"'},
+}
 FAILING = {500: "AccessDeniedException", 503: "ThrottlingException"}
 
 
@@ -49,7 +59,12 @@ def test_every_status_of_an_operation_is_reached(
         api, task = Api(failing.url, f"{FAILING[status]}-{user}"), {"id": str(uuid.uuid4())}
     else:
         api = Api(backend.url, user)
-        task = api.made()
+        task = api.made() if status == 409 else OPERATIONS[name].task_for(api)
+    if name == "batch_tasks" and status in BATCHES:
+        answer = api.batch({key: value.replace("{id}", task["id"]) for key, value in BATCHES[status].items()})
+        assert answer.status == status
+        assert answer.json["errors"][0]["pointer"] == "/operations/0"
+        return
     assert REQUESTS[status](api, OPERATIONS[name], task).status == status
 
 

@@ -154,8 +154,8 @@ def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, name: str, 
 def test_another_user_in_the_body_is_refused_or_ignored(
     backend: Backend, alice: Api, bob: Bob, name: str, field: str
 ) -> None:
-    task = alice.made()
     operation = OPERATIONS[name]
+    task = operation.task_for(alice)
     fields = operation.body if isinstance(operation.body, dict) else {}
     value = {"id": bob.task["id"], "pk": f"USER#{bob.id}", "sk": f"TASK#{bob.task['id']}"}.get(field, bob.id)
     answer = operation.ask(alice, task["id"], body={**fields, field: value})
@@ -182,16 +182,14 @@ def test_another_user_in_the_query_is_400(
 
 @pytest.mark.parametrize("header", NAMING_HEADERS)
 def test_another_user_in_a_header_is_not_looked_at(alice: Api, bob: Bob, operation: Operation, header: str) -> None:
-    task = alice.made()
+    task = operation.task_for(alice)
     headers: Headers = {header: f"user_id={bob.id}" if header == "Cookie" else bob.id}
     if operation.body is not None:
         headers = {**headers, "Content-Type": "application/json"}
     answer = operation.ask(Api(alice.url, alice.caller, "me"), task["id"], headers=headers)
     assert answer.status in (200, 201, 204)
     assert tells_nothing(answer, bob)
-    if answer.status != 204:
-        shown = answer.json.get("items", [answer.json])
-        assert {one["user_id"] for one in shown} == {alice.caller}
+    assert {one["user_id"] for one in answer.tasks} <= {alice.caller}
 
 
 def test_a_list_shows_the_callers_tasks_only(alice: Api, bob: Bob) -> None:

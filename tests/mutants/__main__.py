@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
-SUITES = (["tests/unit", "-n0"], ["tests/contract", "tests/isolation", "tests/faults", "-n2"])
+SUITES = (["tests/unit", "-n0"], ["tests/contract", "tests/isolation", "tests/faults", "tests/integration", "-n2"])
 
 
 class Mutant(NamedTuple):
@@ -40,9 +40,9 @@ MUTANTS = [
     Mutant("token_use not read", "identity.py", 'if claims.get("token_use", "access") != "access":', "if False:"),
     Mutant(
         "swap status keys",
-        "expressions.py",
-        '_text(f"{status}#{_NO_DUE_DATE}#{task_id}")',
-        '_text(f"{other}#{_NO_DUE_DATE}#{task_id}")',
+        "items.py",
+        'text(f"{status}#{_NO_DUE_DATE}#{task_id}")',
+        'text(f"{other}#{_NO_DUE_DATE}#{task_id}")',
     ),
     Mutant(
         "toggle keeps the status key",
@@ -118,11 +118,11 @@ MUTANTS = [
     ),
     Mutant(
         "tombstones are shown for ever",
-        "expressions.py",
+        "items.py",
         'return "expires_at" not in item or int(item["expires_at"]["N"]) * 1000 > now',
         "return True",
     ),
-    Mutant("throttle not known", "dynamodb.py", '        "ThrottlingException",\n', ""),
+    Mutant("throttle not known", "dynamodb.py", '    "ThrottlingException": Failure.THROTTLED,\n', ""),
     Mutant("no Retry-After", "problems.py", 'headers={"Retry-After": str(retry_after)}', "headers={}"),
     Mutant(
         "500 tells",
@@ -157,12 +157,12 @@ MUTANTS = [
     Mutant(
         "start key of another partition",
         "expressions.py",
-        "{**self._key(position[-36:]), which.index",
-        '{**self._key(position[-36:]), "pk": _text("USER#x"), which.index',
+        "{**key_of(self.user_id, position[-36:]), which.index",
+        '{**key_of("x", position[-36:]), which.index',
     ),
     Mutant(
         "put_item may replace / user of item",
-        "expressions.py",
+        "items.py",
         '"user_id": item["pk"]["S"].removeprefix("USER#")',
         '"user_id": "x"',
     ),
@@ -175,7 +175,7 @@ MUTANTS = [
     ),
     Mutant(
         "completed_at always",
-        "expressions.py",
+        "items.py",
         '"completed_at": changed_at if completed else None',
         '"completed_at": changed_at',
     ),
@@ -224,12 +224,12 @@ MUTANTS = [
     Mutant(
         "tombstones may be changed",
         "expressions.py",
-        '            "attribute_exists(#by_position)",\n',
-        '            "attribute_exists(#version)",\n',
+        'state: str = "attribute_exists(#by_position)"',
+        'state: str = "attribute_exists(#version)"',
     ),
     Mutant("a token is applied twice", "expressions.py", '            "NOT contains(#write_tokens, :token)",\n', ""),
     Mutant("memory may run over", "expressions.py", '            f"#write_times[{oldest}] < :since",\n', ""),
-    Mutant("one write is remembered", "expressions.py", "REMEMBERED_WRITES = 4", "REMEMBERED_WRITES = 1"),
+    Mutant("one write is remembered", "items.py", "REMEMBERED_WRITES = 4", "REMEMBERED_WRITES = 1"),
     Mutant("If-Match is not sent", "expressions.py", "if precondition.wanted is not None:", "if False:"),
     Mutant("If-None-Match is not sent", "expressions.py", "if precondition.unwanted:", "if False:"),
     Mutant("an update keeps its place in by_change", "expressions.py", ', "#by_change = :change"', ""),
@@ -242,15 +242,15 @@ MUTANTS = [
     Mutant(
         "delete stays in lists",
         "expressions.py",
-        '_Change(sets, ["#by_position"], values=values)',
-        "_Change(sets, values=values)",
+        '_Change(sets, ["#by_position"], conditions, values)',
+        "_Change(sets, [], conditions, values)",
     ),
-    Mutant("29 days", "expressions.py", "RETENTION_SECONDS = 30", "RETENTION_SECONDS = 29"),
+    Mutant("29 days", "items.py", "RETENTION_SECONDS = 30", "RETENTION_SECONDS = 29"),
     Mutant(
         "expires in milliseconds",
-        "expressions.py",
-        "_number(stamp.now // 1000 + RETENTION_SECONDS)",
-        "_number(stamp.now + RETENTION_SECONDS)",
+        "items.py",
+        "return now // 1000 + RETENTION_SECONDS",
+        "return now + RETENTION_SECONDS",
     ),
     Mutant("botocore retries", "dynamodb.py", '"total_max_attempts": 1', '"total_max_attempts": 3'),
     Mutant(
@@ -260,7 +260,12 @@ MUTANTS = [
         "False",
     ),
     Mutant("garbled answers pass", "dynamodb.py", 'body[:1] + body[-1:] != b"{}" or', "False or"),
-    Mutant("5xx is a defect", "dynamodb.py", "return Failure.UNANSWERED if status >= 500 else None", "return None"),
+    Mutant(
+        "5xx is a defect",
+        "dynamodb.py",
+        "Failure.UNANSWERED if status >= 500 else None",
+        "None if status >= 500 else None",
+    ),
     Mutant(
         "time-out means not sent",
         "dynamodb.py",
@@ -284,8 +289,8 @@ MUTANTS = [
     Mutant(
         "a new token for each send",
         "task_store.py",
-        "stamp = Stamp(token, now,",
-        "stamp = Stamp(secrets.token_urlsafe(8), now,",
+        "stamp = Stamp(token, now, since - CLOCK",
+        "stamp = Stamp(secrets.token_urlsafe(8), now, since - CLOCK",
     ),
     Mutant(
         "a resend has the first time",
@@ -295,10 +300,7 @@ MUTANTS = [
     ),
     Mutant("clocks are trusted", "task_store.py", "since - CLOCK_SKEW if sends.unsure else since", "since"),
     Mutant(
-        "own write is not found",
-        "task_store.py",
-        "if item is not None and items.remembers(item, stamp):",
-        "if False:",
+        "own write is not found", "task_store.py", "if item is not None and items.remembers(item, stamp):", "if False:"
     ),
     Mutant(
         "forgotten is not applied",
@@ -323,6 +325,107 @@ MUTANTS = [
         'chain.append(f"{link}{code} at',
     ),
     Mutant("faults are not counted", "telemetry.py", "if record.problem is not None:", "if False:"),
+    Mutant(
+        "key: record may be overwritten",
+        "expressions.py",
+        '"attribute_not_exists(#sk) OR #expires_at <= :second"',
+        '"attribute_not_exists(#sk) OR #expires_at > :second"',
+    ),
+    Mutant(
+        "key: expired records count",
+        "expressions.py",
+        '"attribute_not_exists(#sk) OR #expires_at <= :second"',
+        '"attribute_not_exists(#sk)"',
+    ),
+    Mutant("key: own record is a replay", "items.py", 'return record["write_token"]["S"] == token', "return False"),
+    Mutant(
+        "key: fingerprint is not compared",
+        "items.py",
+        'return record["fingerprint"]["S"] == once.fingerprint',
+        "return True",
+    ),
+    Mutant(
+        "key: records are looked at though expired",
+        "task_store.py",
+        "if record is not None and items.is_kept(record, self._now()):",
+        "if record is not None:",
+    ),
+    Mutant(
+        "key: the first look is believed",
+        "task_store.py",
+        "if record is not None and items.is_kept(record, self._now()):",
+        "if False:",
+    ),
+    Mutant(
+        "key: tasks may have moved",
+        "expressions.py",
+        '"ConditionExpression": "#version = :version",\n                "ExpressionAttributeNames": {"#version": "version"},\n                "ExpressionAttributeValues": {":version": number(version)},\n            }\n        }\n\n    def check',
+        '"ConditionExpression": "#version > :version OR #version <= :version",\n                "ExpressionAttributeNames": {"#version": "version"},\n                "ExpressionAttributeValues": {":version": number(version)},\n            }\n        }\n\n    def check',
+    ),
+    Mutant(
+        "key: a lost look is no unknown outcome",
+        "task_store.py",
+        "            if sends.unsure:\n                raise OutcomeUnknown from None\n            raise",
+        "            raise",
+    ),
+    Mutant(
+        "key: a lost race is an error",
+        "task_store.py",
+        "                if any(refused):\n                    sends.refused()\n",
+        "                if False:\n                    sends.refused()\n",
+    ),
+    Mutant("key: late transactions are sent", "task_store.py", "            sends.begin()\n", ""),
+    Mutant("key: body is not in the fingerprint", "idempotency.py", '.encode() + b"\\n" + body', ".encode()"),
+    Mutant("key: conditions are not in the fingerprint", "idempotency.py", "[*parts, *conditions]", "[*parts]"),
+    Mutant("key: kept for hours as seconds", "idempotency.py", "hours * 3600", "hours"),
+    Mutant("key: read on every method", "operation.py", 'if record.route.startswith("POST "):', "if True:"),
+    Mutant("key: replays are not told", "operation.py", "if request.tasks.replayed:", "if False:"),
+    Mutant("restore: what is purged comes back", "expressions.py", '["#expires_at > :second"]', "[]"),
+    Mutant(
+        "restore: keyed, what is purged comes back",
+        "task_store.py",
+        "        if item is None or not items.is_kept(item, self._now()):\n            raise TaskNotFound\n        if items.is_live",
+        "        if item is None:\n            raise TaskNotFound\n        if items.is_live",
+    ),
+    Mutant(
+        "restore: live tasks too", "task_store.py", "            raise NotDeleted\n", "            raise TaskNotFound\n"
+    ),
+    Mutant(
+        "restore: stays in the trash",
+        "expressions.py",
+        'sets = ["#by_position = #live_position", "#by_status = #live_status"]',
+        'sets = ["#by_position = #live_position"]',
+    ),
+    Mutant(
+        "restore: at another place",
+        "items.py",
+        '"by_position": item["live_position"], "by_status": item["live_status"]}',
+        '"by_position": item["live_position"], "by_status": item["other_status"]}',
+    ),
+    Mutant("clear: open tasks too", "expressions.py", 'conditions.append("begins_with(#by_status, :done)")', "pass"),
+    Mutant(
+        "clear: counts what others did",
+        "task_store.py",
+        "return None if completed else {}",
+        "return None if completed else refused",
+    ),
+    Mutant("clear: never more", "task_store.py", 'more="LastEvaluatedKey" in page', "more=False"),
+    Mutant("clear: no time limit", "task_store.py", "if time.monotonic() > self._deadline - RESERVE:", "if False:"),
+    Mutant("batch: the same task twice", "batches.py", "places.setdefault(operation.id, place) != place", "False"),
+    Mutant(
+        "batch: conditions are not read",
+        "batches.py",
+        "return ANY_VERSION if self.if_match is None else preconditions.if_match(self.if_match)",
+        "return ANY_VERSION",
+    ),
+    Mutant("batch: 26", "models.py", "BATCH_LIMIT = 25", "BATCH_LIMIT = 26"),
+    Mutant("batch: what is not changed is not checked", "task_store.py", "if after is before:", "if False:"),
+    Mutant("batch: which one is not told", "operation.py", '.at(f"/operations/{error.place}")', '.at("/operations/0")'),
+    Mutant("batch: kinds stand in pointers", "bodies.py", "place = place[:2] + place[3:]", "pass"),
+    Mutant("conflicts count as failures", "dynamodb.py", " and failure is not Failure.CONTENDED", ""),
+    Mutant(
+        "cancelled transactions are defects", "dynamodb.py", '*(reason.get("Code", "") for reason in reasons)]', "]"
+    ),
 ]
 
 

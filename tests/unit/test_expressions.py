@@ -7,7 +7,7 @@ import pytest
 from shared import expressions, items
 from shared.cursors import InvalidCursor
 from shared.expressions import Partition
-from shared.items import Stamp
+from shared.items import Once, Stamp
 from shared.models import DeletedTask, NewTask, Status, Task
 from shared.preconditions import ANY_VERSION, Precondition
 from tests.unit.conftest import NO_DUE, NOW, TASK_ID, item, tombstone
@@ -188,6 +188,117 @@ def test_update(
 ) -> None:
     wanted = change(f"SET {sets}{MEMORY}{removes}", f"{GUARD} AND {conditions}", values, *names)
     assert ALICE.update(TASK_ID, changes, guess, ANY_VERSION, STAMP) == wanted
+
+
+def test_delete_of_completed_tasks_only() -> None:
+    request = ALICE.delete(TASK_ID, ANY_VERSION, STAMP, only_completed=True)
+    assert request["ConditionExpression"] == f"{GUARD} AND begins_with(#by_status, :done)"
+    assert request["ExpressionAttributeValues"][":done"] == {"S": "done#"}
+
+
+def test_restore() -> None:
+    wanted = change(
+        f"SET #by_position = #live_position, #by_status = #live_status, {MEMORY} "
+        "REMOVE #live_position, #live_status, #deleted_at, #expires_at",
+        GUARD.replace("#by_position", "#live_position") + " AND #expires_at > :second",
+        {":second": {"N": str(NOW // 1000)}},
+        *("by_status", "deleted_at", "expires_at", "live_position", "live_status"),
+    )
+    assert ALICE.restore(TASK_ID, ANY_VERSION, STAMP) == wanted
+
+
+ONCE = Once("digest", "fingerprint", 3600)
+RECORD_KEY = {"pk": {"S": "USER#alice"}, "sk": {"S": "KEY#digest"}}
+
+
+def test_look() -> None:
+    gets = [{"Get": {"TableName": "tasks", "Key": key}} for key in (RECORD_KEY, KEY)]
+    assert ALICE.look(ONCE, [TASK_ID]) == {"TransactItems": gets}
+
+
+def test_commit() -> None:
+    shown = {name: value for name, value in item().items() if name not in {"other_status", "by_change"}}
+    record: dict[str, Any] = {
+        **RECORD_KEY,
+        "schema": {"N": "1"},
+        "fingerprint": {"S": "fingerprint"},
+        "write_token": {"S": "token"},
+        "results": {"L": [{"M": {key: value for key, value in shown.items() if not key.startswith("write_")}}]},
+        "expires_at": {"N": str(NOW // 1000 + 3600)},
+    }
+    request = ALICE.commit(ONCE, [item()], [ALICE.put_new(item())], STAMP)
+    assert request["TransactItems"] == [
+        {
+            "Put": {
+                "TableName": "tasks",
+                "Item": record,
+                "ConditionExpression": "attribute_not_exists(#sk) OR #expires_at <= :second",
+                "ExpressionAttributeNames": {"#sk": "sk", "#expires_at": "expires_at"},
+                "ExpressionAttributeValues": {":second": {"N": str(NOW // 1000)}},
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        },
+        {
+            "Put": {
+                "TableName": "tasks",
+                "Item": item(),
+                "ConditionExpression": "attribute_not_exists(#sk)",
+                "ExpressionAttributeNames": {"#sk": "sk"},
+            }
+        },
+    ]
+    assert items.results_of(record) == [record["results"]["L"][0]["M"]]
+    assert items.to_task(items.results_of(record)[0]) == items.to_task(item())
+
+
+def test_what_a_transaction_writes_over_and_relies_on_is_at_its_version() -> None:
+    still = {
+        "TableName": "tasks",
+        "ConditionExpression": "#version = :version",
+        "ExpressionAttributeNames": {"#version": "version"},
+        "ExpressionAttributeValues": {":version": {"N": "7"}},
+    }
+    assert ALICE.put_over(item(), 7) == {"Put": {**still, "Item": item()}}
+    assert ALICE.check(TASK_ID, 7) == {"ConditionCheck": {**still, "Key": KEY}}
+
+
+LATER = Stamp("later", NOW + 5000, NOW)
+
+
+def written(before: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What a write at LATER makes of an item at version 1, beside these changes."""
+    marks = {
+        "updated_at": {"N": str(NOW + 5000)},
+        "by_change": {"S": f"00{NOW + 5000}#{TASK_ID}"},
+        "version": {"N": "2"},
+        "write_tokens": {"L": [{"S": "later"}, {"S": "first"}, {"S": "-"}, {"S": "-"}]},
+        "write_times": {"L": [{"N": str(NOW + 5000)}, {"N": str(NOW)}, {"N": "0"}, {"N": "0"}]},
+    }
+    return {name: value for name, value in {**before, **marks, **changes}.items() if value is not None}
+
+
+def test_items_that_writes_make() -> None:
+    swapped = {
+        "by_status": {"S": f"done#{NO_DUE}#{TASK_ID}"},
+        "other_status": {"S": f"open#{NO_DUE}#{TASK_ID}"},
+        "status_changed_at": {"N": str(NOW + 5000)},
+    }
+    assert items.toggled(item(), LATER) == written(item(), **swapped)
+    assert items.updated(item(), {"completed": True}, LATER) == written(item(), **swapped)
+    assert items.updated(item(), {"completed": False}, LATER) == written(item())
+    described = item(description={"S": "d"})
+    assert items.updated(described, {"title": "x", "description": None}, LATER) == written(item(), title={"S": "x"})
+    thrown_away = written(
+        item(),
+        by_position=None,
+        by_status={"S": f"deleted#00{NOW + 5000}#{TASK_ID}"},
+        live_status={"S": f"open#{NO_DUE}#{TASK_ID}"},
+        live_position={"S": TASK_ID},
+        deleted_at={"N": str(NOW + 5000)},
+        expires_at={"N": str((NOW + 5000) // 1000 + 2_592_000)},
+    )
+    assert items.deleted(item(), LATER) == thrown_away
+    assert items.restored(tombstone(), LATER) == written(item())
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,14 @@ def client_error(code: str, status: int = 400) -> ClientError:
     return ClientError(response, "UpdateItem")
 
 
+def cancelled(*codes: str) -> ClientError:
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException"},
+        "CancellationReasons": [{"Code": code} for code in codes],
+    }
+    return ClientError(response, "TransactWriteItems")
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -77,6 +85,10 @@ def client_error(code: str, status: int = 400) -> ClientError:
         (client_error("ProvisionedThroughputExceededException"), Failure.THROTTLED),
         (client_error("TransactionConflictException"), Failure.CONTENDED),
         (client_error("ThrottlingException", 500), Failure.THROTTLED),
+        (cancelled("None", "TransactionConflict"), Failure.CONTENDED),
+        (cancelled("ThrottlingError"), Failure.THROTTLED),
+        (cancelled("ProvisionedThroughputExceeded", "None"), Failure.THROTTLED),
+        (cancelled("ValidationError", "None"), None),
         (client_error("InternalServerError", 500), Failure.UNANSWERED),
         (client_error("", 503), Failure.UNANSWERED),
         (client_error("ValidationException"), None),

@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from shared import dynamodb
-from shared.dynamodb import Failure, OutcomeUnknown, Unavailable
+from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.items import Once
 from shared.models import NewTask, Task, TaskQuery
 from shared.preconditions import ANY_VERSION, Precondition
 from shared.task_store import CLOCK_SKEW, TaskNotFound, TaskStore, VersionMismatch
@@ -223,11 +224,7 @@ def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) ->
 
 @pytest.mark.parametrize(
     ("failure", "told"),
-    [
-        (AWAY, Failure.UNREACHABLE),
-        ((400, "ProvisionedThroughputExceededException"), Failure.THROTTLED),
-        ((400, "TransactionConflictException"), Failure.CONTENDED),
-    ],
+    [(AWAY, Failure.UNREACHABLE), ((400, "ProvisionedThroughputExceededException"), Failure.THROTTLED)],
 )
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_after_the_last_send_it_is_told_that_nothing_was_changed(
@@ -267,6 +264,27 @@ def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock:
     assert unavailable.value.failure is Failure.CONTENDED
     assert clock.seconds <= deadline - dynamodb.RESERVE
     assert max(clock.pauses) == dynamodb.LONGEST_DELAY
+
+
+def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, script: Script, clock: Clock) -> None:
+    deadline = clock.seconds + 10
+    script.answers = [(400, "TransactionConflictException") for _ in range(60)]
+    with pytest.raises(Unavailable) as unavailable:
+        store.toggle(TASK_ID, ANY_VERSION)
+    script.answers.clear()
+    assert unavailable.value.failure is Failure.CONTENDED
+    assert len(script.requests) > dynamodb.MAX_FAILURES
+    assert deadline - dynamodb.RESERVE - dynamodb.LONGEST_DELAY < clock.seconds <= deadline - dynamodb.RESERVE
+
+
+def test_a_keyed_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script, clock: Clock) -> None:
+    table = Table(store._client, "tasks")
+    once = Once("digest", "fingerprint", 3600)
+    keyed = TaskStore(table, "alice", clock.seconds + 8, clock.time_ns, once)
+    script.answers, script.seconds_per_request = [{"Responses": [{}, {"Item": item()}]}], 4.0
+    with pytest.raises(Unavailable):
+        keyed.toggle(TASK_ID, ANY_VERSION)
+    assert [name for name, _ in script.requests] == ["TransactGetItems"]
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])

@@ -1,0 +1,123 @@
+"""POST /v1/users/{user_id}/tasks/batch: up to 25 operations, all or none."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.api import Api, Backend, Task
+from tests.contract.shapes import is_problem, is_task
+
+NOWHERE = "018f3a5c-0000-7000-8000-000000000000"
+
+
+@pytest.fixture
+def tasks(api: Api) -> list[Task]:
+    """Three live tasks and one in the trash."""
+    tasks = [api.made(title=title) for title in ("one", "two", "three", "gone")]
+    api.delete(tasks[3]["id"])
+    return tasks
+
+
+def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) -> None:
+    one, two, three, gone = (task["id"] for task in tasks)
+    answer = api.batch(
+        {"op": "create", "task": {"title": "new", "completed": True}},
+        {
+            "op": "update",
+            "id": one,
+            "patch": {"title": "ONE", "description": "d", "completed": True},
+            "if_match": '"1-1"',
+        },
+        {"op": "toggle", "id": two},
+        {"op": "delete", "id": three, "if_match": "*"},
+        {"op": "restore", "id": gone},
+    )
+    assert answer.status == 200
+    results = answer.json["results"]
+    assert [result["op"] for result in results] == ["create", "update", "toggle", "delete", "restore"]
+    assert [result["id"] for result in results[1:]] == [one, two, three, gone]
+    new, updated, toggled, deleted, restored = (result["task"] for result in results)
+    assert deleted is None
+    assert is_task(new, api.caller, title="new", completed=True, version=1, id=results[0]["id"])
+    assert is_task(updated, api.caller, title="ONE", description="d", completed=True, version=2)
+    assert is_task(toggled, api.caller, title="two", completed=True, version=2)
+    assert is_task(restored, api.caller, title="gone", version=3)
+    assert {task["id"]: task for task in api.walk()} == {task["id"]: task for task in (new, updated, toggled, restored)}
+    assert [task["id"] for task in api.walk(status="deleted")] == [three]
+
+
+def test_what_changes_nothing_keeps_its_version(api: Api, tasks: list[Task]) -> None:
+    one, gone = tasks[0], tasks[3]
+    answer = api.batch(
+        {"op": "update", "id": one["id"], "patch": {"title": "one", "completed": False}},
+        {"op": "delete", "id": gone["id"]},
+        {"op": "update", "id": tasks[1]["id"], "patch": {}},
+    )
+    assert [result["task"] for result in answer.json["results"]] == [one, None, tasks[1]]
+    assert api.get(one["id"]).json == one
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "kind"),
+    [
+        ({"op": "update", "id": NOWHERE, "patch": {"title": "x"}}, 404, "task-not-found"),
+        ({"op": "toggle", "id": "{gone}"}, 404, "task-not-found"),
+        ({"op": "delete", "id": NOWHERE}, 404, "task-not-found"),
+        ({"op": "restore", "id": NOWHERE}, 404, "task-not-found"),
+        ({"op": "restore", "id": "{two}"}, 409, "not-deleted"),
+        ({"op": "toggle", "id": "{two}", "if_match": '"2-1"'}, 412, "precondition-failed"),
+        ({"op": "update", "id": "{two}", "patch": {}, "if_match": '"2-1"'}, 412, "precondition-failed"),
+        ({"op": "delete", "id": "{two}", "if_match": 'W/"1-1"'}, 412, "precondition-failed"),
+        ({"op": "restore", "id": "{gone}", "if_match": '"1-1"'}, 412, "precondition-failed"),
+    ],
+)
+def test_one_that_cannot_be_done_is_named_and_nothing_is_done(
+    backend: Backend, api: Api, tasks: list[Task], bad: dict[str, Any], status: int, kind: str
+) -> None:
+    before = backend.stored(api.caller)
+    filled = {**bad, "id": bad["id"].format(two=tasks[1]["id"], gone=tasks[3]["id"])}
+    answer = api.batch({"op": "create", "task": {"title": "new"}}, {"op": "toggle", "id": tasks[0]["id"]}, filled)
+    assert is_problem(answer, status, kind, ["/operations/2"])
+    assert backend.stored(api.caller) == before
+
+
+@pytest.mark.parametrize(
+    ("operations", "pointers"),
+    [
+        ([], ["/operations"]),
+        ([{"op": "create", "task": {"title": "x"}}] * 26, ["/operations"]),
+        ([{"op": "update", "id": NOWHERE, "patch": {"title": 5}}], ["/operations/0/patch/title"]),
+        ([{"op": "create", "task": {"title": " ", "x": 1}}], ["/operations/0/task/title", "/operations/0/task/x"]),
+        ([{"op": "create"}], ["/operations/0/task"]),
+        ([{"op": "update", "id": NOWHERE, "patch": {"title": None}}], ["/operations/0/patch/title"]),
+        ([{"op": "toggle", "id": "X"}, {"op": "delete", "id": 5}], ["/operations/0/id", "/operations/1/id"]),
+        ([{"op": "toggle", "id": NOWHERE, "if_match": "1-1"}], ["/operations/0/if_match"]),
+        ([{"op": "toggle", "id": NOWHERE, "task": {}}], ["/operations/0/task"]),
+        ([{"op": "purge", "id": NOWHERE}], ["/operations/0"]),
+        ([{"id": NOWHERE}, 5, None], ["/operations/0", "/operations/1", "/operations/2"]),
+        ([{"op": "toggle", "id": NOWHERE}, {"op": "delete", "id": NOWHERE}], ["/operations"]),
+    ],
+)
+def test_every_fault_has_a_pointer_into_the_request(
+    backend: Backend, api: Api, operations: list[Any], pointers: list[str]
+) -> None:
+    assert is_problem(api.batch(*operations), 422, "invalid-body", pointers)
+    assert backend.stored(api.caller) == []
+
+
+def test_without_a_key_it_is_400(backend: Backend, api: Api) -> None:
+    answer = api.send("POST", f"{api.tasks}/batch", {"operations": [{"op": "create", "task": {"title": "x"}}]})
+    assert is_problem(answer, 400, "idempotency-key-required")
+    assert backend.stored(api.caller) == []
+
+
+def test_the_largest_batch_fits(api: Api) -> None:
+    task = {"title": "\U0001f600" * 255, "description": "\U0001f600" * 1000}  # four bytes a character
+    body = json.dumps({"operations": [{"op": "create", "task": task}] * 25}, ensure_ascii=False).encode()
+    headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
+    answer, again = (api.send("POST", f"{api.tasks}/batch", body, headers) for _ in range(2))
+    assert answer.status == 200
+    assert (again.content, again.headers["Idempotency-Replayed"]) == (answer.content, "true")
+    assert [shown["description"] for shown in api.walk()] == [task["description"]] * 25

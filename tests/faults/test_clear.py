@@ -1,0 +1,84 @@
+"""Clearing completed tasks: in portions, in time, each only while it is completed, and counted right."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.dynamodb import RESERVE, Table, Unavailable
+from shared.models import Cleared, NewTask, TaskQuery
+from shared.preconditions import ANY_VERSION
+from shared.task_store import MOST_CLEARED, TaskStore
+from tests.conftest import deadline_in, table_at
+from tests.wire import Send, Wire, answer, lost_after, lost_before
+
+
+@pytest.fixture
+def wire(table: Table) -> Iterator[Wire]:
+    with Wire(table) as wire:
+        yield wire
+
+
+def completed(store: TaskStore, count: int) -> list[str]:
+    return [store.create(NewTask(title="done", completed=True)).id for _ in range(count)]
+
+
+def test_more_than_one_call_clears(dynamodb_local_url: str, user: str) -> None:
+    table = table_at(dynamodb_local_url)
+    completed(TaskStore(table, user, deadline_in(60)), MOST_CLEARED + 20)
+    first, second, third = (TaskStore(table, user, deadline_in(60)).clear_completed() for _ in range(3))
+    assert (first.cleared, first.more) == (MOST_CLEARED, True)
+    assert (second.cleared, second.more) == (20, False)
+    assert (third.cleared, third.more) == (0, False)
+
+
+def test_it_stops_in_time_and_says_that_there_is_more(store: TaskStore, wire: Wire, table: Table, user: str) -> None:
+    completed(store, 10)
+
+    def slow(send: Send) -> Any:
+        time.sleep(0.3)
+        return send()
+
+    wire.faults = [None, *[slow] * 20]
+    began = time.monotonic()
+    seconds = RESERVE + 1
+    cleared = TaskStore(table, user, deadline_in(seconds)).clear_completed()
+    assert time.monotonic() - began < seconds - 2
+    assert 1 <= cleared.cleared < 10
+    assert cleared.more
+    wire.faults = []
+    assert store.clear_completed() == Cleared(cleared=10 - cleared.cleared, more=False)
+
+
+def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, engine_url: str, user: str) -> None:
+    first, second, third = completed(store, 3)
+    other = TaskStore(table_at(engine_url, "other"), user, deadline_in(10))
+
+    def meanwhile(send: Send) -> Any:
+        other.toggle(second, ANY_VERSION)
+        other.delete(third, ANY_VERSION)
+        return send()
+
+    wire.faults = [None, meanwhile]
+    assert store.clear_completed().cleared == 1  # the third was deleted by somebody else
+    assert [task.id for task in store.list(TaskQuery()).items] == [second]
+    assert {task.id for task in store.list(TaskQuery(status="deleted")).items} == {first, third}
+
+
+def test_lost_answers_are_counted_once(store: TaskStore, wire: Wire) -> None:
+    completed(store, 4)
+    wire.faults = [None, lost_after, None, lost_before, None, lost_after, lost_after, None]
+    assert store.clear_completed() == Cleared(cleared=4, more=False)
+    assert set(wire.applied.values()) == {1}
+
+
+def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, wire: Wire) -> None:
+    completed(store, 4)
+    throttled = [answer(400, "ThrottlingException")] * 5
+    wire.faults = [None, None, None, *throttled]
+    assert store.clear_completed() == Cleared(cleared=2, more=True)
+    wire.faults = [None, *throttled]
+    with pytest.raises(Unavailable):
+        store.clear_completed()
+    assert store.clear_completed() == Cleared(cleared=2, more=False)

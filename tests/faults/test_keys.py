@@ -1,0 +1,229 @@
+"""Keyed operations: a crash at every boundary, lost answers, conflicts and twins - and always one effect."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+from pydantic import TypeAdapter
+
+from shared.batches import Operation
+from shared.dynamodb import OutcomeUnknown, Table, Unavailable
+from shared.items import Once
+from shared.models import BatchResults, NewTask, Task, TaskQuery
+from shared.preconditions import ANY_VERSION
+from shared.task_store import KeyReused, TaskStore
+from tests.conftest import SCALE, deadline_in, table_at
+from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_after_and, lost_before, truncated, twice
+
+OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crash_before(_: Send) -> NoReturn:
+    raise Crash
+
+
+def crash_after(send: Send) -> NoReturn:
+    send()
+    raise Crash
+
+
+@dataclass
+class Keyed:
+    """A keyed operation: how many requests it takes, how it is done, and how many versions all tasks then have."""
+
+    requests: int
+    ask: Callable[[TaskStore, str, str], Task | BatchResults]
+    versions: list[int]
+
+
+def _batch(store: TaskStore, live: str, trashed: str) -> BatchResults:
+    operations: list[Any] = [
+        {"op": "create", "task": {"title": "new"}},
+        {"op": "toggle", "id": live},
+        {"op": "restore", "id": trashed},
+    ]
+    return store.batch(OPERATIONS.validate_python(operations))
+
+
+KEYED = {
+    "create": Keyed(1, lambda store, _, __: store.create(NewTask(title="new")), [1, 1, 2]),
+    "toggle": Keyed(2, lambda store, live, _: store.toggle(live, ANY_VERSION), [2, 2]),
+    "restore": Keyed(2, lambda store, _, trashed: store.restore(trashed, ANY_VERSION), [1, 3]),
+    "batch": Keyed(2, _batch, [1, 2, 3]),
+}
+BOUNDARIES = [
+    (name, request, crash)
+    for name, keyed in KEYED.items()
+    for request in range(keyed.requests)
+    for crash in (crash_before, crash_after)
+]
+PASSING: dict[str, list[Fault]] = {
+    "lost before": [lost_before],
+    "lost after": [lost_after],
+    "lost after, twice": [lost_after, lost_after],
+    "lost before and after": [lost_before, lost_after, lost_before],
+    "delivered twice": [twice],
+    "an answer cut short": [truncated],
+    "500": [answer(500, "InternalServerError")],
+    "throttled": [answer(400, "ThrottlingException")],
+    "conflict": [cancelled("TransactionConflict", "None")] * 6,
+    "conflict with its tasks": [cancelled("None", "TransactionConflict")],
+    "throttled in part": [cancelled("None", "ThrottlingError")],
+}
+
+
+@dataclass
+class Scene:
+    """A user with a live task and one in the trash, and stores of theirs that all have one key."""
+
+    table: Table
+    user: str
+    once: Once
+    live: str
+    trashed: str
+
+    def store(self, seconds: float = 10, once: Once | None = None) -> TaskStore:
+        return TaskStore(self.table, self.user, deadline_in(seconds), once=once or self.once)
+
+    def bare(self) -> TaskStore:
+        return TaskStore(table_at(self.table.client.meta.endpoint_url, "other"), self.user, deadline_in(10))
+
+    def do(self, keyed: Keyed, store: TaskStore | None = None) -> Task | BatchResults:
+        return keyed.ask(store or self.store(), self.live, self.trashed)
+
+    def versions(self) -> list[int]:
+        """The versions of all tasks, those in the trash too."""
+        pages = [self.bare().list(TaskQuery(status=status, limit=100)).items for status in ("all", "deleted")]
+        return sorted(task.version for page in pages for task in page)
+
+
+@pytest.fixture
+def scene(engine_url: str, user: str) -> Scene:
+    store = TaskStore(table_at(engine_url), user, deadline_in(10))
+    live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
+    store.delete(trashed, ANY_VERSION)
+    once = Once(uuid.uuid4().hex, "fingerprint", 3600)
+    return Scene(table_at(engine_url, "wired"), user, once, live, trashed)
+
+
+@pytest.fixture
+def wire(scene: Scene) -> Iterator[Wire]:
+    with Wire(scene.table) as wire:
+        yield wire
+
+
+@pytest.mark.parametrize(("name", "request_", "crash"), BOUNDARIES)
+def test_a_crash_at_any_boundary_and_the_clients_retry_have_one_effect(
+    scene: Scene, wire: Wire, name: str, request_: int, crash: Fault
+) -> None:
+    keyed = KEYED[name]
+    wire.faults = [*[None] * request_, crash]
+    with pytest.raises(Crash):
+        scene.do(keyed)
+    done = scene.do(keyed)
+    assert scene.versions() == keyed.versions
+    assert scene.do(keyed) == done
+    assert scene.versions() == keyed.versions
+    assert sum(wire.applied.values()) == 1
+
+
+@pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
+def test_requests(scene: Scene, wire: Wire, keyed: Keyed) -> None:
+    scene.do(keyed)
+    assert len(wire.requests) == keyed.requests
+    scene.do(keyed)
+    assert len(wire.requests) == keyed.requests + 1  # what answers again is one request
+
+
+@pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
+@pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
+def test_a_fault_that_passes_is_not_noticed(scene: Scene, wire: Wire, keyed: Keyed, faults: list[Fault]) -> None:
+    wire.faults = [*[None] * (keyed.requests - 1), *_at_writes(keyed, faults)]
+    store = scene.store()
+    done = scene.do(keyed, store)
+    assert not store.replayed
+    assert scene.versions() == keyed.versions
+    again = scene.store()
+    assert scene.do(keyed, again) == done
+    assert again.replayed
+
+
+def _at_writes(keyed: Keyed, faults: list[Fault]) -> Iterator[Fault | None]:
+    """The faults on the writes alone: between two of them stand the reads of an operation that looks first."""
+    for fault in faults:
+        yield fault
+        if keyed.requests > 1:
+            yield None
+
+
+def test_a_lost_answer_is_found_though_another_wrote_since(scene: Scene, wire: Wire) -> None:
+    wire.faults = [None, lost_after_and(lambda: scene.bare().toggle(scene.live, ANY_VERSION))]
+    done = scene.do(KEYED["toggle"])
+    assert isinstance(done, Task)
+    assert (done.version, done.completed) == (2, True)
+    assert scene.versions() == [2, 3]
+
+
+def test_a_race_that_is_lost_is_run_again(scene: Scene, wire: Wire) -> None:
+    def overtaken(send: Send) -> Any:
+        scene.bare().toggle(scene.live, ANY_VERSION)
+        return send()
+
+    wire.faults = [None, overtaken]
+    done = scene.do(KEYED["toggle"])
+    assert isinstance(done, Task)
+    assert (done.version, done.completed) == (3, False)
+    assert len(wire.requests) == 4
+
+
+@pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
+def test_what_stays_unknown_is_said_and_the_retry_settles_it(scene: Scene, wire: Wire, keyed: Keyed) -> None:
+    wire.faults = [*[None] * (keyed.requests - 1), lost_after, *[lost_before] * 5]
+    with pytest.raises(OutcomeUnknown):
+        scene.do(keyed)
+    wire.faults = []
+    store = scene.store()
+    scene.do(keyed, store)
+    assert store.replayed
+    assert scene.versions() == keyed.versions
+
+
+def test_conflicts_without_end_are_told_in_time(scene: Scene, wire: Wire) -> None:
+    wire.faults = [cancelled("TransactionConflict", "None")] * 100
+    with pytest.raises(Unavailable):
+        scene.store(seconds=5).create(NewTask(title="new"))
+    assert scene.versions() == [1, 2]
+
+
+def test_a_key_of_another_request_is_refused_at_every_operation(scene: Scene) -> None:
+    scene.do(KEYED["create"])
+    before = scene.versions()
+    other = Once(scene.once.key, "another fingerprint", 3600)
+    for keyed in KEYED.values():
+        with pytest.raises(KeyReused):
+            scene.do(keyed, scene.store(once=other))
+    assert scene.versions() == before
+
+
+@pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
+@pytest.mark.parametrize("round_", range(SCALE))
+def test_16_twins_have_one_effect_and_one_answer(dynamodb_local_url: str, user: str, keyed: Keyed, round_: int) -> None:
+    store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(10))
+    live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
+    store.delete(trashed, ANY_VERSION)
+    once = Once(uuid.uuid4().hex, f"fingerprint {round_}", 3600)
+    scene = Scene(table_at(dynamodb_local_url, "twins"), user, once, live, trashed)
+    stores = [scene.store(seconds=30) for _ in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda one: scene.do(keyed, one), stores))
+    assert len({json.dumps(one.model_dump(mode="json")) for one in answers}) == 1
+    assert [store.replayed for store in stores].count(False) == 1
+    assert scene.versions() == keyed.versions
