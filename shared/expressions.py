@@ -59,6 +59,7 @@ _LISTS: Final[Mapping[Status, _List]] = {
 }
 
 
+_STILL: Final = "#version = :version"
 # The item carries the status key that it would have in the other status, so that flipping needs no read.
 _SWAP_STATUS: Final = ("#by_status = #other_status", "#other_status = #by_status", "#status_changed_at = :now")
 
@@ -208,7 +209,7 @@ class Partition:
             "Put": {
                 "TableName": self.table,
                 "Item": item,
-                "ConditionExpression": "#version = :version",
+                "ConditionExpression": _STILL,
                 "ExpressionAttributeNames": {"#version": "version"},
                 "ExpressionAttributeValues": {":version": number(version)},
             }
@@ -220,7 +221,7 @@ class Partition:
             "ConditionCheck": {
                 "TableName": self.table,
                 "Key": key_of(self.user_id, task_id),
-                "ConditionExpression": "#version = :version",
+                "ConditionExpression": _STILL,
                 "ExpressionAttributeNames": {"#version": "version"},
                 "ExpressionAttributeValues": {":version": number(version)},
             }

@@ -1,10 +1,12 @@
 """`make run` and `make token` as a newcomer types them."""
 
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +79,21 @@ def test_what_dynamodb_local_has_stored_survives_that_everything_is_killed(
     with make_run(tmp_path / "second", port, DYNAMODB="local"):
         after = send(f"http://127.0.0.1:{port}", "GET", f"{path}/{before.json['id']}", b"", headers)
         assert after.json == before.json
+
+
+def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
+    port = free_port()
+    readme = (ROOT / "README.md").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
+    (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "client.py").write_text(python)
+    with make_run(tmp_path / "log", port):
+        script = f"set -e\n{shell}\n{sys.executable} {tmp_path / 'client.py'}"
+        pasted = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert pasted.returncode == 0, pasted.stderr
+    created, listed, by_client = (line for line in pasted.stdout.splitlines() if line[:1] == "{")
+    assert created in listed
+    assert "'title': 'Buy milk'" in by_client
 
 
 @pytest.mark.parametrize(
