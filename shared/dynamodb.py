@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +40,9 @@ RESERVE = 4.5
 MAX_FAILURES = 5
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 1.0
+# Clocks may differ by 2 s. DynamoDB tells its time in whole seconds, and its answer takes a moment.
+SKEW_BEHIND = 2.0
+SKEW_AHEAD = 3.5
 
 
 class Failure(Enum):
@@ -100,7 +104,18 @@ def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
     return cast("DynamoDBClient", client)
 
 
+def clock_skew() -> float | None:
+    """How many seconds this machine's clock is ahead of DynamoDB's, by its last answer; None within the bounds."""
+    return None if -SKEW_BEHIND <= _skew[0] <= SKEW_AHEAD else round(_skew[0], 1)
+
+
+_skew = [0.0]
+
+
 def _check_answer(response_dict: Mapping[str, Any], **_: object) -> None:
+    date = response_dict["headers"].get("date")
+    if date is not None:
+        _skew[0] = time.time() - parsedate_to_datetime(date).timestamp()
     # Of an answer that is no JSON botocore makes an empty one, which would read as "no such task".
     body: bytes = response_dict["body"]
     checksum = response_dict["headers"].get("x-amz-crc32")

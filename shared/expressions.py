@@ -59,6 +59,7 @@ _LISTS: Final[Mapping[Status, _List]] = {
 }
 
 
+_CHANGE = re.compile(rf"[0-9]{{15}}#{UUID}")
 _STILL: Final = "#version = :version"
 # The item carries the status key that it would have in the other status, so that flipping needs no read.
 _SWAP_STATUS: Final = ("#by_status = #other_status", "#other_status = #by_status", "#status_changed_at = :now")
@@ -98,6 +99,34 @@ class Partition:
                 raise InvalidCursor
             # Every index key ends with the id of its task.
             request["ExclusiveStartKey"] = {**key_of(self.user_id, position[-36:]), which.index: text(position)}
+        return request
+
+    def changes(self, first: int, last: int, limit: int, position: str | None) -> QueryInputTypeDef:
+        """Read what was written from `first` to `last` (ms), tombstones too, from behind a position on.
+
+        Raises InvalidCursor where that lies outside.
+        """
+        start, end = change_key(first, ""), change_key(last + 1, "")
+        request: QueryInputTypeDef = {
+            "TableName": self.table,
+            "IndexName": "by_change",
+            "KeyConditionExpression": "#pk = :pk AND #by_change BETWEEN :start AND :end",
+            "ExpressionAttributeNames": {"#pk": "pk", "#by_change": "by_change"},
+            "ExpressionAttributeValues": {
+                ":pk": partition_of(self.user_id),
+                ":start": text(start),
+                ":end": text(end),
+            },
+            "ConsistentRead": True,
+            "Limit": limit,
+        }
+        if position is not None:
+            if not _CHANGE.fullmatch(position) or not start < position < end:
+                raise InvalidCursor
+            request["ExclusiveStartKey"] = {
+                **key_of(self.user_id, position[-36:]),
+                "by_change": text(position),
+            }
         return request
 
     def create(self, task_id: str, new: NewTask, stamp: Stamp) -> PutItemInputTypeDef:

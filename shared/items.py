@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.models import DeletedTask, NewTask, Task
+from shared.models import DeletedTask, NewTask, Task, Tombstone
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -193,6 +193,14 @@ def to_task(item: Item) -> Task | DeletedTask:
     if is_live(item):
         return Task(**fields)
     return DeletedTask(**fields, deleted_at=int(item["deleted_at"]["N"]), purge_at=int(item["expires_at"]["N"]) * 1000)
+
+
+def to_change(item: Item) -> Task | Tombstone:
+    """The task that an item holds, or what is left of it."""
+    task = to_task(item)
+    if isinstance(task, DeletedTask):
+        return Tombstone(id=task.id, version=task.version, deleted_at=task.deleted_at)
+    return task
 
 
 def partition_of(user_id: str) -> AttributeValueTypeDef:

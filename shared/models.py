@@ -22,6 +22,7 @@ TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 1000
 PAGE_LIMIT = 100
 BATCH_LIMIT = 25
+CHANGES_LIMIT = 500
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)
@@ -67,7 +68,7 @@ def _not_blank(text: str) -> str:
 
 def _digits(text: object) -> object:
     if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
-        raise PydanticCustomError("whole_number", "Must be a whole number from 1 to {limit}", {"limit": PAGE_LIMIT})
+        raise PydanticCustomError("whole_number", "Must be a whole number from 1 on")
     return text
 
 
@@ -192,6 +193,23 @@ class BatchResults(BaseModel):
     results: list[BatchResult]
 
 
+class Tombstone(BaseModel):
+    """What is left of a deleted task for those who keep copies."""
+
+    id: str
+    deleted: Literal[True] = True
+    version: int
+    deleted_at: Timestamp
+
+
+class Changes(BaseModel):
+    """What has changed, and the token to go on from: at once while has_more is true, else whenever one likes."""
+
+    items: list[Task | Tombstone]
+    next_since: str
+    has_more: bool
+
+
 class NoQuery(BaseModel):
     """A route that takes no query parameters."""
 
@@ -214,6 +232,18 @@ class TaskQuery(NoQuery):
     def following(self, cursor: str) -> Self:
         """The query for the page that begins at the cursor."""
         return self.model_copy(update={"cursor": cursor})
+
+
+class ChangesQuery(NoQuery):
+    """Since when to list changes; without a token, everything that there is."""
+
+    since: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1)] = 100
+
+    @property
+    def page_size(self) -> int:
+        """The limit, or the largest page where it asks for more."""
+        return min(self.limit, CHANGES_LIMIT)
 
 
 class ClearQuery(NoQuery):

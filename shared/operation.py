@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, telemetry
 from shared.cursors import InvalidCursor
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
-from shared.models import TASK_ID, BatchResults, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
+from shared.models import TASK_ID, BatchResults, Changes, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
 from shared.preconditions import Precondition
 from shared.problems import Problem
 from shared.settings import settings
@@ -21,6 +21,7 @@ from shared.task_store import (
     KeyReused,
     NotDeleted,
     OperationRefused,
+    SyncTokenExpired,
     TaskNotFound,
     TaskStore,
     VersionMismatch,
@@ -93,6 +94,7 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
             if problem.status >= 500:  # noqa: PLR2004
                 record.cause = telemetry.cause_of(error)
             response = _problem_response(problem, record.request_id)
+        record.clock_skew_s = dynamodb.clock_skew()
         record.duration_ms = round((time.monotonic() - started) * 1000, 1)
         telemetry.report(record)
         return {
@@ -137,7 +139,7 @@ def listed(page: TaskPage, request: Request[None, TaskQuery]) -> Response:
     return Response(200, page.model_dump_json(), headers)
 
 
-def answered(result: Cleared | BatchResults) -> Response:
+def answered(result: BatchResults | Changes | Cleared) -> Response:
     """200, with what was done."""
     return Response(200, result.model_dump_json(), {"Content-Type": bodies.JSON})
 
@@ -223,7 +225,9 @@ def _problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911 - one a kin
         case VersionMismatch():
             return problems.precondition_failed(f"The task's ETag is {etag_of(error.version)}, which is not asked for.")
         case InvalidCursor():
-            return problems.bad_request("bad-cursor", "The cursor is not one of this list; begin again without it.")
+            return problems.bad_request("bad-cursor", "It is not one of this list and user; begin again without it.")
+        case SyncTokenExpired():
+            return problems.sync_token_expired()
         case OutcomeUnknown():
             detail = "The write may have been applied, or may not. Look before sending it again."
             return problems.unavailable("outcome-unknown", detail, retry_after=1)

@@ -101,6 +101,12 @@ def key_reused() -> Problem:
     return Problem(422, "idempotency-key-reused", "Idempotency-Key reused", detail)
 
 
+def sync_token_expired() -> Problem:
+    """410: a sync token from so long ago that deletions since may have been forgotten."""
+    detail = "The token is over 30 days old: begin again without it, and forget the copies that do not come again."
+    return Problem(410, "sync-token-expired", "Sync token expired", detail)
+
+
 def precondition_failed(detail: str) -> Problem:
     """412: the task is not at a version that the request allows."""
     return Problem(412, "precondition-failed", "Precondition failed", detail)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from shared import cursors, expressions, items
+from shared.cursors import InvalidCursor
 from shared.dynamodb import RESERVE, OutcomeUnknown, Sends, Table, Unavailable
 from shared.expressions import Partition
 from shared.items import Changes, Item, Once, Stamp
-from shared.models import BatchResult, BatchResults, Cleared, NewTask, Task, TaskPage, TaskQuery
+from shared.models import BatchResult, BatchResults, ChangesQuery, Cleared, NewTask, Task, TaskPage, TaskQuery
+from shared.models import Changes as ChangePage
 from shared.preconditions import ANY_VERSION, Precondition
 from shared.uuid7 import uuid7
 
@@ -29,6 +32,14 @@ MOST_CLEARED = 500
 # How far, in milliseconds, the clocks of two functions may differ. When a write is sent again, the times that others
 # have stamped on the item are trusted only this far.
 CLOCK_SKEW = 2000
+# How long, in milliseconds, a write may take from its stamp until every read sees it. A function that stamps a write
+# ends within 10 s (template.yaml), in one way or another; to that come two clocks that differ, and time on the wire.
+SYNC_OVERLAP = 15_000
+# How much later than a walk's beginning the changes may be that it still shows. It ends in any case: nothing can be
+# stamped in there for ever.
+SYNC_AHEAD = 5_000
+
+_TIME = re.compile(r"[0-9]{15}")
 
 
 class TaskNotFound(Exception):
@@ -61,6 +72,10 @@ class OperationRefused(Exception):
     def __init__(self, place: int) -> None:
         super().__init__(f"operation {place}")
         self.place = place
+
+
+class SyncTokenExpired(Exception):
+    """A sync token is so old that deletions since may have been forgotten."""
 
 
 class TaskStore:
@@ -124,6 +139,47 @@ class TaskStore:
         return TaskPage(
             items=[items.to_task(item) for item in page["Items"] if items.is_kept(item, self._now())],
             next_cursor=cursors.encode(expressions.position_of(last_key, query.status), *scope) if last_key else None,
+        )
+
+    def changes(self, query: ChangesQuery) -> ChangePage:
+        """Read a page of what has changed: one request.
+
+        A walk begins with no token, or with the bare watermark that the last one ended with, and shows what was written
+        from there on. While it goes on, its tokens hold where it began, the watermark that it will end with, and the
+        place reached. That watermark lies SYNC_OVERLAP before the walk's beginning: what is stamped before it has
+        arrived by then, so nothing that is written later can lie behind it. What lies between is shown again next time.
+
+        Raises InvalidCursor for a token that is none of this user's, and SyncTokenExpired.
+        """
+        now, scope = self._now(), (self._user_id, "changes")
+        position: str | None = None
+        if query.since is None:
+            first, watermark = 0, max(0, now - SYNC_OVERLAP)
+        else:
+            match cursors.decode(query.since, *scope).split("."):
+                case [since] if _TIME.fullmatch(since):
+                    first = int(since)
+                    watermark = max(first, now - SYNC_OVERLAP)
+                case [since, until, position] if _TIME.fullmatch(since) and _TIME.fullmatch(until):
+                    first, watermark = int(since), int(until)
+                case _:
+                    raise InvalidCursor
+            if not first <= watermark <= now:
+                raise InvalidCursor
+            # A walk that began with nothing has seen no task that it could miss the deletion of.
+            if now - (first or watermark) > items.RETENTION_SECONDS * 1000:
+                raise SyncTokenExpired
+        last = watermark + SYNC_OVERLAP + SYNC_AHEAD
+        request = self._partition.changes(first, last, query.page_size, position)
+        page = self._read(lambda: self._client.query(**request))
+        last_key = page.get("LastEvaluatedKey")
+        token = f"{watermark:015}"
+        if last_key:
+            token = f"{first:015}.{token}.{last_key['by_change']['S']}"
+        return ChangePage(
+            items=[items.to_change(item) for item in page["Items"]],
+            next_since=cursors.encode(token, *scope),
+            has_more=last_key is not None,
         )
 
     def update(self, task_id: str, changes: Changes, precondition: Precondition) -> Task:

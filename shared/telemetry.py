@@ -30,6 +30,8 @@ class Record:
     # Clients' faults and ours, by kind: the last part of the problem's type.
     problem: str | None = None
     cause: str | None = None
+    # How far this machine's clock is off DynamoDB's, where it is further than sync allows for.
+    clock_skew_s: float | None = None
 
 
 def pseudonym(user_id: str) -> str:
@@ -60,7 +62,8 @@ def cause_of(error: BaseException) -> str:
 def report(record: Record) -> None:
     """Write the log line and the metrics of a request."""
     fields = {name: value for name in Record.__slots__ if (value := getattr(record, name)) not in (None, "")}
-    level = logger.error if record.status == 500 else logger.warning if record.status > 500 else logger.info  # noqa: PLR2004
+    worrying = record.status > 500 or record.clock_skew_s is not None  # noqa: PLR2004
+    level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
     level(f"{record.operation} {record.status}", **fields)
 
     metrics.add_dimension(name="operation", value=record.operation)
@@ -70,4 +73,6 @@ def report(record: Record) -> None:
         # Every client's fault is one kind; ours are told apart, since each asks for something else to be done.
         kind = "client-fault" if record.status < 500 else record.problem  # noqa: PLR2004
         metrics.add_metric(name=kind.title().replace("-", ""), unit=MetricUnit.Count, value=1)
+    if record.clock_skew_s is not None:
+        metrics.add_metric(name="ClockSkew", unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()

@@ -149,6 +149,11 @@ class Api:
         """Move completed tasks to the trash."""
         return self.send("DELETE", f"{self.tasks}{query}")
 
+    def changes(self, **query: object) -> Answer:
+        """Fetch a page of changes."""
+        path = f"{self.tasks.removesuffix('tasks')}changes"
+        return self.send("GET", f"{path}?{urlencode(query)}" if query else path)
+
     def batch(self, *operations: object, key: str | None = None) -> Answer:
         """Do several operations, with a key of their own where none is given."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -221,6 +226,7 @@ _BODIES: Mapping[str, object] = {
     "update_task": {"title": "updated"},
     "toggle_task": None,
     "delete_task": None,
+    "list_changes": None,
     "restore_task": None,
     "clear_tasks": None,
     "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},

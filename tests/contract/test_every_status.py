@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import cursors
 from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
 
 _ALL = {400, 401, 403, 413, 500, 503}
@@ -16,6 +17,7 @@ STATUSES = {
     "create_task": {201} | _ALL | _BODY,
     "get_task": {200, 304, 404} | _ALL,
     "list_tasks": {200} | _ALL,
+    "list_changes": {200, 410} | _ALL,
     "replace_task": {200} | _ALL | _BODY | _WRITE,
     "update_task": {200} | _ALL | _BODY | _WRITE,
     "toggle_task": {200} | _ALL | _WRITE,
@@ -60,6 +62,10 @@ def test_every_status_of_an_operation_is_reached(
     else:
         api = Api(backend.url, user)
         task = api.made() if status == 409 else OPERATIONS[name].task_for(api)
+    if status == 410:
+        old = cursors.encode("000000000000001", user, "changes")
+        assert api.changes(since=old).status == status
+        return
     if name == "batch_tasks" and status in BATCHES:
         answer = api.batch({key: value.replace("{id}", task["id"]) for key, value in BATCHES[status].items()})
         assert answer.status == status

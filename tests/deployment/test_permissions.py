@@ -40,6 +40,7 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.update(task_id, {}),
         api.replace(task_id, {"title": "y", "description": None, "completed": True}),
         api.clear(),
+        api.changes(),
         api.delete(task_id),
         api.restore(task_id),
         api.toggle(task_id, idempotency_key="toggle"),

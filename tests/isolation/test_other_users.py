@@ -204,11 +204,18 @@ def test_a_list_shows_the_callers_tasks_only(alice: Api, bob: Bob) -> None:
 @pytest.mark.parametrize("status", ["all", "open", "completed", "deleted"])
 def test_a_cursor_of_another_user_is_400(alice: Api, bob: Bob, status: str) -> None:
     alice.made()
-    for name, operation in OPERATIONS.items():
-        if not operation.on_a_task and operation.method == "GET":
-            answer = operation.ask(alice, query=f"status={status}&cursor={bob.cursor}")
-            assert is_problem(answer, 400, "bad-cursor"), name
-            assert tells_nothing(answer, bob)
+    answer = alice.page(status=status, cursor=bob.cursor)
+    assert is_problem(answer, 400, "bad-cursor")
+    assert tells_nothing(answer, bob)
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+def test_a_sync_token_of_another_user_is_400(alice: Api, bob: Bob, limit: int) -> None:
+    alice.made()
+    token = bob.api.changes(limit=limit).json["next_since"]
+    answer = alice.changes(since=token)
+    assert is_problem(answer, 400, "bad-cursor")
+    assert tells_nothing(answer, bob)
 
 
 @pytest.mark.parametrize("name", ON_A_TASK)

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
-SUITES = (["tests/unit", "-n0"], ["tests/contract", "tests/isolation", "tests/faults", "tests/integration", "-n2"])
+SUITES = (
+    ["tests/unit", "-n0"],
+    ["tests/faults", "tests/integration", "-n2"],
+    ["tests/contract", "tests/isolation", "-n2"],
+)
 
 
 class Mutant(NamedTuple):

@@ -82,6 +82,29 @@ def test_list(status: Status, index: str, prefix: str | None, order: Any, forwar
     }
 
 
+def test_changes() -> None:
+    wanted = {
+        "TableName": "tasks",
+        "IndexName": "by_change",
+        "KeyConditionExpression": "#pk = :pk AND #by_change BETWEEN :start AND :end",
+        "ExpressionAttributeNames": {"#pk": "pk", "#by_change": "by_change"},
+        "ExpressionAttributeValues": {
+            ":pk": {"S": "USER#alice"},
+            ":start": {"S": f"00{NOW}#"},
+            ":end": {"S": f"00{NOW + 8}#"},
+        },
+        "ConsistentRead": True,
+        "Limit": 9,
+    }
+    assert ALICE.changes(NOW, NOW + 7, 9, None) == wanted
+    for place in (f"00{NOW}#{TASK_ID}", f"00{NOW + 7}#{TASK_ID}"):
+        start = {**KEY, "by_change": {"S": place}}
+        assert ALICE.changes(NOW, NOW + 7, 9, place) == {**wanted, "ExclusiveStartKey": start}
+    for place in (f"00{NOW - 1}#{TASK_ID}", f"00{NOW + 8}#{TASK_ID}", TASK_ID, f"00{NOW}#x", ""):
+        with pytest.raises(InvalidCursor):
+            ALICE.changes(NOW, NOW + 7, 9, place)
+
+
 POSITIONS: dict[Status, str] = {
     "all": TASK_ID,
     "open": f"open#{NO_DUE}#{TASK_ID}",

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
-from shared import telemetry
+from shared import dynamodb, telemetry
 from shared.dynamodb import Failure, failure_of
 from shared.models import TASK_ID
 from shared.settings import Settings
@@ -105,6 +107,19 @@ def cancelled(*codes: str) -> ClientError:
 )
 def test_what_a_failure_means(error: Exception, failure: Failure | None) -> None:
     assert failure_of(error) is failure
+
+
+@pytest.mark.parametrize(("off", "told"), [(0, None), (3, None), (-2, None), (4, 4.0), (-3, -3.0), (3600, 3600.0)])
+def test_a_clock_that_is_off_is_told(
+    off: int, told: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
+    answer = {"body": b"{}", "headers": {"date": format_datetime(date, usegmt=True)}}
+    monkeypatch.setattr(dynamodb.time, "time", lambda: date.timestamp() + off)
+    dynamodb._check_answer(answer)
+    assert dynamodb.clock_skew() == told
+    telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
+    assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)
 
 
 def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:

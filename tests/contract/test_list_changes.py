@@ -1,0 +1,135 @@
+"""GET /v1/users/{user_id}/changes: everything that changed since, deletions too."""
+
+import time
+
+import pytest
+
+from shared import cursors
+from shared.models import CHANGES_LIMIT
+from tests.api import Api, Backend, Task
+from tests.contract.shapes import is_problem
+
+DAY = 24 * 3600 * 1000
+
+
+def token(user: str, *times: object) -> str:
+    text = ".".join(f"{one:015}" if isinstance(one, int) else str(one) for one in times)
+    return cursors.encode(text, user, "changes")
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api) -> None:
+    live, gone = api.made(title="live"), api.made(title="gone")
+    api.delete(gone["id"])
+    answer = api.changes()
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert set(answer.json) == {"items", "next_since", "has_more"}
+    assert answer.json["has_more"] is False
+    task, tombstone = answer.json["items"]
+    assert task == live
+    assert set(tombstone) == {"id", "deleted", "version", "deleted_at"}
+    assert (tombstone["id"], tombstone["deleted"], tombstone["version"]) == (gone["id"], True, 2)
+
+
+def test_of_nothing_there_is_nothing(api: Api) -> None:
+    first = api.changes().json
+    assert (first["items"], first["has_more"]) == ([], False)
+    assert api.changes(since=first["next_since"]).json["items"] == []
+
+
+def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api) -> None:
+    old, new = api.made(title="old"), api.made(title="new")
+    for item in backend.stored(api.caller):  # the old one was written a minute ago, the new one just now
+        if item["sk"]["S"].endswith(old["id"]):
+            aged = {**item, "by_change": {"S": f"{now() - 60_000:015}#{old['id']}"}}
+            backend.table.client.put_item(TableName=backend.table.name, Item=aged)
+    since = token(api.caller, now() - 30_000)
+    assert api.changes(since=since).json["items"] == [new]
+    toggled = api.toggle(old["id"]).json
+    assert api.changes(since=since).json["items"] == [new, toggled]
+    api.delete(new["id"])
+    api.restore(new["id"])
+    assert [item["version"] for item in api.changes(since=since).json["items"]] == [2, 3]
+
+
+def test_page_by_page(api: Api) -> None:
+    made = [api.made(title=f"{number}") for number in range(7)]
+    seen, page = [], api.changes(limit=3).json
+    while page["has_more"]:
+        assert len(page["items"]) <= 3
+        seen += page["items"]
+        page = api.changes(limit=3, since=page["next_since"]).json
+    assert [*seen, *page["items"]] == made
+
+
+def test_a_task_that_is_written_while_a_walk_goes_on_comes_in_it_or_in_the_next(api: Api) -> None:
+    made = [api.made() for _ in range(4)]
+    page = api.changes(limit=2).json
+    newest = api.update(made[0]["id"], {"title": "newest"}).json
+    seen = list(page["items"])
+    for _ in range(10):
+        page = api.changes(limit=2, since=page["next_since"]).json
+        seen += page["items"]
+        if not page["has_more"] and newest in seen:
+            break
+    latest: dict[str, Task] = {}
+    for task in seen:
+        if task["id"] not in latest or task["version"] > latest[task["id"]]["version"]:
+            latest[task["id"]] = task
+    assert list(latest.values()) == [newest, *made[1:]]
+
+
+@pytest.mark.parametrize("limit", [CHANGES_LIMIT, CHANGES_LIMIT + 1, 10**12])
+def test_a_limit_that_is_too_high_means_the_highest(api: Api, limit: int) -> None:
+    assert api.changes(limit=limit).status == 200
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5", ""])
+def test_bad_limits(api: Api, limit: str) -> None:
+    assert is_problem(api.changes(limit=limit), 400, "bad-query")
+
+
+def test_a_token_that_is_too_old_is_410_and_says_to_begin_again(api: Api) -> None:
+    assert api.changes(since=token(api.caller, now() - 30 * DAY + 60_000)).status == 200
+    for old in (
+        token(api.caller, now() - 30 * DAY - 1000),
+        token(api.caller, now() - 31 * DAY, now() - DAY, f"{now() - DAY:015}#01a20720-1d65-7ec7-a429-721882d38931"),
+        token(api.caller, 0, now() - 31 * DAY, f"{now() - 32 * DAY:015}#01a20720-1d65-7ec7-a429-721882d38931"),
+    ):
+        assert is_problem(api.changes(since=old), 410, "sync-token-expired")
+
+
+PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(lambda at: [at + 60_000], id="to come"),
+        pytest.param(lambda at: [at - 5000, at - 6000, f"{at - 5500:015}#{PLACE}"], id="ends before it begins"),
+        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 6000:015}#{PLACE}"], id="a place before it"),
+        pytest.param(lambda at: [at - 90_000, at - 80_000, f"{at:015}#{PLACE}"], id="a place behind it"),
+        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 4500:015}#x"], id="no place"),
+        pytest.param(lambda at: [at - 5000, at - 4000], id="no place at all"),
+        pytest.param(lambda at: [at, at, at, at], id="too much"),
+        pytest.param(lambda at: [str(at)], id="too short"),
+        pytest.param(lambda _: ["x" * 15], id="no time"),
+        pytest.param(lambda _: ["\u0661" * 15], id="digits of another script"),
+    ],
+)
+def test_a_token_that_was_not_made_here_is_400(backend: Backend, api: Api, times: object) -> None:
+    assert callable(times)
+    assert is_problem(api.changes(since=token(api.caller, *times(now()))), 400, "bad-cursor")
+    for garbled in ("x", "", "a" * 600, token("someone-else", now() - 1000), api.changes().json["next_since"][:-2]):
+        assert api.changes(since=garbled).status == 400
+    assert backend.stored(api.caller) == []
+
+
+def test_a_cursor_is_no_token_and_a_token_no_cursor(api: Api) -> None:
+    for _ in range(2):
+        api.made()
+    assert is_problem(api.changes(since=api.page(limit=1).json["next_cursor"]), 400, "bad-cursor")
+    assert is_problem(api.page(cursor=api.changes().json["next_since"]), 400, "bad-cursor")
