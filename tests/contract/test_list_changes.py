@@ -1,12 +1,15 @@
 """GET /v1/users/{user_id}/changes: everything that changed since, deletions too."""
 
+import re
 import time
+from typing import Any
 
 import pytest
 
 from shared import cursors
 from shared.models import CHANGES_LIMIT
 from tests.api import Api, Backend, Task
+from tests.conftest import ROOT
 from tests.contract.shapes import is_problem
 
 DAY = 24 * 3600 * 1000
@@ -80,6 +83,25 @@ def test_a_task_that_is_written_while_a_walk_goes_on_comes_in_it_or_in_the_next(
         if task["id"] not in latest or task["version"] > latest[task["id"]]["version"]:
             latest[task["id"]] = task
     assert list(latest.values()) == [newest, *made[1:]]
+
+
+def test_the_client_that_the_documentation_shows(api: Api) -> None:
+    document = (ROOT / "docs" / "http-api.md").read_text()
+    (code,) = re.findall(r"```python\n(def sync.*?)```", document, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - it is our own
+    tasks: dict[str, Task] = {}
+
+    def get(query: dict[str, str]) -> Any:
+        return api.changes(limit=2, **query).json
+
+    kept, gone = api.made(title="kept"), [api.made(title=f"{number}") for number in range(4)]
+    since = names["sync"](get, tasks)
+    assert list(tasks.values()) == [kept, *gone]
+    api.batch(*({"op": "delete", "id": task["id"]} for task in gone))
+    kept = api.toggle(kept["id"]).json
+    names["sync"](get, tasks, since)
+    assert [task for task in tasks.values() if "deleted" not in task] == [kept]
 
 
 @pytest.mark.parametrize("limit", [CHANGES_LIMIT, CHANGES_LIMIT + 1, 10**12])

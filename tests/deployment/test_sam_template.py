@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.task_store import CLOCK_SKEW, SYNC_OVERLAP
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, Translate
 
@@ -45,6 +46,11 @@ def test_every_route_needs_a_token_and_no_scope(translated: dict[str, Any]) -> N
     (scheme,) = body["components"]["securitySchemes"].values()
     authorizer = scheme["x-amazon-apigateway-authorizer"]
     assert (authorizer["type"], authorizer["identitySource"]) == ("jwt", "$request.header.Authorization")
+
+
+def test_no_write_is_so_late_that_sync_could_skip_it(translated: dict[str, Any]) -> None:
+    for function in of_type(translated, "AWS::Lambda::Function").values():
+        assert function["Properties"]["Timeout"] * 1000 + 2 * CLOCK_SKEW < SYNC_OVERLAP
 
 
 def test_the_stage_is_throttled_and_logs_json_without_users(translated: dict[str, Any]) -> None:
