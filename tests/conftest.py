@@ -1,6 +1,7 @@
 """What all suites share: the environment of a function, the engines, and a table made from template.yaml."""
 
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from moto.backends import get_backend
 
 from local import dynamodb as engines
 from local import template as templates
@@ -69,9 +71,11 @@ def table(engine_url: str) -> Table:
 
 
 @pytest.fixture
-def user() -> str:
+def user() -> Iterator[str]:
     """A user of this test alone."""
-    return f"user-{uuid.uuid4()}"
+    name = f"user-{uuid.uuid4()}"
+    yield name
+    _forget(name)
 
 
 @pytest.fixture
@@ -83,6 +87,17 @@ def store(table: Table, user: str) -> TaskStore:
 def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part of the cache's key
     """The table at an endpoint; `client` names one of several clients, for those whose events a test handles."""
     return Table(new_client(url), TABLE)
+
+
+def _forget(user: str) -> None:
+    """Drop what moto holds of a user, and of those whose names are made of theirs: its queries go through the table."""
+    if "moto.dynamodb.models" not in sys.modules:
+        return
+    for account in get_backend("dynamodb").values():
+        for backend in account.values():
+            for table in backend.tables.values():
+                for partition in [key for key in table.items if user in key.value]:
+                    del table.items[partition]
 
 
 def deadline_in(seconds: float) -> float:

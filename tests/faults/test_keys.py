@@ -74,7 +74,7 @@ PASSING: dict[str, list[Fault]] = {
     "an answer cut short": [truncated],
     "500": [answer(500, "InternalServerError")],
     "throttled": [answer(400, "ThrottlingException")],
-    "conflict": [cancelled("TransactionConflict", "None")] * 6,
+    "conflict": [cancelled("TransactionConflict", "None")] * 3,
     "conflict with its tasks": [cancelled("None", "TransactionConflict")],
     "throttled in part": [cancelled("None", "ThrottlingError")],
 }

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.dynamodb import RESERVE, Failure, OutcomeUnknown, Table, Unavailable
 from shared.models import NewTask, Task, TaskQuery
 from shared.preconditions import ANY_VERSION, Precondition
 from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
@@ -139,12 +139,12 @@ def test_what_never_arrives_is_said_to_be_unknown(wire: Wire, store: TaskStore, 
     ids=NOT_APPLIED,
 )
 def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
-    wire: Wire, store: TaskStore, other: TaskStore, write: Write, fault: Fault, failure: Failure
+    wire: Wire, table: Table, user: str, other: TaskStore, write: Write, fault: Fault, failure: Failure
 ) -> None:
     task = other.create(NewTask(title="old"))
     wire.faults = [fault] * 99
     with pytest.raises(Unavailable) as refused:
-        write(store, task, ANY_VERSION)
+        write(TaskStore(table, user, deadline_in(RESERVE + 1)), task, ANY_VERSION)
     assert refused.value.failure is failure
     assert other.get(task.id) == task
 

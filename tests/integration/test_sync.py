@@ -234,7 +234,8 @@ def test_an_idle_sync_is_one_cheap_query(dynamodb_local_url: str, user: str) -> 
     assert units <= 1
 
 
-def test_mutated_tokens_reach_nothing(table: Any, user: str) -> None:
+def test_mutated_tokens_reach_nothing(dynamodb_local_url: str, user: str) -> None:
+    table = table_at(dynamodb_local_url)
     store = TaskStore(table, user, deadline_in(600))
     other = TaskStore(table, f"other-{user}", deadline_in(600))
     mine = {store.create(NewTask(title="mine")).id for _ in range(3)}

@@ -216,8 +216,8 @@ MUTANTS = [
     Mutant(
         "list is eventually consistent",
         "expressions.py",
-        '            "ConsistentRead": True,\n',
-        '            "ConsistentRead": False,\n',
+        '            "ConsistentRead": True,\n            "ScanIndexForward"',
+        '            "ConsistentRead": False,\n            "ScanIndexForward"',
     ),
     Mutant(
         "create overwrites",
@@ -430,6 +430,58 @@ MUTANTS = [
     Mutant(
         "cancelled transactions are defects", "dynamodb.py", '*(reason.get("Code", "") for reason in reasons)]', "]"
     ),
+    Mutant("sync: no overlap", "task_store.py", "SYNC_OVERLAP = 15_000", "SYNC_OVERLAP = 100"),
+    Mutant(
+        "sync: a walk shows only up to its watermark",
+        "task_store.py",
+        "last = watermark + SYNC_OVERLAP + SYNC_AHEAD",
+        "last = watermark",
+    ),
+    Mutant(
+        "sync: a walk shows nothing ahead",
+        "task_store.py",
+        "SYNC_OVERLAP + SYNC_AHEAD",
+        "SYNC_OVERLAP - 2 * SYNC_AHEAD",
+    ),
+    Mutant("sync: a walk never ends", "task_store.py", "last = watermark + SYNC_OVERLAP + SYNC_AHEAD", "last = 10**14"),
+    Mutant(
+        "sync: a walk forgets where it began",
+        "task_store.py",
+        'token = f"{first:015}.{token}.',
+        'token = f"{watermark:015}.{token}.',
+    ),
+    Mutant(
+        "sync: the watermark moves while a walk goes on",
+        "task_store.py",
+        "first, watermark = int(since), int(until)",
+        "first, watermark = int(since), max(int(until), now - SYNC_OVERLAP)",
+    ),
+    Mutant(
+        "sync: the watermark goes back",
+        "task_store.py",
+        "watermark = max(first, now - SYNC_OVERLAP)",
+        "watermark = first",
+    ),
+    Mutant(
+        "sync: the future is taken", "task_store.py", "if not first <= watermark <= now:", "if not first <= watermark:"
+    ),
+    Mutant("sync: tokens never expire", "task_store.py", "> items.RETENTION_SECONDS * 1000:", "> 10**15:"),
+    Mutant("sync: a snapshot expires at once", "task_store.py", "now - (first or watermark)", "now - first"),
+    Mutant(
+        "sync: anyone's token",
+        "task_store.py",
+        'now, scope = self._now(), (self._user_id, "changes")',
+        'now, scope = self._now(), ("changes",)',
+    ),
+    Mutant("sync: there is never more", "task_store.py", "has_more=last_key is not None", "has_more=False"),
+    Mutant("sync: tombstones are not told", "items.py", "if isinstance(task, DeletedTask):", "if False:"),
+    Mutant(
+        "sync: positions out of range",
+        "expressions.py",
+        "not _CHANGE.fullmatch(position) or not start < position < end",
+        "not _CHANGE.fullmatch(position)",
+    ),
+    Mutant("sync: skew is not noticed", "dynamodb.py", "time.time() - parsedate_to_datetime(date).timestamp()", "0.0"),
 ]
 
 
