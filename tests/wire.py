@@ -75,6 +75,21 @@ def token_of(body: dict[str, Any]) -> str:
     return token
 
 
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crash_before(_: Send) -> NoReturn:
+    """The process ends before it sends the request."""
+    raise Crash
+
+
+def crash_after(send: Send) -> NoReturn:
+    """The process ends when the request has been applied."""
+    send()
+    raise Crash
+
+
 def lost_before(_: Send) -> NoReturn:
     """The request never arrives."""
     raise ConnectionClosedError(endpoint_url="wire")

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -17,22 +17,23 @@ from shared.models import BatchResults, NewTask, Task, TaskQuery
 from shared.preconditions import ANY_VERSION
 from shared.task_store import KeyReused, TaskStore
 from tests.conftest import SCALE, deadline_in, table_at
-from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_after_and, lost_before, truncated, twice
+from tests.wire import (
+    Crash,
+    Fault,
+    Send,
+    Wire,
+    answer,
+    cancelled,
+    crash_after,
+    crash_before,
+    lost_after,
+    lost_after_and,
+    lost_before,
+    truncated,
+    twice,
+)
 
 OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-def crash_before(_: Send) -> NoReturn:
-    raise Crash
-
-
-def crash_after(send: Send) -> NoReturn:
-    send()
-    raise Crash
 
 
 @dataclass
