@@ -232,19 +232,24 @@ _BODIES: Mapping[str, object] = {
     "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
 }
 _QUERIES = {"clear_tasks": "status=completed"}
-# Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py).
+# Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py), and runs
+# behind the guard (tests/guard.py).
 _TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
 TEMPLATE = replace(
     _TEMPLATE,
     functions=tuple(
-        replace(function, environment={**function.environment, "AWS_ACCESS_KEY_ID": function.name})
+        replace(
+            function,
+            handler=f"tests.guard.{function.handler.split('.')[1]}",
+            environment={**function.environment, "AWS_ACCESS_KEY_ID": function.name},
+        )
         for function in _TEMPLATE.functions
     ),
 )
 OPERATIONS = {
     name: Operation(name, route.method, route.path, _BODIES[name])
     for function in TEMPLATE.functions
-    for name in [function.handler.split(".")[1]]
+    for name in [function.handler.rpartition(".")[2]]
     for route in function.routes
 }
 

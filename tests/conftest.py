@@ -17,6 +17,7 @@ from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
 from shared.dynamodb import Table, new_client
 from shared.task_store import TaskStore
+from tests import guard
 from tests.permissions import Permissions, moto_with_permissions
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,9 @@ os.environ.update(
     POWERTOOLS_SERVICE_NAME="tasks",
     POWERTOOLS_METRICS_NAMESPACE="Tasks",
 )
+
+
+guard.install()
 
 
 @pytest.fixture(scope="session")

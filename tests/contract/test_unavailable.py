@@ -8,7 +8,7 @@ from tests.api import OPERATIONS, TEMPLATE, Answer, Api, Backend, Operation
 from tests.contract.shapes import is_problem
 
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
-TIMEOUTS = {function.handler.split(".")[1]: function.timeout for function in TEMPLATE.functions}
+TIMEOUTS = {function.handler.rpartition(".")[2]: function.timeout for function in TEMPLATE.functions}
 # They read first, so nothing is open when the database fails.
 READS = {"get_task", "list_tasks", "list_changes", "clear_tasks"}
 

@@ -1,0 +1,115 @@
+"""The real handlers in this process, on one DynamoDB, with a clock that a test may move."""
+
+import importlib.util
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import pytest
+
+import shared.operation
+from shared import dynamodb
+from shared.dynamodb import Table
+from shared.task_store import TaskStore
+from tests import guard
+from tests.api import OPERATIONS
+from tests.conftest import ROOT
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a handler answers."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON; None where there is none."""
+        return json.loads(self.body) if self.body else None
+
+    @property
+    def kind(self) -> str:
+        """The type of the problem that it is, if it is one."""
+        return str(self.json["type"]).removeprefix("urn:problem:tasks:") if self.status >= 400 else ""
+
+
+class Functions(Protocol):
+    """Calls the handler of an operation with an event as API Gateway makes it."""
+
+    def __call__(
+        self,
+        name: str,
+        caller: str,
+        task_id: str = "",
+        *,
+        path_user: str = "me",
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        scope: str = "",
+        seconds: float = 10,
+    ) -> Reply: ...
+
+
+@dataclass
+class _Context:
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@contextmanager
+def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator[Functions]:
+    """All handlers, loaded anew around a table; `clock` gives the nanoseconds since 1970 that their stores see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamodb, "client", lambda: table.client)
+        patch.setattr(shared.operation, "TaskStore", partial(TaskStore, clock=clock))
+        handlers = {name: _load(name) for name in OPERATIONS}
+
+        def call(
+            name: str,
+            caller: str,
+            task_id: str = "",
+            *,
+            path_user: str = "me",
+            query: Mapping[str, str] | None = None,
+            body: object = None,
+            headers: Mapping[str, str] | None = None,
+            scope: str = "",
+            seconds: float = 10,
+        ) -> Reply:
+            operation = OPERATIONS[name]
+            event = {
+                "version": "2.0",
+                "routeKey": f"{operation.method} {operation.path}",
+                "headers": {"content-type": "application/json", **(headers or {})},
+                "pathParameters": {"user_id": path_user, **({"task_id": task_id} if operation.on_a_task else {})},
+                "queryStringParameters": query or None,
+                "requestContext": {
+                    "requestId": str(uuid.uuid4()),
+                    "authorizer": {"jwt": {"claims": {"sub": caller, "scope": scope, "token_use": "access"}}},
+                },
+                "body": body if body is None or isinstance(body, str) else json.dumps(body),
+                "isBase64Encoded": False,
+            }
+            answer = handlers[name](event, _Context(seconds))
+            return Reply(answer["statusCode"], answer["headers"], answer["body"])
+
+        yield call
+
+
+def _load(name: str) -> guard.Handler:
+    spec = importlib.util.spec_from_file_location(f"functions.{name}.app", ROOT / "functions" / name / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return guard.guarded(module.handler)
