@@ -114,19 +114,15 @@ dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the t
 # The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
-# Of botocore only what DynamoDB needs, for every partition of AWS: the rest is 25 MB.
-BOTOCORE_DATA := dynamodb endpoints.json partitions.json sdk-default-configuration.json _retry.json
-
 # Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
-$(DEPENDENCIES): requirements/runtime.txt Makefile
+$(DEPENDENCIES): requirements/runtime.txt tools/trim.py Makefile
 	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
 	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  find $$work/botocore/data -mindepth 1 -maxdepth 1 $(BOTOCORE_DATA:%=! -name %) -exec rm -r {} + && \
-	  rm -rf $$work/bin && $(COMPILE) $$work $$work && mv $$work $@
+	  $(BIN)/python tools/trim.py $$work && $(COMPILE) $$work $$work && mv $$work $@
 
 build-%: $(DEPENDENCIES)
 	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \

@@ -90,7 +90,13 @@ Status = Literal["open", "completed", "deleted", "all"]
 Order = Literal["asc", "desc"]
 
 
-class Input(BaseModel):
+class Model(BaseModel):
+    """What all models share: each is built when it is first used, since a function uses but a few."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Input(Model):
     """What a client sends: nothing is converted, nothing unknown is let through."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -136,7 +142,7 @@ class TaskPatch(Input):
         return self.model_dump(exclude_unset=True)
 
 
-class Task(BaseModel):
+class Task(Model):
     """A task of one user."""
 
     model_config = ConfigDict(frozen=True)
@@ -165,21 +171,21 @@ class DeletedTask(Task):
     purge_at: Timestamp
 
 
-class TaskPage(BaseModel):
+class TaskPage(Model):
     """Some tasks of a list. Only a null next_cursor ends the list; a page may be short, or empty, before."""
 
     items: list[Task | DeletedTask]
     next_cursor: str | None
 
 
-class Cleared(BaseModel):
+class Cleared(Model):
     """What clearing the completed tasks did: how many went to the trash, and whether more are left to clear."""
 
     cleared: int
     more: bool
 
 
-class BatchResult(BaseModel):
+class BatchResult(Model):
     """What became of one operation of a batch; a deleted task is not shown."""
 
     op: Literal["create", "update", "toggle", "delete", "restore"]
@@ -187,13 +193,13 @@ class BatchResult(BaseModel):
     task: Task | None
 
 
-class BatchResults(BaseModel):
+class BatchResults(Model):
     """The results of a batch, in the order of its operations."""
 
     results: list[BatchResult]
 
 
-class Tombstone(BaseModel):
+class Tombstone(Model):
     """What is left of a deleted task for those who keep copies."""
 
     id: str
@@ -202,7 +208,7 @@ class Tombstone(BaseModel):
     deleted_at: Timestamp
 
 
-class Changes(BaseModel):
+class Changes(Model):
     """What has changed, and the token to go on from: at once while has_more is true, else whenever one likes."""
 
     items: list[Task | Tombstone]
@@ -210,7 +216,7 @@ class Changes(BaseModel):
     has_more: bool
 
 
-class NoQuery(BaseModel):
+class NoQuery(Model):
     """A route that takes no query parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

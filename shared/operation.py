@@ -1,5 +1,6 @@
 """The HTTP frame of every operation: an API Gateway event in, a checked request, a response out."""
 
+import gc
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +78,11 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
     name = handle.__module__.split(".")[-2]
     body_model, query_model = _models(handle)
     table = Table(dynamodb.client(), settings().table_name)
+    for model in (body_model, query_model, Task):
+        if model is not None:
+            model.model_rebuild()
+    gc.freeze()
+    gc.enable()
 
     def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         started = time.monotonic()

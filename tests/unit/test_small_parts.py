@@ -114,10 +114,10 @@ def test_a_clock_that_is_off_is_told(
     off: int, told: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
-    answer = {"body": b"{}", "headers": {"date": format_datetime(date, usegmt=True)}}
-    monkeypatch.setattr(dynamodb, "_skew", [0.0])
+    answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
+    monkeypatch.setattr(answers, "skew", [0.0])
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
-    dynamodb._check_answer(answer)
+    answers.read(answer, {})
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)

@@ -1,0 +1,116 @@
+"""Who is measured: this backend and its peers, each as an artifact that a process can be given and nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from tools import trim
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / ".build" / "bench"
+PACKAGES = BUILD / "packages"
+SITE = Path("site-packages")
+
+PEERS = {
+    "bare": ("bare boto3.client", ["boto3"]),
+    "resource": ("boto3 resource + pydantic", ["boto3", "pydantic"]),
+    "powertools": ("Powertools resolver", ["boto3", "pydantic", "aws-lambda-powertools"]),
+    "fastapi_mangum": ("FastAPI + Mangum", ["boto3", "fastapi", "mangum"]),
+}
+OURS = "this backend"
+# As `sam build` makes an artifact, and as our build makes one.
+AS_SAM_BUILDS, WITH_BYTECODE, AS_WE_BUILD = "as sam build makes it", "with bytecode", "with bytecode and pruned"
+COLUMNS = (AS_SAM_BUILDS, WITH_BYTECODE, AS_WE_BUILD)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An artifact, and the module of it that answers an operation."""
+
+    name: str
+    column: str
+    folder: Path
+    module: str
+
+    @property
+    def handler(self) -> str:
+        """The module that is loaded."""
+        return self.module
+
+
+def ours(operation: str) -> Contender:
+    """This backend's function for an operation, by the rule that `sam build` runs."""
+    folder = BUILD / "ours" / operation
+    machine = "arm64" if os.uname().machine in {"aarch64", "arm64"} else "x86_64"
+    shutil.rmtree(folder, ignore_errors=True)
+    function = operation.title().replace("_", "")
+    _run("make", "-s", f"build-{function}", f"ARTIFACTS_DIR={folder}", f"ARCH={machine}")
+    return Contender(OURS, AS_WE_BUILD, folder, f"functions.{operation}.app")
+
+
+def peer(name: str, column: str) -> Contender:
+    """A peer, built anew."""
+    title, requirements = PEERS[name]
+    folder = BUILD / column.replace(" ", "-") / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in _files(requirements):
+        target = folder / path.relative_to(PACKAGES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    shutil.copy2(ROOT / "bench" / "peers" / f"{name}.py", folder / "app.py")
+    if column == AS_WE_BUILD:
+        # What each peer needs it keeps: boto3's resource asks for the description of its table's shape.
+        trim.trim_botocore(folder / "botocore" / "data", (*trim.OPERATIONS, "DescribeTable"))
+    if column != AS_SAM_BUILDS:
+        _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder))
+    return Contender(title, column, folder, "app")
+
+
+def install() -> None:
+    """Install the locked packages of all peers, once a lock."""
+    lock = ROOT / "requirements" / "bench.txt"
+    ready = PACKAGES / ".ready"
+    if ready.exists() and ready.read_bytes() == lock.read_bytes():
+        return
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    _run(*pip, "--no-deps", "--no-compile", "--target", str(PACKAGES), "-r", str(lock))
+    ready.write_bytes(lock.read_bytes())
+
+
+def _files(requirements: list[str]) -> Iterator[Path]:
+    """The installed files of some packages and of all that they need."""
+    installed = {_normal(d.name): d for path in PACKAGES.glob("*.dist-info") for d in [PathDistribution(path)]}
+    todo, done = [_normal(name) for name in requirements], set[str]()
+    while todo:
+        name = todo.pop()
+        if name in done:
+            continue
+        done.add(name)
+        for line in installed[name].requires or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(_normal(requirement.name))
+        for file in installed[name].files or []:
+            path = Path(str(file.locate()))
+            if ".." not in file.parts and path.exists():
+                yield path
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

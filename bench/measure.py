@@ -1,0 +1,113 @@
+"""How a process is measured: its instructions, its processor time, and how long it takes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contenders import ROOT, Contender
+
+# The real interpreter: in an environment, the link to it would bring the environment's packages along.
+PYTHON = str(Path(sys.executable).resolve())
+PROCESS = str(ROOT / "bench" / "process.py")
+STATUS = {"create_task": 201}
+_INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+def environment(url: str) -> Mapping[str, str]:
+    """The environment of a function, with DynamoDB at a URL. Nothing of ours leaks in."""
+    return {
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_SESSION_TOKEN": "bench",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_LAMBDA_FUNCTION_NAME": "bench",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "TABLE_NAME": "TaskTable",
+        "POWERTOOLS_SERVICE_NAME": "tasks",
+        "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "PYTHONHASHSEED": "0",
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "TZ": ":UTC",
+    }
+
+
+def command(contender: Contender, operation: str, *counts: int) -> list[str]:
+    """The command that loads a contender and lets it answer the event of an operation."""
+    event = ROOT / "events" / f"{operation}.json"
+    status = STATUS.get(operation, 200)
+    # No site-packages (-S, -s), nothing from the working folder (-P), and nothing written (-B), as on Lambda.
+    flags = ["-S", "-s", "-P", "-B"]
+    return [PYTHON, *flags, PROCESS, str(contender.folder), contender.module, str(event), str(status), *map(str, counts)]
+
+
+def run(contender: Contender, operation: str, url: str) -> Cost:
+    """A fresh process, from its start to the end of its first answer."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command(contender, operation), env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    assert process.stderr is not None  # noqa: S101 - it is a pipe
+    told = process.stderr.read().decode()
+    process.stderr.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{contender.name}: {told}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall)
+
+
+def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: int) -> Cost:
+    """One answer of a process that has given some already."""
+    done = subprocess.run(
+        command(contender, operation, warm_ups, calls),
+        env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{contender.name}: {done.stderr}")
+    return Cost(**json.loads(done.stderr.splitlines()[-1]))
+
+
+def instructions(contender: Contender, operation: str, url: str, *counts: int) -> int:
+    """The instructions of a fresh process, counted by callgrind."""
+    with tempfile.NamedTemporaryFile(suffix=".callgrind") as out:
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", *command(contender, operation, *counts)],
+            env={"PATH": os.environ["PATH"], **environment(url)}, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    found = _INSTRUCTIONS.search(done.stderr)
+    if done.returncode or not found:
+        sys.exit(f"{contender.name}: {done.stderr}")
+    return int(found[1])
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The first quartile, the median and the third quartile."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+
+    def at(share: float) -> float:
+        below = int(share * last)
+        above = min(below + 1, last)
+        return ordered[below] + (ordered[above] - ordered[below]) * (share * last - below)
+
+    return at(0.25), at(0.5), at(0.75)

@@ -1,0 +1,136 @@
+"""The peer with Powertools' HTTP resolver and its validation, Logger and Metrics, on boto3's resource."""
+
+import os
+import time
+import uuid
+from typing import Annotated
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.metrics import MetricUnit
+from boto3.dynamodb.conditions import Attr, Key
+from pydantic import BaseModel, Field
+
+table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
+app = APIGatewayHttpResolver(enable_validation=True)
+logger = Logger()
+metrics = Metrics()
+
+
+class NewTask(BaseModel):
+    title: str = Field(min_length=1, max_length=255)
+    description: str | None = Field(None, max_length=1000)
+
+
+class Patch(BaseModel):
+    title: str = Field("", min_length=1, max_length=255)
+    description: str | None = Field(None, max_length=1000)
+
+
+class Task(BaseModel):
+    id: str
+    title: str
+    description: str | None
+    completed: bool
+    created_at: int
+    updated_at: int
+    version: int
+
+
+class Page(BaseModel):
+    items: list[Task]
+    next: dict | None
+
+
+@app.post("/v1/users/<user_id>/tasks")
+def create(user_id: str, new: NewTask) -> tuple[Task, int]:
+    task_id, now = str(uuid.uuid4()), time.time_ns() // 1_000_000
+    item = {
+        "pk": f"USER#{caller()}",
+        "sk": f"TASK#{task_id}",
+        "title": new.title,
+        "description": new.description,
+        "created_at": now,
+        "updated_at": now,
+        "version": 1,
+        "by_position": task_id,
+        "by_status": f"open#{task_id}",
+        "other_status": f"done#{task_id}",
+        "by_change": f"{now}#{task_id}",
+    }
+    table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
+    return shown(item), 201
+
+
+@app.get("/v1/users/<user_id>/tasks")
+def list_(user_id: str, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> Page:
+    page = table.query(
+        IndexName="by_position",
+        KeyConditionExpression=Key("pk").eq(f"USER#{caller()}"),
+        ConsistentRead=True,
+        Limit=limit,
+    )
+    return Page(items=[shown(item) for item in page["Items"]], next=page.get("LastEvaluatedKey"))
+
+
+@app.get("/v1/users/<user_id>/tasks/<task_id>")
+def get(user_id: str, task_id: str) -> Task:
+    return shown(table.get_item(Key=key(task_id), ConsistentRead=True)["Item"])
+
+
+@app.patch("/v1/users/<user_id>/tasks/<task_id>")
+def update(user_id: str, task_id: str, patch: Patch) -> Task:
+    changes = patch.model_dump(exclude_unset=True)
+    names = {f"#{name}": name for name in changes}
+    values = {f":{name}": value for name, value in changes.items()}
+    return change(task_id, ", ".join(f"#{name} = :{name}" for name in changes), names, values)
+
+
+@app.post("/v1/users/<user_id>/tasks/<task_id>/toggle")
+def toggle(user_id: str, task_id: str) -> Task:
+    return change(task_id, "by_status = other_status, other_status = by_status", {}, {})
+
+
+def change(task_id, sets, names, values):
+    now = time.time_ns() // 1_000_000
+    more = {"ExpressionAttributeNames": names} if names else {}
+    answer = table.update_item(
+        Key=key(task_id),
+        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
+        ConditionExpression=Attr("by_position").exists(),
+        ExpressionAttributeValues={**values, ":now": now, ":change": f"{now}#{task_id}", ":one": 1},
+        ReturnValues="ALL_NEW",
+        **more,
+    )
+    return shown(answer["Attributes"])
+
+
+def caller():
+    return app.current_event.request_context.authorizer.jwt_claim["sub"]
+
+
+def key(task_id):
+    return {"pk": f"USER#{caller()}", "sk": f"TASK#{task_id}"}
+
+
+def shown(item):
+    return Task(
+        id=item["sk"][5:],
+        title=item["title"],
+        description=item.get("description"),
+        completed=item["by_status"].startswith("done#"),
+        created_at=item["created_at"],
+        updated_at=item["updated_at"],
+        version=item["version"],
+    )
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event, context):
+    answer = app.resolve(event, context)
+    logger.info("request", status=answer["statusCode"])
+    metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
+    return answer

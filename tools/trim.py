@@ -1,0 +1,128 @@
+"""`make build` runs this on what pip installed: it takes out what no function reads, so that less is shipped and loaded.
+
+Three modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left as
+it was published.
+"""
+
+import gzip
+import json
+import shutil
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Every request that shared/ can make (tests/deployment checks that the artifacts make no other).
+OPERATIONS = ("GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems", "UpdateItem")
+MODEL = "dynamodb/2012-08-10"
+# botocore reads these besides; partitions and endpoints are those of the whole AWS, China and GovCloud included.
+DATA = ("endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json")
+# Powertools imports its tracer and jmespath_utils by itself; the rest of these is for other kinds of functions.
+POWERTOOLS = ("event_handler", "middleware_factory")
+POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
+
+# What is imported on every cold start to serve what functions never do, and what it costs of one.
+STUBS = {
+    # HTTP/2, which urllib3 has switched off, looks up the version of a package that is not there: a twelfth.
+    "urllib3/http2/__init__.py": "",
+    # There are no plugins of pydantic to look for in all that is installed.
+    "pydantic/plugin/_loader.py": "def get_plugins():\n    return ()\n",
+    # botocore's documentation of itself, with a parser of HTML: a fortieth.
+    "botocore/docs/__init__.py": "",
+    "botocore/docs/docstring.py": "ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = lambda *_, **__: None\n",
+    "botocore/docs/utils.py": (
+        "class _Undocumented:\n"
+        "    def __init__(self, *_, **__): ...\n"
+        "    def __getattr__(self, _): return self\n\n\n"
+        "AppendParamDocumentation = AutoPopulatedParam = DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
+    ),
+}
+
+
+def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
+    """Take out of a folder of installed packages what no function reads."""
+    trim_botocore(packages / "botocore" / "data", operations)
+    for name, source in STUBS.items():
+        stub = packages / name
+        if not stub.is_file():
+            raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
+        stub.write_text(f"# A stand-in by tools/trim.py.\n{source}")
+    for path in _others(packages / "botocore" / "docs", ("__init__.py", "docstring.py", "utils.py")):
+        _remove(path)
+    powertools = packages / "aws_lambda_powertools"
+    for name in POWERTOOLS:
+        shutil.rmtree(powertools / name, ignore_errors=True)
+    for path in _others(powertools / "utilities", POWERTOOLS_UTILITIES):
+        _remove(path)
+    shutil.rmtree(packages / "bin", ignore_errors=True)
+    for information in packages.glob("*.dist-info"):
+        # What scanners of deployed functions know a package and its version by, and nothing else.
+        for path in _others(information, ("METADATA", "licenses", "LICENSE", "LICENSE.txt", "NOTICE")):
+            _remove(path)
+
+
+def trim_botocore(data: Path, operations: Collection[str]) -> None:
+    """Leave of botocore's data what these operations of DynamoDB need, in every partition of AWS."""
+    rules, model = (_read(data / MODEL / f"{name}.json") for name in ("endpoint-rule-set-1", "service-2"))
+    endpoints = _read(data / "endpoints.json")
+    for path in _others(data, DATA):
+        _remove(path)
+    for partition in endpoints["partitions"]:
+        partition["services"] = {"dynamodb": partition["services"]["dynamodb"]}
+    model["operations"] = {name: model["operations"][name] for name in operations}
+    reached = set(_reached(model["operations"], model["shapes"], set()))
+    model["shapes"] = {name: shape for name, shape in model["shapes"].items() if name in reached}
+    _write(data / "endpoints.json", endpoints)
+    _write(data / MODEL / "endpoint-rule-set-1.json", rules)
+    _write(data / MODEL / "service-2.json", _undocumented(model))
+
+
+def _reached(part: object, shapes: dict[str, Any], seen: set[str]) -> Iterator[str]:
+    """The names of all shapes that a part of a model leads to."""
+    if isinstance(part, dict):
+        name = part.get("shape")
+        if isinstance(name, str) and name not in seen:
+            seen.add(name)
+            yield name
+            yield from _reached(shapes[name], shapes, seen)
+        for inner in part.values():
+            yield from _reached(inner, shapes, seen)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _reached(inner, shapes, seen)
+
+
+def _undocumented(part: Any) -> Any:
+    if isinstance(part, dict):
+        # A member may be called `documentation`, too; then it is no string.
+        return {
+            name: _undocumented(inner)
+            for name, inner in part.items()
+            if name != "documentation" or not isinstance(inner, str)
+        }
+    return [_undocumented(inner) for inner in part] if isinstance(part, list) else part
+
+
+def _read(path: Path) -> Any:
+    packed = path.with_name(f"{path.name}.gz")
+    return json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes())
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, separators=(",", ":")))
+
+
+def _others(folder: Path, kept: Iterable[str]) -> list[Path]:
+    return [path for path in folder.glob("*") if path.name not in kept]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+if __name__ == "__main__":
+    trim(Path(sys.argv[1]))
