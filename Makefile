@@ -80,6 +80,18 @@ scan: $(SECURITY)/.ready ## Scan the template (checkov) and the locks (pip-audit
 	    *) echo "No known weakness in requirements/$$lock.txt";; \
 	  esac; done
 
+# Callgrind counts the instructions; Debian has it.
+.PHONY: bench bench-gate
+bench: .venv/.ready ## Measure cold starts, warm calls and growth against peers, and write bench/RESULTS.md
+	@$(NEEDS_VALGRIND)
+	@$(BIN)/python -m bench
+
+bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instructions than it may
+	@$(NEEDS_VALGRIND)
+	@$(BIN)/python -m bench gate
+
+NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
+
 .PHONY: format
 format: .venv/.ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .
@@ -137,9 +149,9 @@ build-%: $(DEPENDENCIES)
 .PHONY: lock
 lock: .venv/.ready ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime security; do \
+	@cd requirements && for lock in dev runtime security bench; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-	    --no-emit-index-url --upgrade $$([ $$lock = runtime ] && echo -c dev.txt) $$lock.in -o $$lock.txt || exit 1; done
+	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what was made, local data included

@@ -1,5 +1,6 @@
 """How a process is measured: its instructions, its processor time, and how long it takes."""
 
+import base64
 import json
 import os
 import re
@@ -11,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import ROOT, Contender
+from bench.contenders import BUILD, OURS, ROOT, Contender
 
 # The real interpreter: in an environment, the link to it would bring the environment's packages along.
 PYTHON = str(Path(sys.executable).resolve())
 PROCESS = str(ROOT / "bench" / "process.py")
+EVENTS = BUILD / "events"
 STATUS = {"create_task": 201}
 _INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
 
@@ -28,7 +30,22 @@ class Cost:
     wall: float
 
 
-def environment(url: str) -> Mapping[str, str]:
+def write_events() -> None:
+    """The events of `sam local` as all contenders understand them: a body is plain text, and a list is of 50."""
+    EVENTS.mkdir(parents=True, exist_ok=True)
+    for source in (ROOT / "events").glob("*.json"):
+        event = json.loads(source.read_text())
+        if event.get("isBase64Encoded"):
+            event.update(body=base64.b64decode(event["body"]).decode(), isBase64Encoded=False)
+        if source.stem == "list_tasks":
+            event.update(rawQueryString="limit=50", queryStringParameters={"limit": "50"})
+        # FastAPI takes application/json for JSON, and merge patches for text.
+        if "content-type" in event["headers"]:
+            event["headers"]["content-type"] = "application/json"
+        (EVENTS / source.name).write_text(json.dumps(event))
+
+
+def environment(contender: Contender, url: str) -> Mapping[str, str]:
     """The environment of a function, with DynamoDB at a URL. Nothing of ours leaks in."""
     return {
         "AWS_ACCESS_KEY_ID": "bench",
@@ -47,12 +64,13 @@ def environment(url: str) -> Mapping[str, str]:
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "TZ": ":UTC",
+        **({"SERVICE_SCOPE": "tasks/service", "IDEMPOTENCY_HOURS": "24"} if contender.name == OURS else {}),
     }
 
 
 def command(contender: Contender, operation: str, *counts: int) -> list[str]:
     """The command that loads a contender and lets it answer the event of an operation."""
-    event = ROOT / "events" / f"{operation}.json"
+    event = EVENTS / f"{operation}.json"
     status = STATUS.get(operation, 200)
     # No site-packages (-S, -s), nothing from the working folder (-P), and nothing written (-B), as on Lambda.
     flags = ["-S", "-s", "-P", "-B"]
@@ -63,7 +81,7 @@ def run(contender: Contender, operation: str, url: str) -> Cost:
     """A fresh process, from its start to the end of its first answer."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        command(contender, operation), env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(contender, operation), env=environment(contender, url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
@@ -80,7 +98,7 @@ def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: i
     """One answer of a process that has given some already."""
     done = subprocess.run(
         command(contender, operation, warm_ups, calls),
-        env=environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
+        env=environment(contender, url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
     )  # fmt: skip
     if done.returncode:
         sys.exit(f"{contender.name}: {done.stderr}")
@@ -92,12 +110,18 @@ def instructions(contender: Contender, operation: str, url: str, *counts: int) -
     with tempfile.NamedTemporaryFile(suffix=".callgrind") as out:
         done = subprocess.run(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", *command(contender, operation, *counts)],
-            env={"PATH": os.environ["PATH"], **environment(url)}, check=False, capture_output=True, text=True,
+            env={"PATH": os.environ["PATH"], **environment(contender, url)}, check=False, capture_output=True, text=True,
         )  # fmt: skip
     found = _INSTRUCTIONS.search(done.stderr)
     if done.returncode or not found:
         sys.exit(f"{contender.name}: {done.stderr}")
     return int(found[1])
+
+
+def warm_instructions(contender: Contender, operation: str, url: str) -> float:
+    """The instructions of one answer of a process that has given some already."""
+    few, many = (instructions(contender, operation, url, 2, calls) for calls in (1, 11))
+    return (many - few) / 10
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -89,10 +89,10 @@ class Table:
     name: str
 
 
-def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
+def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | None = None) -> DynamoDBClient:
     """A client that sends each request once; for DynamoDB itself, or for what speaks like it at a URL.
 
-    botocore by itself reads AWS_ENDPOINT_URL_DYNAMODB for the URL.
+    botocore by itself reads AWS_ENDPOINT_URL_DYNAMODB for the URL, and finds the credentials.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
@@ -104,7 +104,10 @@ def new_client(endpoint_url: str | None = None) -> DynamoDBClient:
         parameter_validation=False,
         user_agent=f"Botocore/{botocore.__version__} tasks",
     )
-    client = _session().create_client("dynamodb", endpoint_url=endpoint_url, config=config)
+    key, secret = credentials or (None, None)
+    client = session().create_client(
+        "dynamodb", endpoint_url=endpoint_url, config=config, aws_access_key_id=key, aws_secret_access_key=secret
+    )
     client.meta.events.register("before-parse.dynamodb", answers.read)
     return cast("DynamoDBClient", client)
 
@@ -115,14 +118,14 @@ def clock_skew() -> float | None:
 
 
 @cache
-def _session() -> Session:
-    # The model of DynamoDB's API is read once for a session.
-    session = Session(include_builtin_handlers=False)
+def session() -> Session:
+    """The session of this process: for it the model of DynamoDB's API is read once."""
+    made = Session(include_builtin_handlers=False)
     for event, handler, *_ in BUILTIN_HANDLERS:
         # The others, which name a service, are not for DynamoDB, and hooking up all 127 is a twentieth of a cold start.
         if "." not in event:
-            session.register(event, handler)
-    return session
+            made.register(event, handler)
+    return made
 
 
 @cache

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, telemetry
+from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, snapstart, telemetry
 from shared.cursors import InvalidCursor
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.models import TASK_ID, BatchResults, Changes, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
@@ -77,18 +77,21 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
     """
     name = handle.__module__.split(".")[-2]
     body_model, query_model = _models(handle)
-    table = Table(dynamodb.client(), settings().table_name)
+    table_name = settings().table_name
     for model in (body_model, query_model, Task):
         if model is not None:
             model.model_rebuild()
-    gc.freeze()
-    gc.enable()
+    snapstart.prepare()
+    if not gc.isenabled():  # shared/__init__.py has turned it off
+        gc.freeze()
+        gc.enable()
 
     def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         started = time.monotonic()
         record = telemetry.Record(name, "", "", "")
         try:
             deadline = started + context.get_remaining_time_in_millis() / 1000
+            table = Table(dynamodb.client(), table_name)
             request = _request(event, record, body_model, query_model, table, deadline)
             response = handle(request)
             record.status = response.status

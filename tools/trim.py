@@ -1,6 +1,6 @@
 """`make build` runs this on what pip installed: it takes out what no function reads, so that less is shipped and loaded.
 
-Three modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left as
+Some modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left as
 it was published.
 """
 
@@ -21,13 +21,14 @@ DATA = ("endpoints.json", "partitions.json", "sdk-default-configuration.json", "
 POWERTOOLS = ("event_handler", "middleware_factory")
 POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
 
-# What is imported on every cold start to serve what functions never do, and what it costs of one.
+# What is imported on every cold start, for what functions never do; and the share of a cold start that it takes.
 STUBS = {
-    # HTTP/2, which urllib3 has switched off, looks up the version of a package that is not there: a twelfth.
+    # urllib3 has HTTP/2 switched off, and there are no plugins of pydantic: both look through what is installed, 2 %.
     "urllib3/http2/__init__.py": "",
-    # There are no plugins of pydantic to look for in all that is installed.
     "pydantic/plugin/_loader.py": "def get_plugins():\n    return ()\n",
-    # botocore's documentation of itself, with a parser of HTML: a fortieth.
+    # Traces are Lambda's own; Powertools imports its tracer all the same: 1 %.
+    "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
+    # botocore's documentation of itself, with a parser of HTML: 3 %.
     "botocore/docs/__init__.py": "",
     "botocore/docs/docstring.py": "ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = lambda *_, **__: None\n",
     "botocore/docs/utils.py": (
@@ -42,13 +43,10 @@ STUBS = {
 def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
     """Take out of a folder of installed packages what no function reads."""
     trim_botocore(packages / "botocore" / "data", operations)
-    for name, source in STUBS.items():
-        stub = packages / name
-        if not stub.is_file():
-            raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
-        stub.write_text(f"# A stand-in by tools/trim.py.\n{source}")
-    for path in _others(packages / "botocore" / "docs", ("__init__.py", "docstring.py", "utils.py")):
-        _remove(path)
+    stand_in(packages)
+    for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
+        for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
+            _remove(path)
     powertools = packages / "aws_lambda_powertools"
     for name in POWERTOOLS:
         shutil.rmtree(powertools / name, ignore_errors=True)
@@ -59,6 +57,15 @@ def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
         # What scanners of deployed functions know a package and its version by, and nothing else.
         for path in _others(information, ("METADATA", "licenses", "LICENSE", "LICENSE.txt", "NOTICE")):
             _remove(path)
+
+
+def stand_in(packages: Path) -> None:
+    """Put the stubs where the modules are that they stand in for. Raises FileNotFoundError where one is gone."""
+    for name, source in STUBS.items():
+        stub = packages / name
+        if not stub.is_file():
+            raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
+        stub.write_text(f"# A stand-in by tools/trim.py.\n{source}")
 
 
 def trim_botocore(data: Path, operations: Collection[str]) -> None:

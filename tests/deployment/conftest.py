@@ -1,5 +1,6 @@
 """The template as SAM translates it, and artifacts as `make build` makes them."""
 
+import platform
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,7 @@ from tests.conftest import ROOT
 
 type Translate = Callable[..., dict[str, Any]]
 
+HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 FUNCTIONS = [
     name
     for name, resource in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()

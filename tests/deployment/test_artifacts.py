@@ -1,7 +1,6 @@
 """What is in the artifacts: the function, what it needs, and nothing else."""
 
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -11,11 +10,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, built
+from tests.deployment.conftest import FUNCTIONS, HOST, built
 
 # The machine of an ELF file (its bytes 18 and 19): https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 MACHINES = {b"\xb7\x00": "arm64", b"\x3e\x00": "x86_64"}
-HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 PINNED = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 ARCHITECTURES = ["arm64", "x86_64"]
 

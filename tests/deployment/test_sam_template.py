@@ -31,6 +31,16 @@ def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:
         assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
 
 
+@pytest.mark.parametrize(("parameter", "applies"), [("no", "None"), ("yes", "PublishedVersions")])
+def test_snapstart_is_what_the_parameter_says(parameter: str, applies: str, translate: Translate) -> None:
+    translated = translate(SnapStart=parameter)
+    assert translated["Conditions"]["WithSnapStart"] == {"Fn::Equals": [{"Ref": "SnapStart"}, "yes"]}
+    for function in of_type(translated, "AWS::Lambda::Function").values():
+        kind, (condition, *choices) = next(iter(function["Properties"]["SnapStart"]["ApplyOn"].items()))
+        assert (kind, condition) == ("Fn::If", "WithSnapStart")
+        assert choices[parameter == "no"] == applies
+
+
 def test_every_route_needs_a_token_and_no_scope(translated: dict[str, Any]) -> None:
     (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
     body = api["Properties"]["Body"]

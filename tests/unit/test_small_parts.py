@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
-from shared import dynamodb, telemetry
+from shared import answers, dynamodb, telemetry
 from shared.dynamodb import Failure, failure_of
 from shared.models import TASK_ID
 from shared.settings import Settings

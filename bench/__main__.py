@@ -1,0 +1,259 @@
+"""`make bench`: measures everything, prints the tables, and writes them to bench/RESULTS.md.
+
+`make bench-gate` measures only what the gate holds, in instructions, and fails where that has become worse.
+"""
+
+import io
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import contenders, engines, measure
+from bench.contenders import AS_WE_BUILD, COLUMNS, OURS, PEERS, WITH_BYTECODE, Contender
+from bench.stub import stub
+
+RESULTS = contenders.ROOT / "bench" / "RESULTS.md"
+IMPORTS = contenders.ROOT / "bench" / "importtime.txt"
+OPERATIONS = ("create_task", "get_task", "list_tasks", "update_task", "toggle_task")
+COLD_ROUNDS, WARM_ROUNDS = 15, 7
+WARM_UPS, CALLS = 20, 150
+LOAD_WORKERS, LOAD_CALLS = 8, 300
+# What a ratio to the bare peer with bytecode may be at most, in instructions, which hardly vary from run to run.
+LIMITS = {"cold start": 1.02, "warm create_task": 1.0, "warm get_task": 0.9, "warm list_tasks": 0.4}
+BARE = PEERS["bare"][0]
+
+type Samples = dict[Contender, list[measure.Cost]]
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    if sys.version_info[:2] != (3, 13) or sys.platform != "linux":
+        sys.exit("The benchmarks need Python 3.13 on Linux, as Lambda has.")
+    contenders.install()
+    measure.write_events()
+    if sys.argv[1:] == ["gate"]:
+        gate()
+    else:
+        everything()
+
+
+def gate() -> None:
+    """Fail where a cold start or a warm call takes more instructions, against the bare peer, than it may."""
+    bare = contenders.peer("bare", WITH_BYTECODE)
+    failed = False
+    with stub() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
+        ours = {operation: contenders.ours(operation) for operation in ("create_task", "get_task", "list_tasks")}
+        jobs = {
+            "cold start": [pool.submit(measure.instructions, one, "create_task", url) for one in (ours["create_task"], bare)]
+        }
+        for operation, function in ours.items():
+            jobs[f"warm {operation}"] = [
+                pool.submit(measure.warm_instructions, one, operation, url) for one in (function, bare)
+            ]
+        for name, (mine, theirs) in jobs.items():
+            ratio = mine.result() / theirs.result()
+            failed |= ratio > LIMITS[name]
+            verdict = "TOO MUCH" if ratio > LIMITS[name] else "ok"
+            sys.stdout.write(f"{name}: {ratio:.3f} of the bare peer's instructions, at most {LIMITS[name]}: {verdict}\n")
+    sys.exit(failed)
+
+
+def everything() -> None:
+    """All tables, printed as they come, and written at the end."""
+    report = Report()
+    load = os.getloadavg()[0]
+    report.say(
+        "# Results\n\nWritten by `make bench`; how each figure is taken is in [README.md](README.md).\n\n"
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} processors, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}. Others kept the machine busy "
+        f"with a load of {load:.1f} when it began: times are {'rough' if load > 1 else 'good'}, instructions are exact.\n"
+    )
+    ours = {operation: contenders.ours(operation) for operation in OPERATIONS}
+    peers = {(name, column): contenders.peer(name, column) for column in COLUMNS for name in PEERS}
+    with stub() as url:
+        cold(report, url, ours["create_task"], peers)
+        warm(report, url, ours, peers)
+        import_time(ours["create_task"], url)
+    sizes(report, ours["create_task"], peers)
+    with engines.dynamodb_local() as url:
+        walls(report, url, ours, peers)
+        load_test(report, url, ours)
+        growth(report, url)
+    RESULTS.write_text(report.text.getvalue())
+
+
+class Report:
+    """What is printed, and will be written."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+
+    def say(self, text: str) -> None:
+        """Add a paragraph."""
+        self.text.write(f"{text}\n")
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def table(self, heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Add a table."""
+        lines = [columns, ["---"] * len(columns), *rows]
+        self.say(f"## {heading}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+
+
+def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str], Contender]) -> None:
+    """Fresh processes, to the end of their first answer: POST /tasks."""
+    every = [ours, *peers.values()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = list(pool.map(lambda one: measure.instructions(one, "create_task", url), every))
+    instructions = dict(zip(every, counts, strict=True))
+    samples = _interleaved(every, COLD_ROUNDS, lambda one: measure.run(one, "create_task", url))
+    report.table(
+        "Cold start: ours as a share of each peer's",
+        ["peer", "built", "instructions", "CPU", "wall", "peer's CPU, ms"],
+        (
+            [
+                one.name,
+                one.column,
+                f"{instructions[ours] / instructions[one]:.2f}",
+                _ratio(samples, ours, one, "cpu"),
+                _ratio(samples, ours, one, "wall"),
+                _milliseconds(samples[one], "cpu"),
+            ]
+            for one in peers.values()
+        ),
+    )
+    report.say(
+        f"Ours: {instructions[ours] / 1e6:,.0f} million instructions, {_milliseconds(samples[ours], 'cpu')} ms CPU, "
+        f"{_milliseconds(samples[ours], 'wall')} ms wall.\n"
+    )
+
+
+def warm(
+    report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]
+) -> None:
+    """Answers of a process that has given some already, with DynamoDB canned at the socket."""
+    bare = peers["bare", WITH_BYTECODE]
+    rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
+    rows = []
+    for operation, function in ours.items():
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            mine, theirs = pool.map(lambda one: measure.warm_instructions(one, operation, url), (function, bare))
+        samples = _interleaved(
+            [function, *rivals], WARM_ROUNDS, lambda one: measure.warm(one, operation, url, WARM_UPS, CALLS)
+        )
+        shares = [_ratio(samples, function, rival, "cpu") for rival in rivals]
+        rows.append([operation, f"{mine / theirs:.2f}", *shares, _milliseconds(samples[function], "cpu")])
+    names = [f"CPU / {rival.name}" for rival in rivals]
+    report.table(
+        "Warm call, DynamoDB canned at the socket: ours as a share of each peer's",
+        ["operation", f"instructions / {BARE}", *names, "ours, ms CPU"],
+        rows,
+    )
+
+
+def walls(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:
+    """The same against DynamoDB Local, in the time that a caller waits."""
+    rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
+    rows = []
+    for operation, function in ours.items():
+        samples = _interleaved([function, *rivals], 5, lambda one: measure.warm(one, operation, url, WARM_UPS, 60))
+        shares = [_ratio(samples, function, rival, "wall") for rival in rivals]
+        rows.append([operation, *shares, _milliseconds(samples[function], "wall")])
+    report.table(
+        "Warm call on DynamoDB Local, wall: ours as a share of each peer's",
+        ["operation", *(rival.name for rival in rivals), "ours, ms"],
+        rows,
+    )
+
+
+def sizes(report: Report, ours: Contender, peers: dict[tuple[str, str], Contender]) -> None:
+    """Artifacts, zipped as `sam deploy` does it."""
+    report.table(
+        "Artifact",
+        ["", "built", "zip, MB", "unzipped, MB"],
+        ([one.name, one.column, *_megabytes(one.folder)] for one in (ours, *peers.values())),
+    )
+
+
+def growth(report: Report, url: str) -> None:
+    """A page of a small list, and of one that has grown."""
+    sizes = [(100, 0), (1_000, 0), (10_000, 0), (100_000, 0), (100, 10_000)]
+    rows = ([name, f"{units:g}", f"{took:.1f}"] for name, units, _, took in engines.growth(url, sizes))
+    report.table("Growth: a page of 50, on DynamoDB Local", ["user's tasks: page", "read units", "ms"], list(rows))
+
+
+def load_test(report: Report, url: str, ours: dict[str, Contender]) -> None:
+    """As many processes as workers, each calling without a pause: a figure of sanity, which DynamoDB Local bounds."""
+    rows = []
+    for operation in ("create_task", "get_task"):
+        start = time.perf_counter()
+        with ThreadPoolExecutor(LOAD_WORKERS) as pool:
+            one = ours[operation]
+            list(pool.map(lambda _: measure.warm(one, operation, url, 0, LOAD_CALLS), range(LOAD_WORKERS)))
+        rate = LOAD_WORKERS * LOAD_CALLS / (time.perf_counter() - start)
+        rows.append([operation, str(LOAD_WORKERS), f"{rate:,.0f}"])
+    report.table(
+        "Load on DynamoDB Local, cold starts included", ["operation", "workers", "requests a second"], rows
+    )
+
+
+def import_time(ours: Contender, url: str) -> None:
+    """The twenty modules that take longest to import, into a file."""
+    python, *arguments = measure.command(ours, "create_task")
+    done = subprocess.run(
+        [python, "-X", "importtime", *arguments],
+        env=measure.environment(ours, url), check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    lines = [line.removeprefix("import time:") for line in done.stderr.splitlines() if line.startswith("import time:")]
+    slowest = sorted(lines[1:], key=lambda line: -int(line.split("|")[0]))[:20]
+    IMPORTS.write_text("\n".join(["The 20 modules that take longest to import, by themselves.", lines[0], *slowest]) + "\n")
+
+
+def _interleaved(every: Sequence[Contender], rounds: int, take: Callable[[Contender], measure.Cost]) -> Samples:
+    """So many samples of each, in random order: what disturbs the machine for a while disturbs all alike."""
+    samples: Samples = {one: [] for one in every}
+    for _ in range(rounds):
+        for one in random.sample(every, len(every)):
+            samples[one].append(take(one))
+    return samples
+
+
+def _ratio(samples: Samples, ours: Contender, peer: Contender, what: str) -> str:
+    """The median of the ratios of samples taken in the same round, with its quartiles."""
+    pairs = zip(samples[ours], samples[peer], strict=True)
+    low, middle, high = measure.quartiles([getattr(a, what) / getattr(b, what) for a, b in pairs])
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _milliseconds(costs: Sequence[measure.Cost], what: str) -> str:
+    low, middle, high = measure.quartiles([getattr(cost, what) * 1000 for cost in costs])
+    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _megabytes(folder: Path) -> list[str]:
+    packed = io.BytesIO()
+    whole = 0
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                whole += path.stat().st_size
+                archive.write(path, path.relative_to(folder))
+    return [f"{len(packed.getvalue()) / 1e6:.1f}", f"{whole / 1e6:.1f}"]
+
+
+def _processor() -> str:
+    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

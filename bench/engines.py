@@ -1,0 +1,96 @@
+"""DynamoDB Local for the benchmarks: with the table of template.yaml, some tasks, and a meter for consumed units."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench.contenders import ROOT
+from bench.stub import TASK_ID, USER
+from local import dynamodb as engines
+from local import template as templates
+from local.template import Template
+from local.tokens import AUDIENCE, ISSUER
+from shared import items
+from shared.dynamodb import Table, new_client
+from shared.items import Stamp
+from shared.models import ChangesQuery, NewTask, TaskQuery
+from shared.task_store import TaskStore
+
+TABLE = "TaskTable"
+ROUNDS = 15
+NEW = NewTask(title="Buy milk", description="Two bottles, and whatever else the kitchen lacks.")
+
+
+def template() -> Template:
+    """The template with the development gateway's parameters."""
+    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+
+
+@contextmanager
+def dynamodb_local() -> Iterator[str]:
+    """DynamoDB Local with the table, and the task that the events name in it; yields its URL."""
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
+    with engines.dynamodb_local(None) as url:
+        engines.create_tables(template(), url)
+        fill(url, USER, 50)
+        now = time.time_ns() // 1_000_000
+        new_client(url).put_item(
+            TableName=TABLE, Item=items.new_item(USER, TASK_ID, NEW, Stamp("Zk3v9xPq0sE", now, now))
+        )
+        yield url
+
+
+def fill(url: str, user: str, tasks: int, tombstones: int = 0) -> None:
+    """Put tasks into a user's partition, 25 at a time, and tombstones behind them."""
+    client: Any = new_client(url)
+    now = time.time_ns() // 1_000_000 - 3_600_000
+    requests = []
+    for place in range(tombstones + tasks):
+        stamp = Stamp("Zk3v9xPq0sE", now + place, now + place)
+        item: Any = items.new_item(user, f"01a20720-1d65-7ec7-a429-{place:012x}", NEW, stamp)
+        if place < tombstones:
+            item = items.deleted(item, stamp)
+        requests.append({"PutRequest": {"Item": item}})
+        if len(requests) == 25 or place == tombstones + tasks - 1:
+            client.batch_write_item(RequestItems={TABLE: requests})
+            requests = []
+
+
+def growth(url: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float, float, float]]:
+    """For users of so many tasks and tombstones: what a page of 50 of each kind takes, in units and milliseconds."""
+    client: Any = new_client(url)
+    table = Table(client, TABLE)
+    units: list[float] = []
+
+    def ask(params: dict[str, Any], **_: object) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def count(parsed: dict[str, Any], **_: object) -> None:
+        units.append(parsed["ConsumedCapacity"]["CapacityUnits"])
+
+    client.meta.events.register("before-parameter-build.dynamodb", ask)
+    client.meta.events.register("after-call.dynamodb", count)
+    for tasks, tombstones in sizes:
+        user = f"grown-{uuid.uuid4()}"
+        fill(url, user, tasks, tombstones)
+
+        def store(user: str = user) -> TaskStore:
+            return TaskStore(table, user, time.monotonic() + 10)
+
+        pages = {
+            "list": lambda: store().list(TaskQuery(limit=50)),
+            "status": lambda: store().list(TaskQuery(limit=50, status="open")),
+            "sync": lambda: store().changes(ChangesQuery(limit=50)),
+        }
+        for name, page in pages.items():
+            times = []
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                page()
+                times.append(time.perf_counter() - start)
+            label = f"{tasks:,} tasks" + (f" behind {tombstones:,} tombstones" if tombstones else "")
+            yield f"{label}: {name}", units[-1], float(len(units)), sorted(times)[ROUNDS // 2] * 1000
+            units.clear()

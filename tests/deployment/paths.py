@@ -1,0 +1,174 @@
+"""Every path of every function, run by test_artifact_paths.py in a process that can import the artifacts and nothing else.
+
+    python -I -S paths.py ARTIFACT ...
+
+It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoints of three partitions.
+"""
+
+import importlib
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+ARTIFACTS = sys.argv[1:]
+sys.path[:0] = ARTIFACTS
+USER = f"paths-{uuid.uuid4()}"
+TASKS = "/v1/users/{user_id}/tasks"
+ROUTES = {
+    "create_task": f"POST {TASKS}",
+    "list_tasks": f"GET {TASKS}",
+    "clear_tasks": f"DELETE {TASKS}",
+    "batch_tasks": f"POST {TASKS}/batch",
+    "get_task": f"GET {TASKS}/{{task_id}}",
+    "replace_task": f"PUT {TASKS}/{{task_id}}",
+    "update_task": f"PATCH {TASKS}/{{task_id}}",
+    "delete_task": f"DELETE {TASKS}/{{task_id}}",
+    "toggle_task": f"POST {TASKS}/{{task_id}}/toggle",
+    "restore_task": f"POST {TASKS}/{{task_id}}/restore",
+    "list_changes": "GET /v1/users/{user_id}/changes",
+}
+NOBODY = "01a20720-1d65-7ec7-a429-721882d38931"
+
+
+class Context:
+    """Lambda's context object."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 10_000
+
+
+handlers = {name: importlib.import_module(f"functions.{name}.app").handler for name in ROUTES}
+wrong: list[str] = []
+
+
+def call(expected: int, name: str, task_id: str = "", body: object = None, **more: Any) -> Any:
+    """Call a function; note where its status is not the expected one."""
+    headers = {"content-type": "application/json", **more.get("headers", {})}
+    claims = more.get("claims", {"sub": USER, "token_use": "access"})
+    event = {
+        "routeKey": ROUTES[name],
+        "headers": headers,
+        "pathParameters": {"user_id": more.get("user", "me"), **({"task_id": task_id} if task_id else {})},
+        "queryStringParameters": more.get("query"),
+        "requestContext": {"requestId": "paths", "authorizer": {"jwt": {"claims": claims}}},
+        "body": body if body is None or isinstance(body, str) else json.dumps(body),
+        "isBase64Encoded": False,
+    }
+    answer = handlers[name](event, Context())
+    if answer["statusCode"] != expected:
+        wrong.append(f"{name} answered {answer['statusCode']}, not {expected}: {answer['body']}")
+    return json.loads(answer["body"] or "{}")
+
+
+def key() -> dict[str, str]:
+    return {"idempotency-key": str(uuid.uuid4())}
+
+
+# What every operation does.
+task = call(201, "create_task", body={"title": "Buy milk", "description": "Two bottles"})
+one = task["id"]
+same = key()
+kept = call(201, "create_task", body={"title": "kept"}, headers=same)
+call(201, "create_task", body={"title": "kept"}, headers=same)
+call(422, "create_task", body={"title": "another"}, headers=same)
+call(200, "get_task", one)
+call(304, "get_task", one, headers={"if-none-match": task["etag"]})
+page = call(200, "list_tasks", query={"limit": "1"})
+call(200, "list_tasks", query={"limit": "1", "cursor": page["next_cursor"]})
+for status in ("open", "completed", "deleted", "all"):
+    call(200, "list_tasks", query={"status": status, "order": "desc"})
+call(200, "replace_task", one, {"title": "Buy more milk", "description": None, "completed": False})
+call(200, "update_task", one, {"completed": True})
+call(200, "update_task", one, {"title": "a wrong guess of its status", "completed": True})
+call(200, "update_task", one, {})
+call(200, "toggle_task", one)
+call(200, "toggle_task", one, headers=key())
+call(204, "delete_task", one)
+call(204, "delete_task", one)
+call(200, "restore_task", one, headers=key())
+call(204, "delete_task", one)
+call(200, "restore_task", one)
+operations = [
+    {"op": "create", "task": {"title": "of a batch"}},
+    {"op": "update", "id": one, "changes": {"title": "in a batch"}},
+    {"op": "toggle", "id": kept["id"]},
+]
+call(200, "batch_tasks", body={"operations": operations}, headers=key())
+call(200, "clear_tasks", query={"status": "completed"})
+changes = call(200, "list_changes")
+call(200, "list_changes", query={"since": changes["next_since"]})
+
+# What every operation refuses.
+for name in ROUTES:
+    on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
+    call(401, name, on_a_task, claims={})
+    call(403, name, on_a_task, user="somebody-else")
+    call(400, name, on_a_task, query={"unknown": "1"})
+for name in ("create_task", "replace_task", "update_task", "batch_tasks"):
+    on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
+    call(400, name, on_a_task, "{")
+    call(400, name, on_a_task, '{"title": "\\ud800"}')
+    call(413, name, on_a_task, "x" * 300_000)
+    call(415, name, on_a_task, "{}", headers={"content-type": "text/plain"})
+    call(422, name, on_a_task, {"title": "\0", "unknown": 1})
+live = call(201, "create_task", body={"title": "live"})["id"]
+for name, body in {"get_task": None, "toggle_task": None, "restore_task": None, "delete_task": None,
+                   "update_task": {"title": "x"}, "replace_task": {"title": "x", "description": None, "completed": True},
+                   }.items():  # fmt: skip
+    call(404, name, NOBODY, body)
+    call(400, name, "no-uuid", body)
+    if name not in {"get_task", "restore_task"}:
+        call(412, name, live, body, headers={"if-match": '"99-1"'})
+        call(400, name, live, body, headers={"if-match": "no etag"})
+call(409, "restore_task", live)
+call(400, "create_task", body={"title": "x"}, headers={"idempotency-key": " "})
+call(400, "list_tasks", query={"cursor": "x"})
+call(400, "list_changes", query={"since": "x"})
+call(400, "clear_tasks")
+call(400, "batch_tasks", body={"operations": operations})
+call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, headers=key())
+
+# Where requests go in each partition of AWS, and what a database that cannot be reached is.
+import os  # noqa: E402
+
+from shared import dynamodb  # noqa: E402
+
+del os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
+endpoints = []
+
+
+class Sent(Exception):
+    """A request got as far as the wire."""
+
+
+def stop(request: Any, **_: object) -> None:
+    endpoints.append(request.url)
+    raise Sent
+
+
+for region in ("eu-central-1", "cn-north-1", "us-gov-west-1"):
+    os.environ.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)
+    dynamodb.session.cache_clear()
+    client = dynamodb.new_client()
+    client.meta.events.register("before-send.dynamodb", stop)
+    try:
+        client.get_item(TableName="tasks", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
+    except Sent:
+        pass
+os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
+dynamodb.client.cache_clear()
+dynamodb.session.cache_clear()
+call(503, "get_task", live)
+
+library = str(Path(json.__file__).parent.parent)
+elsewhere = [
+    name
+    for name, module in sys.modules.items()
+    if (file := getattr(module, "__file__", None))
+    and name != "__main__"
+    and not file.startswith(tuple(ARTIFACTS))
+    and (not file.startswith(library) or "site-packages" in file)
+]
+sys.stderr.write("\n" + json.dumps({"wrong": wrong, "elsewhere": elsewhere, "endpoints": endpoints}))

@@ -1,0 +1,63 @@
+"""What tools/trim.py takes out of the artifacts, no path of any function needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import dynamodb
+from tests.deployment.conftest import FUNCTIONS, HOST, built
+from tools import trim
+
+PATHS = Path(__file__).parent / "paths.py"
+
+
+def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, moto_url: str) -> None:
+    # Lambda's python is no other than this one's but for its packages, of which -I and -S leave none.
+    artifacts = [str(built(folder, function, HOST)) for function in FUNCTIONS]
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_DYNAMODB": moto_url,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "TABLE_NAME": "TaskTable",
+        "POWERTOOLS_SERVICE_NAME": "tasks",
+        "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
+    }
+    python = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(PATHS), *artifacts],
+        env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert python.returncode == 0, python.stderr
+    told = json.loads(python.stderr.splitlines()[-1])
+    assert told["wrong"] == []
+    assert told["elsewhere"] == []
+    assert told["endpoints"] == [
+        "https://dynamodb.eu-central-1.amazonaws.com/",
+        "https://dynamodb.cn-north-1.amazonaws.com.cn/",
+        "https://dynamodb.us-gov-west-1.amazonaws.com/",
+    ]
+
+
+def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "botocore").symlink_to(built(folder, FUNCTIONS[0], HOST) / "botocore")
+    with pytest.raises(FileNotFoundError, match="urllib3/http2"):
+        trim.stand_in(tmp_path)
+
+
+@pytest.mark.parametrize("operation", trim.OPERATIONS)
+def test_dynamodb_gets_every_handler_of_botocores_that_another_session_would_give_it(operation: str) -> None:
+    from botocore.session import Session  # noqa: PLC0415
+
+    def handlers(session: Session) -> list[object]:
+        emitter = session.get_component("event_emitter")
+        events = ("before-parameter-build", "before-call", "request-created", "choose-signer", "before-sign", "before-send",
+                  "before-parse", "needs-retry", "after-call", "provide-client-params", "before-endpoint-resolution")  # fmt: skip
+        found = [emitter._emitter._handlers.prefix_search(f"{event}.dynamodb.{operation}") for event in events]
+        return [getattr(handler, "__qualname__", handler) for some in found for handler in some]
+
+    assert handlers(dynamodb.session()) == handlers(Session())

@@ -1,0 +1,95 @@
+"""Answers are read as botocore's own parser would read them, and what is garbled is refused."""
+
+import json
+import zlib
+from typing import Any
+
+import pytest
+from botocore.parsers import ResponseParserError, create_parser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import answers, dynamodb, items
+from shared.items import Stamp
+from shared.models import NewTask, TaskPage
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
+NEW = st.builds(
+    NewTask, title=TEXT.filter(str.strip), description=st.none() | TEXT.map(lambda text: text + " "), completed=st.booleans()
+)
+TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
+STAMP = Stamp("Zk3v9xPq0sE", 1_795_415_874_917, 1_795_415_874_917)
+ERROR = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "refused"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return dynamodb.session().get_service_model("dynamodb")
+
+
+def answer(body: object, status: int = 200) -> dict[str, Any]:
+    raw = json.dumps(body).encode()
+    return {"status_code": status, "headers": {"x-amz-crc32": str(zlib.crc32(raw))}, "body": raw}
+
+
+def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
+    """What botocore makes of an answer by itself."""
+    shape = model.operation_model(operation).output_shape
+    parsed: dict[str, Any] = create_parser("json").parse(answer(body, status), shape)
+    return parsed
+
+
+def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
+    """What it makes of it with our handler, as botocore.endpoint puts the two together."""
+    response, customized = answer(body, status), dict[str, Any]()
+    answers.read(response, customized)
+    shape = model.operation_model(operation).output_shape
+    parsed: dict[str, Any] = create_parser("json").parse(response, shape)
+    return {**parsed, **customized}
+
+
+@given(news=st.lists(NEW, max_size=4), deleted=st.booleans(), more=st.booleans())
+def test_a_page_is_read_as_botocore_reads_it(model: Any, news: list[NewTask], deleted: bool, more: bool) -> None:
+    stored: list[Any] = [items.new_item("älice", TASK_ID, new, STAMP) for new in news]
+    if deleted:
+        stored = [items.deleted(item, STAMP) for item in stored]
+    body = {"Items": stored, "Count": len(stored), "ScannedCount": len(stored)}
+    if more:
+        body["LastEvaluatedKey"] = items.key_of("älice", TASK_ID)
+    mine, theirs = fast(model, "Query", body), plain(model, "Query", body)
+    assert mine == theirs
+    pages = [TaskPage(items=[items.to_task(item) for item in read["Items"]], next_cursor=None) for read in (mine, theirs)]
+    assert pages[0].model_dump_json() == pages[1].model_dump_json()
+
+
+@given(new=NEW)
+def test_an_item_is_read_as_botocore_reads_it(model: Any, new: NewTask) -> None:
+    item = items.new_item("alice", TASK_ID, new, STAMP)
+    bodies: list[tuple[str, object]] = [
+        ("GetItem", {"Item": item}),
+        ("GetItem", {}),
+        ("UpdateItem", {"Attributes": item}),
+        ("PutItem", {}),
+        ("TransactGetItems", {"Responses": [{"Item": item}, {}]}),
+        ("TransactWriteItems", {}),
+    ]
+    for operation, body in bodies:
+        assert fast(model, operation, body) == plain(model, operation, body)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
+    assert fast(model, "UpdateItem", ERROR, status) == plain(model, "UpdateItem", ERROR, status)
+
+
+@pytest.mark.parametrize("garbled", [b"", b"{", b"<html></html>", b"[]", b'{"Item": }', b'{"Item": {}} {}'])
+def test_what_is_garbled_is_refused_though_no_checksum_came(garbled: bytes) -> None:
+    with pytest.raises(ResponseParserError):
+        answers.read({"status_code": 200, "headers": {}, "body": garbled}, {})
+
+
+def test_an_answer_whose_checksum_is_another_is_refused() -> None:
+    response = answer({"Item": {}})
+    response["body"] = response["body"].replace(b"Item", b"Itme")
+    with pytest.raises(ResponseParserError):
+        answers.read(response, {})
