@@ -22,8 +22,9 @@ from tests.permissions import Permissions, moto_with_permissions
 
 ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
-# The suite runs at full scale for `make prove`, and at a tenth of it for `make test`.
-SCALE = 10 if os.environ.get("PROVE") else 1
+# How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
+PROVE = os.environ.get("PROVE", "")
+SCALE = 10 if PROVE not in {"", "ci"} else 1
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
@@ -79,7 +80,7 @@ def user() -> Iterator[str]:
     """A user of this test alone."""
     name = f"user-{uuid.uuid4()}"
     yield name
-    _forget(name)
+    forget(name)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part 
     return Table(new_client(url), TABLE)
 
 
-def _forget(user: str) -> None:
+def forget(user: str) -> None:
     """Drop what moto holds of a user, and of those whose names are made of theirs: its queries go through the table."""
     if "moto.dynamodb.models" not in sys.modules:
         return
@@ -102,6 +103,11 @@ def _forget(user: str) -> None:
             for table in backend.tables.values():
                 for partition in [key for key in table.items if user in key.value]:
                     del table.items[partition]
+
+
+def sized(test: int, ci: int, prove: int) -> int:
+    """The size of a proof in `make test`, in `make proof` and in `make prove`."""
+    return {"": test, "ci": ci}.get(PROVE, prove)
 
 
 def deadline_in(seconds: float) -> float:
