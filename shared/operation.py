@@ -195,7 +195,8 @@ def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
     try:
         return model.model_validate(parameters)
     except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        # A name that is no text has no place.
+        faults = "; ".join(": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in error.errors())
         raise problems.bad_request("bad-query", f"Query parameters: {faults}.") from None
 
 

@@ -40,7 +40,7 @@ def pseudonym(user_id: str) -> str:
     Subjects may be e-mail addresses, and logs are read by more people, and kept in more places, than tasks are. One
     who knows the id still finds its requests.
     """
-    return hashlib.sha256(user_id.encode()).hexdigest()[:16] if user_id else ""
+    return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
 
 
 def cause_of(error: BaseException) -> str:

@@ -29,6 +29,7 @@ class Wire:
         self.requests: list[dict[str, Any]] = []
         self.applied: Counter[str] = Counter()
         self._choose = choose
+        self._done: set[str] = set()
         self._session = URLLib3Session(max_pool_connections=64)
         self._lock = threading.Lock()
         self._events = table.client.meta.events
@@ -53,7 +54,10 @@ class Wire:
             answer = self._session.send(request)
             if answer.status_code == 200 and _is_write(body):
                 with self._lock:
-                    self.applied[token_of(body)] += 1
+                    # A transaction that arrives again is answered 200 again, and not applied again.
+                    if body.get("ClientRequestToken") not in self._done:
+                        self.applied[token_of(body)] += 1
+                    self._done.add(body.get("ClientRequestToken", ""))
             return answer
 
         return send() if fault is None else fault(send)
