@@ -39,6 +39,10 @@ token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; ST
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
 	$(BIN)/python -m $(if $(STACK),tools.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
+.PHONY: openapi
+openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
+	@$(BIN)/python -m tools.openapi
+
 .PHONY: test
 test: .venv/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
@@ -111,7 +115,7 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
-# The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
+# The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
 # Of botocore only what DynamoDB needs, for every partition of AWS: the rest is 25 MB.
@@ -136,6 +140,14 @@ build-%: $(DEPENDENCIES)
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
 	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
+
+# The contract needs neither libraries nor what the others share, only itself.
+build-GetOpenapi:
+	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
+	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
+	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
+	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
+	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock

@@ -59,14 +59,14 @@ MUTANTS = [
     Mutant(
         "no Accept-Patch",
         "bodies.py",
-        '{"Accept-Patch": ", ".join(accepted)} if _MERGE_PATCH in accepted else {}',
+        '{"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}',
         "{}",
     ),
     Mutant(
         "Accept-Patch everywhere",
         "bodies.py",
-        '{"Accept-Patch": ", ".join(accepted)} if _MERGE_PATCH in accepted else {}',
-        '{"Accept-Patch": ", ".join(accepted)}',
+        '{"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}',
+        '{"Accept-Patch": ", ".join(wanted)}',
     ),
     Mutant("duplicate keys pass", "bodies.py", "if len(value) < len(pairs):", "if False:"),
     Mutant("NaN passes", "bodies.py", ", parse_constant=_no_constant", ""),
