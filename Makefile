@@ -18,7 +18,7 @@ ENV ?= default
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew whenever its lock changes.
 .venv/.ready: requirements/dev.txt
@@ -50,6 +50,13 @@ test: .venv/.ready ## Run the whole test suite
 .PHONY: prove
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
+
+.PHONY: browser
+browser: .venv/.ready ## Try the page /docs in a headless Chromium
+	@command -v chromedriver >/dev/null || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
+	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/browser -n 0 --no-cov
 
 .PHONY: mutants
 mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
