@@ -58,6 +58,14 @@ browser: .venv/.ready ## Try the page /docs in a headless Chromium
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
 	@$(BIN)/python -m pytest tests/browser -n 0 --no-cov
 
+.PHONY: conformance
+conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
+	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
+
+.PHONY: e2e
+e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
+	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
+
 .PHONY: mutants
 mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
 	@$(BIN)/python -m tests.mutants $(ONLY)
