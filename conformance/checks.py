@@ -477,13 +477,12 @@ def every_operation(caller: Caller, task_id: str) -> Iterator[Answer]:
 
 @check("errors")
 def a_bad_body_is_told_apart(users: Users) -> None:
-    """What is no JSON, has a key twice or is no UTF-8 is 400; every fault of a body is listed by 422."""
+    """What is no JSON, or has a key twice, is 400; every fault of a body is listed by 422."""
     mine = users.mine
     for body, kind in (
         (b'{"title": "x",}', "bad-json"),
         (b'{"title": NaN}', "bad-json"),
         (b'{"title": "a", "title": "b"}', "duplicate-key"),
-        (b'{"title": "\xff"}', "bad-encoding"),
     ):
         mine.send("POST", mine.tasks, body).problem(400, kind)
     faults = {"title": "", "description": 1, "completed": "true", "colour": "red"}
@@ -491,6 +490,15 @@ def a_bad_body_is_told_apart(users: Users) -> None:
     same("the faults", {fault["pointer"] for fault in answer.json["errors"]}, {f"/{name}" for name in faults})
     for title in ("x" * 256, " \t", "a\0b"):
         mine.send("POST", mine.tasks, {"title": title}).problem(422, "invalid-body")
+
+
+@check("errors")
+def a_body_that_is_no_utf_8_is_400(users: Users) -> None:
+    """A body that is no UTF-8 is 400."""
+    answer = users.mine.send("POST", users.mine.tasks, b'{"title": "\xff"}')
+    if answer.status == 502 and is_loopback(users.mine.url):
+        raise NotJudged("the gateway itself fails at such a body, as sam local does")
+    answer.problem(400, "bad-encoding")
 
 
 @check("errors")
@@ -542,8 +550,8 @@ def a_web_page_may_call_it(users: Users) -> None:
     allowed = answer.header("Access-Control-Allow-Methods")
     same("whether PATCH is allowed", "PATCH" in allowed, expected=True)
     plain = users.mine.send("GET", users.mine.tasks, headers={"Origin": "https://conformance.example"})
-    if "Access-Control-Allow-Origin" not in plain.headers:
-        raise NotJudged("only preflights are answered here, as by sam local")
+    if "Access-Control-Expose-Headers" not in plain.headers and is_loopback(users.mine.url):
+        raise NotJudged("no headers are exposed, as under sam local")
     exposed = {name.strip().lower() for name in plain.header("Access-Control-Expose-Headers").split(",")}
     same("what is not exposed", {"etag", "location", "link", "retry-after", "idempotency-replayed"} - exposed, set())
 
