@@ -233,13 +233,8 @@ def _operation(one: Operation, recorded: list[Recording], every: list[Operation]
         "tags": ["contract" if one.public else "tasks"],
         "summary": _first_line(one.module).partition(" - ")[2].removesuffix(".").capitalize(),
         "description": inspect.getdoc(one.handle),
-        "parameters": [*({"$ref": f"#/components/parameters/{name}"} for name in one.parameters), *_query(one.query)],
+        "parameters": [*(_used(one, name) for name in one.parameters), *_query(one.query)],
     }
-    if one.name == "batch_tasks":
-        said["parameters"] = [
-            _parameter("Idempotency-Key") | {"required": True} if "Key" in parameter.get("$ref", "") else parameter
-            for parameter in said["parameters"]
-        ]
     if one.body is not None:
         example = {"schema": _ref(one.body), "example": body_of(one.name)}
         said["requestBody"] = {
@@ -278,6 +273,9 @@ def _response(one: Operation, status: int, recorded: list[Recording]) -> dict[st
         }
     elif not kinds and any(answer.body is not None for answer in recorded):
         content[_JSON] = _success(one, recorded)
+    if status == HTTPStatus.UNAUTHORIZED:
+        # Behind an authorizer it is always the gateway's: generated clients read the first of the two.
+        content = dict(reversed(content.items()))
     return {
         "description": named + (" Or the answer of API Gateway itself." if kinds and gateways else ""),
         "headers": _headers(recorded, gateways=gateways),
@@ -360,6 +358,16 @@ def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
                 name = next(name for name in names if shared.setdefault(name, response) == response)
                 responses[status] = {"$ref": f"#/components/responses/{name}"}
     return dict(sorted(shared.items()))
+
+
+def _used(one: Operation, name: str) -> dict[str, Any]:
+    """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
+    if one.public:
+        # What is no ETag is no version that a client could have.
+        return {**_parameter(name), "schema": {"type": "string"}}
+    if one.name == "batch_tasks" and name == "Idempotency-Key":
+        return {**_parameter(name), "required": True}
+    return {"$ref": f"#/components/parameters/{name}"}
 
 
 def _parameter(name: str) -> dict[str, Any]:
