@@ -18,7 +18,7 @@ ENV ?= default
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew whenever its lock changes.
 .venv/.ready: requirements/dev.txt
@@ -39,6 +39,10 @@ token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; ST
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
 	$(BIN)/python -m $(if $(STACK),tools.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
+.PHONY: openapi
+openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
+	@$(BIN)/python -m tools.openapi
+
 .PHONY: test
 test: .venv/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
@@ -46,6 +50,21 @@ test: .venv/.ready ## Run the whole test suite
 .PHONY: prove
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
+
+.PHONY: browser
+browser: .venv/.ready ## Try the page /docs in a headless Chromium
+	@command -v chromedriver >/dev/null || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
+	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/browser -n 0 --no-cov
+
+.PHONY: conformance
+conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
+	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
+
+.PHONY: e2e
+e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
+	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
 
 .PHONY: mutants
 mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
@@ -111,7 +130,7 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
-# The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
+# The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
 # Of botocore only what DynamoDB needs, for every partition of AWS: the rest is 25 MB.
@@ -136,6 +155,14 @@ build-%: $(DEPENDENCIES)
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
 	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
+
+# The contract needs neither libraries nor what the others share, only itself.
+build-GetOpenapi:
+	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
+	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
+	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
+	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
+	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock

@@ -75,7 +75,7 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
     function's folder.
     """
     name = handle.__module__.split(".")[-2]
-    body_model, query_model = _models(handle)
+    body_model, query_model = models_of(handle)
     table = Table(dynamodb.client(), settings().table_name)
 
     def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
@@ -149,7 +149,8 @@ def deleted() -> Response:
     return Response(204)
 
 
-def _models(handle: Callable[..., Response]) -> tuple[type[BaseModel] | None, type[NoQuery]]:
+def models_of(handle: Callable[..., Response]) -> tuple[type[BaseModel] | None, type[NoQuery]]:
+    """The models of the body (None where it takes none) and of the query that a handler's request names."""
     given = get_args(get_type_hints(handle)["request"])
     body = given[0] if given else None
     return (None if body is type(None) else body), (given[1] if len(given) > 1 else NoQuery)

@@ -23,6 +23,7 @@ from local.tokens import AUDIENCE, ISSUER, make_token
 from shared.dynamodb import Table
 from shared.models import NewTask
 from shared.task_store import TaskStore
+from tests import openapi
 from tests.conftest import ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
@@ -161,7 +162,7 @@ class Api:
 
 
 def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Answer:
-    """Send one request on a connection of its own, with exactly these headers."""
+    """Send one request on a connection of its own, with exactly these headers; the answer must be in the contract."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(method, path)
@@ -171,9 +172,11 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
         with suppress(ConnectionError):  # who refuses a body by its announced length need not read it
             connection.endheaders(content)
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        answer = Answer(response.status, response.headers, response.read())
     finally:
         connection.close()
+    openapi.hold(method, path, answer.status, answer.headers, answer.content)
+    return answer
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ _BODIES: Mapping[str, object] = {
     "restore_task": None,
     "clear_tasks": None,
     "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
+    "get_openapi": None,
 }
 _QUERIES = {"clear_tasks": "status=completed"}
 # Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py), and runs
@@ -246,12 +250,11 @@ TEMPLATE = replace(
         for function in _TEMPLATE.functions
     ),
 )
-OPERATIONS = {
-    name: Operation(name, route.method, route.path, _BODIES[name])
-    for function in TEMPLATE.functions
-    for name in [function.handler.rpartition(".")[2]]
-    for route in function.routes
-}
+_ROUTES = [(function.handler.rpartition(".")[2], route) for function in TEMPLATE.functions for route in function.routes]
+_EVERY = {name: (route.public, Operation(name, route.method, route.path, _BODIES[name])) for name, route in _ROUTES}
+# On the tasks of a user; and those that need no token, and are the same for everybody.
+OPERATIONS = {name: operation for name, (public, operation) in _EVERY.items() if not public}
+PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def moto_with_permissions(permissions: Permissions) -> Iterator[str]:
 
 
 def _allowed(role: Mapping[str, Any]) -> Iterator[Permission]:
-    for policy in role["Policies"]:
+    for policy in role.get("Policies", ()):
         for statement in policy["PolicyDocument"]["Statement"]:
             for action in _many(statement["Action"]):
                 for resource in _many(statement["Resource"]):
