@@ -47,7 +47,7 @@ def gateway(endpoint: str, breakage: str | None = None) -> Iterator[str]:
                 environment={
                     **function.environment,
                     "BREAKAGE": breakage,
-                    "REAL_HANDLER": function.handler.rpartition(".")[0],
+                    "REAL_HANDLER": f"functions.{function.handler.rpartition('.')[2]}.app",  # without the guard
                 },
             )
             for function in TEMPLATE.functions

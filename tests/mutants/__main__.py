@@ -150,7 +150,7 @@ MUTANTS = [
     Mutant(
         "log has user",
         "telemetry.py",
-        'return hashlib.sha256(user_id.encode()).hexdigest()[:16] if user_id else ""',
+        'return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""',
         "return user_id",
     ),
     Mutant(
@@ -512,8 +512,10 @@ def killer(mutant: Mutant) -> str | None:
                 text=True,
             )
             red = [line for line in pytest.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-            if pytest.returncode:
-                return red[0].split(" - ")[0] if red else pytest.stdout[-300:] + pytest.stderr[-300:]
+            if pytest.returncode and not red:
+                raise RuntimeError(pytest.stdout[-300:] + pytest.stderr[-300:])
+            if red:
+                return red[0].split(" - ")[0]
     return None
 
 
