@@ -51,6 +51,10 @@ test: .venv/.ready ## Run the whole test suite
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
 
+.PHONY: proof
+proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
+	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py --no-cov
+
 .PHONY: browser
 browser: .venv/.ready ## Try the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
