@@ -19,7 +19,7 @@ from tests.inprocess import Reply, functions
 from tests.property.model import ANY, Condition, Expected, Model, Refused
 
 USERS = ("ann", "bob")
-SEQUENCES, STEPS = sized(8, 100, 10_000), sized(30, 30, 50)  # on each of the two engines
+SEQUENCES, STEPS = sized(6, 100, 10_000), sized(30, 30, 50)  # on each of the two engines
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NEVER = "018f3a5c-0000-7000-8000-000000000000"
 

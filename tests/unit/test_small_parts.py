@@ -163,3 +163,4 @@ def test_pseudonyms() -> None:
     # printf %s alice | sha256sum | cut -c1-16
     assert telemetry.pseudonym("alice") == "2bd806c97f0e00af"
     assert telemetry.pseudonym("") == ""
+    assert telemetry.pseudonym("\ud800") != telemetry.pseudonym("\ud801")
