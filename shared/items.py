@@ -14,6 +14,7 @@ from shared.models import DeletedTask, NewTask, Task, Tombstone
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+# The version of the shape that this release writes. What it reads may be older, or newer while a release is rolled out.
 SCHEMA = 1
 RETENTION_SECONDS = 30 * 24 * 3600
 # How many writes an item remembers. A resend that follows more writes than this of others' is an unknown outcome.
@@ -132,7 +133,24 @@ def new_record(user_id: str, once: Once, results: Sequence[Item], stamp: Stamp) 
 
 def results_of(record: Item) -> list[Item]:
     """The items of the tasks that answered a keyed operation."""
-    return [result["M"] for result in record["results"]["L"]]
+    return [current(result["M"]) for result in record["results"]["L"]]
+
+
+def schema_of(item: Item) -> int:
+    """The version of an item's shape."""
+    return int(item["schema"]["N"])
+
+
+def current(item: Item) -> Item:
+    """The item as this release reads it: upgraded where an older one wrote it.
+
+    A newer one is taken as it is, since every release leaves what the one before it reads (shared/upgrades.py).
+    """
+    if schema_of(item) >= SCHEMA:
+        return item
+    from shared.upgrades import upgraded  # noqa: PLC0415 - so that a cold start does not pay for it
+
+    return upgraded(item)
 
 
 def remembers(item: Item, stamp: Stamp) -> bool:
@@ -256,9 +274,10 @@ def _swapped(item: Item, stamp: Stamp) -> Item:
 
 
 def _written(item: Item, stamp: Stamp) -> Item:
-    """The item with the marks of a write: its time and version, its place in by_change, and the memory of writes."""
+    """The item with the marks of a write: shape, time and version, its place in by_change, and the memory of writes."""
     return {
         **item,
+        "schema": number(SCHEMA),
         "updated_at": number(stamp.now),
         "by_change": text(change_key(stamp.now, task_id_of(item))),
         "version": number(version_of(item) + 1),

@@ -13,7 +13,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent.parent
 SUITES = (
     ["tests/unit", "-n0"],
-    ["tests/faults", "tests/integration", "-n2"],
+    # `make` is not in the copy.
+    ["tests/faults", "tests/integration", "--ignore=tests/integration/test_make_run.py", "-n2"],
     ["tests/contract", "tests/isolation", "-n2"],
 )
 
@@ -428,6 +429,46 @@ MUTANTS = [
     Mutant("batch: kinds stand in pointers", "bodies.py", "place = place[:2] + place[3:]", "pass"),
     Mutant("conflicts count as failures", "dynamodb.py", " and failure is not Failure.CONTENDED", ""),
     Mutant(
+        "older items: the upgrade ignores other writers",
+        "expressions.py",
+        'condition = "#schema = :old_schema AND #version = :old_version"',
+        'condition = "#version >= :old_version AND NOT #schema < :old_schema"',
+    ),
+    Mutant("older items: written as they are", "expressions.py", '            "#schema >= :schema",\n', ""),
+    Mutant(
+        "older items: what is gone stays",
+        "expressions.py",
+        "    if removes:\n        update +=",
+        "    if 0:\n        update +=",
+    ),
+    Mutant("older items: never written back", "task_store.py", "self._upgrade(found, item)", "pass"),
+    Mutant(
+        "older items: keyed writes take them as they are",
+        "task_store.py",
+        "*(None if item is None else items.current(item) for item in found)]",
+        "*found]",
+    ),
+    Mutant(
+        "older items: not in lists",
+        "task_store.py",
+        "items.to_task(items.current(item)) for",
+        "items.to_task(item) for",
+    ),
+    Mutant(
+        "older items: not in changes", "task_store.py", "items.to_change(items.current(item))", "items.to_change(item)"
+    ),
+    Mutant("older items: not in remembered answers", "items.py", 'current(result["M"])', 'result["M"]'),
+    Mutant(
+        "newer items: keep their stamp", "expressions.py", '[*change.sets, "#schema = :schema", ', "[*change.sets, "
+    ),
+    Mutant(
+        "newer items: keep their stamp in transactions",
+        "items.py",
+        '        **item,\n        "schema": number(SCHEMA),\n',
+        "        **item,\n",
+    ),
+    Mutant("newer items: refused", "expressions.py", '"#schema >= :schema"', '"#schema = :schema"'),
+    Mutant(
         "cancelled transactions are defects", "dynamodb.py", '*(reason.get("Code", "") for reason in reasons)]', "]"
     ),
 ]
@@ -437,7 +478,7 @@ def killer(mutant: Mutant) -> str | None:
     """The test that a mutant turns red, if one does. Raises ValueError where the code no longer has its text."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("functions", "shared", "local", "tests"):
+        for name in ("functions", "shared", "local", "tests", "tools"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("template.yaml", "pyproject.toml"):
             shutil.copy(ROOT / name, copy)
