@@ -91,7 +91,8 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@$(BIN)/sam deploy --config-env $(ENV) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $(PARAMETERS)) && \
+	  $(BIN)/sam deploy --config-env $(ENV) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
@@ -100,6 +101,20 @@ url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
 .PHONY: user
 user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
+
+.PHONY: migrate
+migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
+	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.migrate \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
+	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
+
+.PHONY: restore
+restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
+	@$(if $(FROM),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.restore --from "$(FROM)" \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
+	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: sam-local
 sam-local: .venv/.ready ## Build for `sam local` on this machine

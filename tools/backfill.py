@@ -33,6 +33,14 @@ class OtherWalk(ValueError):
     """A state file belongs to another walk, or to one that is under way."""
 
 
+def positive(text: str) -> int:
+    """The number that an option gives. Raises ValueError where it is none, or not positive."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and a request to terminate set."""

@@ -19,7 +19,7 @@ from shared import expressions, items
 from shared.items import Item
 from shared.telemetry import pseudonym
 from tools import stack
-from tools.backfill import Interrupted, Pace, State, new_client, stopping, walk
+from tools.backfill import Interrupted, Pace, State, new_client, positive, stopping, walk
 
 # How often an item is tried that an old release is writing at the same moment.
 _TRIES = 5
@@ -113,20 +113,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--stack", help="a deployed stack: its table, in the role that may scan it")
     which.add_argument("--table", help="a table, with the credentials of the environment")
-    parser.add_argument("--segments", type=_positive, default=4, help="how many walk at once (4)")
-    parser.add_argument(
-        "--units", type=_positive, default=1000, help="capacity units a second, read and written (1000)"
-    )
+    parser.add_argument("--segments", type=positive, default=4, help="how many walk at once (4)")
+    parser.add_argument("--units", type=positive, default=1000, help="capacity units a second, read and written (1000)")
     parser.add_argument("--state", type=Path, help="the file to go on from (.local/migrate-TABLE.json)")
     parser.add_argument("--dry-run", action="store_true", help="only count what there is to do")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 if __name__ == "__main__":

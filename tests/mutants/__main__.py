@@ -478,7 +478,7 @@ def killer(mutant: Mutant) -> str | None:
     """The test that a mutant turns red, if one does. Raises ValueError where the code no longer has its text."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("functions", "shared", "local", "tests", "tools"):
+        for name in ("functions", "shared", "local", "tests", "tools", "docs"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("template.yaml", "pyproject.toml"):
             shutil.copy(ROOT / name, copy)
