@@ -57,7 +57,14 @@ check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sam validate --lint --region $(REGION)
+	@$(MAKE) schemas
 	@$(MAKE) scan
+
+# The schemas are inside the package.
+.PHONY: schemas
+schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # The scanners have an environment of their own: checkov does not resolve together with the rest.
 SECURITY := .build/security
@@ -92,7 +99,7 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $(PARAMETERS)) && \
-	  $(BIN)/sam deploy --config-env $(ENV) --parameter-overrides $$parameters
+	  $(BIN)/sam deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
@@ -126,6 +133,15 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
+# locust has an environment of its own, as the scanners have.
+LOAD := .build/load
+$(LOAD)/.ready: requirements/load.txt
+	@echo "Installing the locked locust into $(LOAD) (a minute, the first time)" >&2
+	@rm -rf $(LOAD) && mkdir -p .build
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
+	@touch $@
+
 # The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
@@ -156,7 +172,7 @@ build-%: $(DEPENDENCIES)
 .PHONY: lock
 lock: .venv/.ready ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime security; do \
+	@cd requirements && for lock in dev runtime security load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$([ $$lock = runtime ] && echo -c dev.txt) $$lock.in -o $$lock.txt || exit 1; done
 
