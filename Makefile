@@ -80,7 +80,14 @@ check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sam validate --lint --region $(REGION)
+	@$(MAKE) schemas
 	@$(MAKE) scan
+
+# The schemas are inside the package.
+.PHONY: schemas
+schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # The scanners have an environment of their own: checkov does not resolve together with the rest.
 SECURITY := .build/security
@@ -114,7 +121,8 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@$(BIN)/sam deploy --config-env $(ENV) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $(PARAMETERS)) && \
+	  $(BIN)/sam deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
@@ -123,6 +131,20 @@ url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
 .PHONY: user
 user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
+
+.PHONY: migrate
+migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
+	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.migrate \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
+	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
+
+.PHONY: restore
+restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
+	@$(if $(FROM),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.restore --from "$(FROM)" \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
+	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: sam-local
 sam-local: .venv/.ready ## Build for `sam local` on this machine
@@ -133,6 +155,15 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 .PHONY: dynamodb
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
+
+# locust has an environment of its own, as the scanners have.
+LOAD := .build/load
+$(LOAD)/.ready: requirements/load.txt
+	@echo "Installing the locked locust into $(LOAD) (a minute, the first time)" >&2
+	@rm -rf $(LOAD) && mkdir -p .build
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
+	@touch $@
 
 # The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
@@ -172,7 +203,7 @@ build-GetOpenapi:
 .PHONY: lock
 lock: .venv/.ready ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime security; do \
+	@cd requirements && for lock in dev runtime security load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$([ $$lock = runtime ] && echo -c dev.txt) $$lock.in -o $$lock.txt || exit 1; done
 

@@ -8,11 +8,7 @@ import pytest
 
 from shared.task_store import CLOCK_SKEW, SYNC_OVERLAP
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, Translate
-
-
-def of_type(translated: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    return {name: one for name, one in translated["Resources"].items() if one["Type"] == kind}
+from tests.deployment.conftest import FUNCTIONS, Translate, of_type
 
 
 def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:
@@ -101,7 +97,7 @@ def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str
 
 def test_every_parameter_is_described_and_bounded(translated: dict[str, Any]) -> None:
     parameters = translated["Parameters"]
-    assert len(parameters) <= 15
+    assert len(parameters) <= 20
     for name, parameter in parameters.items():
         assert parameter["Description"].endswith("."), name
         assert "Default" in parameter, name
@@ -129,7 +125,11 @@ def test_good_parameters(translated: dict[str, Any], issuer: str, scope: str) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("JwtIssuer", "example.org"), ("JwtIssuer", "http://x"), ("ServiceScope", "a b")]
+    ("name", "value"),
+    [
+        *(("JwtIssuer", "example.org"), ("JwtIssuer", "http://x"), ("ServiceScope", "a b"), ("Release", "x")),
+        *(("AlarmTopic", "alarms"), ("TableKey", "alias/mine")),
+    ],
 )
 def test_bad_parameters(translated: dict[str, Any], name: str, value: str) -> None:
     assert not re.fullmatch(translated["Parameters"][name]["AllowedPattern"], value)

@@ -429,6 +429,46 @@ MUTANTS = [
     Mutant("batch: kinds stand in pointers", "bodies.py", "place = place[:2] + place[3:]", "pass"),
     Mutant("conflicts count as failures", "dynamodb.py", " and failure is not Failure.CONTENDED", ""),
     Mutant(
+        "older items: the upgrade ignores other writers",
+        "expressions.py",
+        'condition = "#schema = :old_schema AND #version = :old_version"',
+        'condition = "#version >= :old_version AND NOT #schema < :old_schema"',
+    ),
+    Mutant("older items: written as they are", "expressions.py", '            "#schema >= :schema",\n', ""),
+    Mutant(
+        "older items: what is gone stays",
+        "expressions.py",
+        "    if removes:\n        update +=",
+        "    if 0:\n        update +=",
+    ),
+    Mutant("older items: never written back", "task_store.py", "self._upgrade(found, item)", "pass"),
+    Mutant(
+        "older items: keyed writes take them as they are",
+        "task_store.py",
+        "*(None if item is None else items.current(item) for item in found)]",
+        "*found]",
+    ),
+    Mutant(
+        "older items: not in lists",
+        "task_store.py",
+        "items.to_task(items.current(item)) for",
+        "items.to_task(item) for",
+    ),
+    Mutant(
+        "older items: not in changes", "task_store.py", "items.to_change(items.current(item))", "items.to_change(item)"
+    ),
+    Mutant("older items: not in remembered answers", "items.py", 'current(result["M"])', 'result["M"]'),
+    Mutant(
+        "newer items: keep their stamp", "expressions.py", '[*change.sets, "#schema = :schema", ', "[*change.sets, "
+    ),
+    Mutant(
+        "newer items: keep their stamp in transactions",
+        "items.py",
+        '        **item,\n        "schema": number(SCHEMA),\n',
+        "        **item,\n",
+    ),
+    Mutant("newer items: refused", "expressions.py", '"#schema >= :schema"', '"#schema = :schema"'),
+    Mutant(
         "cancelled transactions are defects", "dynamodb.py", '*(reason.get("Code", "") for reason in reasons)]', "]"
     ),
     Mutant("sync: no overlap", "task_store.py", "SYNC_OVERLAP = 15_000", "SYNC_OVERLAP = 100"),

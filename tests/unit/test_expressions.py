@@ -18,13 +18,16 @@ KEY = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}}
 
 # What every write to a live task does and asks, beside its own.
 MEMORY = (
-    "#updated_at = :now, #by_change = :change, #version = #version + :one, "
+    "#schema = :schema, #updated_at = :now, #by_change = :change, #version = #version + :one, "
     "#write_tokens[3] = #write_tokens[2], #write_tokens[2] = #write_tokens[1], #write_tokens[1] = #write_tokens[0], "
     "#write_tokens[0] = :token, "
     "#write_times[3] = #write_times[2], #write_times[2] = #write_times[1], #write_times[1] = #write_times[0], "
     "#write_times[0] = :now"
 )
-GUARD = "attribute_exists(#by_position) AND NOT contains(#write_tokens, :token) AND #write_times[3] < :since"
+GUARD = (
+    "attribute_exists(#by_position) AND #schema >= :schema AND NOT contains(#write_tokens, :token) "
+    "AND #write_times[3] < :since"
+)
 SWAP = "#by_status = #other_status, #other_status = #by_status, #status_changed_at = :now"
 VALUES = {
     ":now": {"N": str(NOW)},
@@ -32,8 +35,9 @@ VALUES = {
     ":one": {"N": "1"},
     ":token": {"S": "token"},
     ":since": {"N": str(NOW - 7)},
+    ":schema": {"N": "1"},
 }
-NAMES = ("by_change", "by_position", "updated_at", "version", "write_times", "write_tokens")
+NAMES = ("by_change", "by_position", "schema", "updated_at", "version", "write_times", "write_tokens")
 
 
 def change(update: str, condition: str, values: dict[str, Any], *names: str) -> dict[str, Any]:
