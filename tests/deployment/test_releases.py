@@ -1,5 +1,6 @@
 """A release: what publishes a version, how traffic goes over to it, who may do that, and what each environment sets."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -118,8 +119,10 @@ def test_make_deploy_says_what_it_deploys() -> None:
         capture_output=True,
         text=True,
     ).stdout
+    plan = " ".join(plan.split())
     assert "tools.release prod Architecture=arm64 LogLevel=DEBUG" in plan
-    assert "sam deploy --config-env prod --parameter-overrides $parameters" in plan
+    confirmed = "--no-confirm-changeset " if os.environ.get("CI") else ""
+    assert f"sam deploy --config-env prod {confirmed}--parameter-overrides $parameters" in plan
 
 
 def configured(environment: str) -> dict[str, str]:
