@@ -165,6 +165,13 @@ $(LOAD)/.ready: requirements/load.txt
 	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
 	@touch $@
 
+.PHONY: load
+load: .venv/.ready $(LOAD)/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
+	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
+	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
+	exec $(LOAD)/bin/locust --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
+	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
+
 # The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
