@@ -28,6 +28,7 @@ from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
 from tools import migrate
 from tools.backfill import State
+from tools.backfill import new_client as new_patient_client
 
 COUNT = 100_000 if SCALE > 1 else 1_500
 USERS = 50
@@ -44,7 +45,8 @@ def table(template: Template, dynamodb_local_url: str) -> Table:
 
 
 @pytest.fixture(autouse=True)
-def _step(monkeypatch: pytest.MonkeyPatch, dynamodb_local_url: str) -> None:
+def _step(monkeypatch: pytest.MonkeyPatch, dynamodb_local_url: str, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # state files go there
     monkeypatch.setattr(upgrades, "STEPS", older_shape.STEPS)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_url)
 
@@ -52,7 +54,7 @@ def _step(monkeypatch: pytest.MonkeyPatch, dynamodb_local_url: str) -> None:
 def fill(table: Table, count: int) -> dict[tuple[str, str], str]:
     """Put tasks of the older shape into the table; their titles by user and id."""
     titles: dict[tuple[str, str], str] = {}
-    client: Any = table.client
+    client = new_patient_client()
     for start in range(0, count, 25):
         puts = []
         for number in range(start, min(start + 25, count)):
@@ -65,7 +67,7 @@ def fill(table: Table, count: int) -> dict[tuple[str, str], str]:
 
 
 def everything(table: Table) -> dict[tuple[str, str], Any]:
-    pages: Any = table.client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True)
+    pages: Any = new_patient_client().get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True)
     return {
         (item["pk"]["S"].removeprefix("USER#"), items.task_id_of(item)): item
         for page in pages
@@ -180,10 +182,7 @@ def test_killed_half_way_under_traffic_it_loses_nothing(table: Table, run: Run, 
     assert sum(writers.writes.values()) > 100
 
 
-def test_it_says_what_it_would_do_and_does_it_once(
-    table: Table, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_it_says_what_it_would_do_and_does_it_once(table: Table, run: Run, tmp_path: Path) -> None:
     fill(table, 10)
     assert run("--dry-run")[:2] == (0, {"of schema 0": 10, "seen": 10})
     assert {item["schema"]["N"] for item in everything(table).values()} == {"0"}

@@ -458,9 +458,7 @@ MUTANTS = [
         "older items: not in changes", "task_store.py", "items.to_change(items.current(item))", "items.to_change(item)"
     ),
     Mutant("older items: not in remembered answers", "items.py", 'current(result["M"])', 'result["M"]'),
-    Mutant(
-        "newer items: keep their stamp", "expressions.py", '[*change.sets, "#schema = :schema", ', "[*change.sets, "
-    ),
+    Mutant("newer items: keep their stamp", "expressions.py", '            "#schema = :schema",\n', ""),
     Mutant(
         "newer items: keep their stamp in transactions",
         "items.py",
