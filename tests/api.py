@@ -24,7 +24,7 @@ from shared.dynamodb import Table
 from shared.models import NewTask
 from shared.task_store import TaskStore
 from tests import openapi
-from tests.conftest import ROOT, deadline_in, eventually, table_at
+from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
 JSON = "application/json"
@@ -245,7 +245,11 @@ TEMPLATE = replace(
         replace(
             function,
             handler=f"tests.guard.{function.handler.split('.')[1]}",
-            environment={**function.environment, "AWS_ACCESS_KEY_ID": function.name},
+            environment={
+                **function.environment,
+                "AWS_ACCESS_KEY_ID": function.name,
+                "AWS_DEFAULT_REGION": REGION,  # whichever a test is in that starts the first process
+            },
         )
         for function in _TEMPLATE.functions
     ),

@@ -22,6 +22,7 @@ from tests.permissions import Permissions, moto_with_permissions
 
 ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
+REGION = "eu-central-1"
 # How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
 PROVE = os.environ.get("PROVE", "")
 SCALE = 10 if PROVE not in {"", "ci"} else 1
@@ -29,8 +30,8 @@ SCALE = 10 if PROVE not in {"", "ci"} else 1
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
     AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - no secret
-    AWS_REGION="eu-central-1",
-    AWS_DEFAULT_REGION="eu-central-1",
+    AWS_REGION=REGION,
+    AWS_DEFAULT_REGION=REGION,
     TABLE_NAME=TABLE,
     SERVICE_SCOPE="tasks/service",
     POWERTOOLS_SERVICE_NAME="tasks",
@@ -91,7 +92,9 @@ def store(table: Table, user: str) -> TaskStore:
 @cache
 def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part of the cache's key
     """The table at an endpoint; `client` names one of several clients, for those whose events a test handles."""
-    return Table(new_client(url), TABLE)
+    with pytest.MonkeyPatch.context() as patch:  # it outlives a test that is in another region
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        return Table(new_client(url), TABLE)
 
 
 def forget(user: str) -> None:

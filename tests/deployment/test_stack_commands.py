@@ -35,7 +35,7 @@ def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
 
 @pytest.fixture
 def backend_url(moto_url: str) -> Iterator[str]:
-    with serving(moto_url, moto_url, AWS_DEFAULT_REGION="eu-central-1") as backend:
+    with serving(moto_url, moto_url) as backend:
         yield backend.url
 
 

@@ -13,7 +13,7 @@ from tests.conftest import ROOT, SCALE
 
 FULL = SCALE > 1
 REQUESTS = 100_000 if FULL else 1
-SECONDS = 600 if FULL else 14
+SECONDS = 600 if FULL else 8
 
 
 @pytest.fixture(scope="module")

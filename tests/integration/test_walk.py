@@ -58,7 +58,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     writer.start()
     try:
         for name in users:
-            seen = Api(backend.url, name).walk(limit=7, **query)
+            seen = Api(backend.url, name).walk(limit=11, **query)
             assert {task["user_id"] for task in seen} == {name}
             fixed = set(untouched[name])
             walked = [task["id"] for task in seen if task["id"] in fixed]

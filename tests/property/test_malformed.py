@@ -21,7 +21,7 @@ from tests.wire import Wire
 
 REQUESTS = sized(1_000, 10_000, 200_000)
 MUTATIONS = sized(200, 2_000, 20_000)  # of each kind
-SKIPPED = sized(5, 1, 1)
+SKIPPED = sized(10, 1, 1)
 SEED = 11 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
 NAUGHTY: list[str] = json.loads((Path(__file__).parent / "naughty_strings.json").read_text())
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
