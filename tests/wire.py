@@ -32,7 +32,7 @@ class Wire:
         self._choose = choose
         self._done: set[str] = set()
         # As botocore's clients have it: without this option each request waits 40 ms for an acknowledgement.
-        no_delay = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        no_delay: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # the stubs call this a list of strings
         self._session = URLLib3Session(max_pool_connections=64, socket_options=no_delay)
         self._lock = threading.Lock()
         self._events = table.client.meta.events
