@@ -154,7 +154,7 @@ def test_killed_half_way_under_traffic_it_loses_nothing(table: Table, run: Run, 
     with Writers(table, list(titles)[: COUNT * 3 // 4]) as writers:
         # So slow that it is half-way for a while. A page may be a whole segment, so there are many segments.
         first = started(table, state, "--segments", "16", "--units", str(COUNT * 2))
-        eventually(lambda: state.exists() or None, within=60)
+        eventually(lambda: state.exists() or None, within=600)
         first.send_signal(signal.SIGKILL)
         first.communicate()
         half = json.loads(state.read_text())
