@@ -18,7 +18,7 @@ ENV ?= default
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew whenever its lock changes.
 .venv/.ready: requirements/dev.txt
@@ -39,6 +39,10 @@ token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; ST
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
 	$(BIN)/python -m $(if $(STACK),tools.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
+.PHONY: openapi
+openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
+	@$(BIN)/python -m tools.openapi
+
 .PHONY: test
 test: .venv/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
@@ -46,6 +50,25 @@ test: .venv/.ready ## Run the whole test suite
 .PHONY: prove
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
+
+.PHONY: proof
+proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
+	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py --no-cov
+
+.PHONY: browser
+browser: .venv/.ready ## Try the page /docs in a headless Chromium
+	@command -v chromedriver >/dev/null || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
+	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/browser -n 0 --no-cov
+
+.PHONY: conformance
+conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
+	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
+
+.PHONY: e2e
+e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
+	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
 
 .PHONY: mutants
 mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
@@ -57,7 +80,14 @@ check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sam validate --lint --region $(REGION)
+	@$(MAKE) schemas
 	@$(MAKE) scan
+
+# The schemas are inside the package.
+.PHONY: schemas
+schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # The scanners have an environment of their own: checkov does not resolve together with the rest.
 SECURITY := .build/security
@@ -103,7 +133,8 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@$(BIN)/sam deploy --config-env $(ENV) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $(PARAMETERS)) && \
+	  $(BIN)/sam deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
@@ -112,6 +143,20 @@ url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
 .PHONY: user
 user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
+
+.PHONY: migrate
+migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
+	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.migrate \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
+	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
+
+.PHONY: restore
+restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
+	@$(if $(FROM),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.restore --from "$(FROM)" \
+	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
+	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: sam-local
 sam-local: .venv/.ready ## Build for `sam local` on this machine
@@ -123,7 +168,23 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
-# The next two rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
+# locust has an environment of its own, as the scanners have.
+LOAD := .build/load
+$(LOAD)/.ready: requirements/load.txt
+	@echo "Installing the locked locust into $(LOAD) (a minute, the first time)" >&2
+	@rm -rf $(LOAD) && mkdir -p .build
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
+	@touch $@
+
+.PHONY: load
+load: .venv/.ready $(LOAD)/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
+	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
+	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
+	exec $(LOAD)/bin/locust --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
+	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
+
+# The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 DEPENDENCIES := .build/runtime-$(ARCH)
 # Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
@@ -145,11 +206,19 @@ build-%: $(DEPENDENCIES)
 	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
+# The contract needs neither libraries nor what the others share, only itself.
+build-GetOpenapi:
+	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
+	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
+	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
+	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
+	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
+
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock
 lock: .venv/.ready ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime security bench; do \
+	@cd requirements && for lock in dev runtime security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import dynamodb, template, tokens
+from local import docs, dynamodb, template, tokens
 from local.gateway import serve
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +60,7 @@ def main() -> int:
             url = stack.enter_context(engine(os.environ.get("DYNAMODB", "moto")))
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
             dynamodb.create_tables(loaded, url)
-            address = stack.enter_context(serve(loaded, {}, port))
+            address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: docs.page}))
             sys.stdout.write(_welcome(address))
             sys.stdout.flush()
             stop.wait()
@@ -77,16 +77,17 @@ def _port(text: str) -> int:
 
 
 def _welcome(address: str) -> str:
-    token = tokens.make_token("alice")
+    token = tokens.make_token(docs.USER)
     tasks = f"{address}/v1/users/me/tasks"
     curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""
 Serving template.yaml on {address} - Ctrl-C ends it.
+Try it in a browser: {address}{docs.PATH}
 
-A token of the user alice, for 12 hours (another: make -s token USER=bob):
+A token of the user {docs.USER}, for 12 hours (another: make -s token USER=bob):
 {token}
 
-Create a task, list alice's tasks, and see that bob's are not hers:
+Create a task, list {docs.USER}'s tasks, and see that bob's are not hers:
 {curl} -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}' {tasks}
 {curl} {tasks}
 {curl} {address}/v1/users/bob/tasks

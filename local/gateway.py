@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +58,16 @@ class _Endpoint:
 class Gateway:
     """The API of a template, as a WSGI application."""
 
-    def __init__(self, template: Template, environment: Mapping[str, str], most: int, patience: float) -> None:
+    def __init__(
+        self,
+        template: Template,
+        environment: Mapping[str, str],
+        most: int,
+        patience: float,
+        pages: Mapping[str, Callable[[], str]],
+    ) -> None:
         self._template = template
+        self._pages = pages
         self._workers = [Workers(function, environment, most, patience) for function in template.functions]
         endpoints = [
             _Endpoint(function.name, route, workers)
@@ -74,7 +82,7 @@ class Gateway:
         request = Request(environ)
         request_id = base64.b64encode(uuid.uuid4().bytes).decode()[:16]
         try:
-            response = self._preflight(request) or self._answer(request, request_id)
+            response = self._page(request) or self._preflight(request) or self._answer(request, request_id)
         except _Refusal as refusal:
             response = refusal.response
         response.headers["apigw-requestid"] = request_id
@@ -124,6 +132,10 @@ class Gateway:
             raise refusal from None
         return {name: _claim(value) for name, value in claims.items()}
 
+    def _page(self, request: Request) -> Response | None:
+        page = self._pages.get(_raw_path(request)) if request.method == "GET" else None
+        return page and Response(page(), content_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
+
     def _preflight(self, request: Request) -> Response | None:
         asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
         if not (self._template.cors and request.method == "OPTIONS" and asked):
@@ -150,19 +162,21 @@ class Gateway:
 
 
 @contextmanager
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - what a gateway is made of
     template: Template,
     environment: Mapping[str, str],
     port: int = 0,
     workers: int = 8,
     patience: float = _INTEGRATION_SECONDS,
+    pages: Mapping[str, Callable[[], str]] | None = None,
 ) -> Iterator[str]:
     """Serve a template on 127.0.0.1; yields the URL.
 
     `environment` is what every function gets beside its own; `workers` is how many processes a function may have, and
-    `patience` how many seconds a request waits for one. Raises OSError where the port is taken.
+    `patience` how many seconds a request waits for one; `pages` are what else there is to see, HTML by path, that no
+    deployed API has. Raises OSError where the port is taken.
     """
-    gateway = Gateway(template, environment, workers, patience)
+    gateway = Gateway(template, environment, workers, patience, pages or {})
     with socket.create_server(("127.0.0.1", port)) as taken:  # where it is in use, werkzeug would end the process
         server = make_server("127.0.0.1", port, gateway, threaded=True, request_handler=_Quiet, fd=taken.fileno())
     threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()

@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared import preconditions
-from shared.models import BATCH_LIMIT, TASK_ID, Input, NewTask, TaskPatch
-from shared.preconditions import ANY_VERSION, Precondition
+from shared.models import BATCH_LIMIT, TASK_ID, UUID, Input, NewTask, TaskPatch
+from shared.preconditions import ANY_VERSION, ETAGS, Precondition
 
 
 def _task_id(text: str) -> str:
@@ -32,8 +32,9 @@ class CreateOperation(Input):
 
 
 class _OnTask(Input):
-    id: Annotated[str, AfterValidator(_task_id)]
-    if_match: Annotated[str, AfterValidator(_etags)] | None = None
+    id: Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
+    if_match: Annotated[str, AfterValidator(_etags), Field(json_schema_extra={"pattern": ETAGS})] | None = None
+    """As the header If-Match: * or a list of ETags, one of which the task must have."""
 
     @property
     def precondition(self) -> Precondition:

@@ -31,10 +31,14 @@ def raw_body(event: Mapping[str, Any]) -> bytes:
     return raw
 
 
+def accepted(model: type[BaseModel]) -> tuple[str, ...]:
+    """The content types that a body of this model may have."""
+    return (_MERGE_PATCH, JSON) if model is TaskPatch else (JSON,)
+
+
 def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[Model]) -> Model:
     """What a body says. Raises a 400, 415 or 422 problem; a 422 lists every fault."""
-    accepted = (_MERGE_PATCH, JSON) if model is TaskPatch else (JSON,)
-    _check_media_type(headers, accepted)
+    _check_media_type(headers, accepted(model))
     value = _json(raw)
     try:
         return model.model_validate(value)
@@ -42,17 +46,17 @@ def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[
         raise problems.invalid_body([_fault(fault) for fault in error.errors()]) from None
 
 
-def _check_media_type(headers: Mapping[str, str], accepted: tuple[str, ...]) -> None:
+def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> None:
     media_type, *parameters = (part.strip().lower() for part in headers.get("content-type", "").split(";"))
     charsets = {
         parameter.removeprefix("charset=").strip('"') for parameter in parameters if parameter.startswith("charset=")
     }
     coding = headers.get("content-encoding", "identity").lower()
-    if media_type in accepted and charsets <= {"utf-8"} and coding == "identity":
+    if media_type in wanted and charsets <= {"utf-8"} and coding == "identity":
         return
-    patch = {"Accept-Patch": ", ".join(accepted)} if _MERGE_PATCH in accepted else {}
+    patch = {"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}
     raise problems.unsupported_media_type(
-        f"Send the body as {' or '.join(accepted)}, in UTF-8 and without a content coding.", patch
+        f"Send the body as {' or '.join(wanted)}, in UTF-8 and without a content coding.", patch
     )
 
 

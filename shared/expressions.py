@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from shared.cursors import InvalidCursor
 from shared.items import (
     REMEMBERED_WRITES,
+    SCHEMA,
     Changes,
     Item,
     Once,
@@ -259,7 +260,7 @@ class Partition:
     def _change(
         self, task_id: str, change: _Change, precondition: Precondition, stamp: Stamp
     ) -> UpdateItemInputTypeDef:
-        """The frame of every write to a task: its version, its place in by_change, and the memory of writes."""
+        """The frame of every write to a task: shape, version, place in by_change, and the memory of writes."""
         oldest = REMEMBERED_WRITES - 1
         values = {
             **change.values,
@@ -268,13 +269,23 @@ class Partition:
             ":one": number(1),
             ":token": text(stamp.token),
             ":since": number(stamp.since),
+            ":schema": number(SCHEMA),
         }
-        sets = [*change.sets, "#updated_at = :now", "#by_change = :change", "#version = #version + :one"]
+        sets = [
+            *change.sets,
+            "#schema = :schema",
+            "#updated_at = :now",
+            "#by_change = :change",
+            "#version = #version + :one",
+        ]
         for memory, newest in (("#write_tokens", ":token"), ("#write_times", ":now")):
             sets += [f"{memory}[{place}] = {memory}[{place - 1}]" for place in range(oldest, 0, -1)]
             sets.append(f"{memory}[0] = {newest}")
         conditions = [
             change.state,
+            # An older item is upgraded first. A newer one becomes one of ours: what ours does not know, this write may
+            # have made untrue.
+            "#schema >= :schema",
             "NOT contains(#write_tokens, :token)",
             f"#write_times[{oldest}] < :since",
             *change.conditions,
@@ -312,6 +323,32 @@ class _Change:
     state: str = "attribute_exists(#by_position)"
 
 
+def upgrade(table: str, item: Item, upgraded: Item) -> UpdateItemInputTypeDef:
+    """Bring an item that an older release wrote to its new shape, on condition that nobody has written it since.
+
+    The version stays, and with it the ETag: to clients the task is what it was.
+    """
+    sets = [name for name in upgraded if upgraded[name] != item.get(name)]
+    removes = [name for name in item if name not in upgraded]
+    update = f"SET {', '.join(f'#{name} = :{name}' for name in sets)}"
+    if removes:
+        update += f" REMOVE {', '.join(f'#{name}' for name in removes)}"
+    condition = "#schema = :old_schema AND #version = :old_version"
+    return {
+        "TableName": table,
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": update,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": _names(f"{update} {condition}"),
+        "ExpressionAttributeValues": {
+            **{f":{name}": upgraded[name] for name in sets},
+            ":old_schema": item["schema"],
+            ":old_version": item["version"],
+        },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
 def position_of(last_key: Item, status: Status) -> str:
     """The position of the last item of a page, from the page's LastEvaluatedKey."""
     return last_key[_LISTS[status].index]["S"]
@@ -325,4 +362,4 @@ def _versions(versions: Iterable[int], prefix: str, values: dict[str, AttributeV
 
 def _names(expression: str) -> dict[str, str]:
     # Every name goes by a placeholder, so that none can be one of DynamoDB's reserved words.
-    return {name: name[1:] for name in re.findall(r"#[a-z_]+", expression)}
+    return {name: name[1:] for name in re.findall(r"#\w+", expression)}

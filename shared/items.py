@@ -14,6 +14,7 @@ from shared.models import DeletedTask, NewTask, Task, Tombstone
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+# The version of the shape that this release writes. What it reads may be older, or newer while a release is rolled out.
 SCHEMA = 1
 RETENTION_SECONDS = 30 * 24 * 3600
 # How many writes an item remembers. A resend that follows more writes than this of others' is an unknown outcome.
@@ -80,7 +81,7 @@ def new_item(user_id: str, task_id: str, new: NewTask, stamp: Stamp) -> dict[str
 
 def toggled(item: Item, stamp: Stamp) -> Item:
     """The item of a live task in its other status."""
-    return _written({**item, **_swapped(item, stamp)}, stamp)
+    return written({**item, **_swapped(item, stamp)}, stamp)
 
 
 def updated(item: Item, changes: Changes, stamp: Stamp) -> Item:
@@ -93,7 +94,7 @@ def updated(item: Item, changes: Changes, stamp: Stamp) -> Item:
             after.pop(name, None)
         elif value != to_task(item).completed:
             after.update(_swapped(item, stamp))
-    return _written(after, stamp)
+    return written(after, stamp)
 
 
 def deleted(item: Item, stamp: Stamp) -> Item:
@@ -107,7 +108,7 @@ def deleted(item: Item, stamp: Stamp) -> Item:
         "expires_at": number(expiry(stamp.now)),
     }
     del after["by_position"]
-    return _written(after, stamp)
+    return written(after, stamp)
 
 
 def restored(item: Item, stamp: Stamp) -> Item:
@@ -115,7 +116,20 @@ def restored(item: Item, stamp: Stamp) -> Item:
     after = {**item, "by_position": item["live_position"], "by_status": item["live_status"]}
     for name in ("live_position", "live_status", "deleted_at", "expires_at"):
         del after[name]
-    return _written(after, stamp)
+    return written(after, stamp)
+
+
+def written(item: Item, stamp: Stamp) -> Item:
+    """The item with the marks of a write: shape, time and version, its place in by_change, and the memory of writes."""
+    return {
+        **item,
+        "schema": number(SCHEMA),
+        "updated_at": number(stamp.now),
+        "by_change": text(change_key(stamp.now, task_id_of(item))),
+        "version": number(version_of(item) + 1),
+        "write_tokens": {"L": [text(stamp.token), *item["write_tokens"]["L"][:-1]]},
+        "write_times": {"L": [number(stamp.now), *item["write_times"]["L"][:-1]]},
+    }
 
 
 def new_record(user_id: str, once: Once, results: Sequence[Item], stamp: Stamp) -> dict[str, AttributeValueTypeDef]:
@@ -132,7 +146,24 @@ def new_record(user_id: str, once: Once, results: Sequence[Item], stamp: Stamp) 
 
 def results_of(record: Item) -> list[Item]:
     """The items of the tasks that answered a keyed operation."""
-    return [result["M"] for result in record["results"]["L"]]
+    return [current(result["M"]) for result in record["results"]["L"]]
+
+
+def schema_of(item: Item) -> int:
+    """The version of an item's shape."""
+    return int(item["schema"]["N"])
+
+
+def current(item: Item) -> Item:
+    """The item as this release reads it: upgraded where an older one wrote it.
+
+    A newer one is taken as it is, since every release leaves what the one before it reads (shared/upgrades.py).
+    """
+    if schema_of(item) >= SCHEMA:
+        return item
+    from shared.upgrades import upgraded  # noqa: PLC0415 - so that a cold start does not pay for it
+
+    return upgraded(item)
 
 
 def remembers(item: Item, stamp: Stamp) -> bool:
@@ -252,16 +283,4 @@ def _swapped(item: Item, stamp: Stamp) -> Item:
         "by_status": item["other_status"],
         "other_status": item["by_status"],
         "status_changed_at": number(stamp.now),
-    }
-
-
-def _written(item: Item, stamp: Stamp) -> Item:
-    """The item with the marks of a write: its time and version, its place in by_change, and the memory of writes."""
-    return {
-        **item,
-        "updated_at": number(stamp.now),
-        "by_change": text(change_key(stamp.now, task_id_of(item))),
-        "version": number(version_of(item) + 1),
-        "write_tokens": {"L": [text(stamp.token), *item["write_tokens"]["L"][:-1]]},
-        "write_times": {"L": [number(stamp.now), *item["write_times"]["L"][:-1]]},
     }

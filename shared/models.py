@@ -26,6 +26,9 @@ CHANGES_LIMIT = 500
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)
+# For the contract: what a validator of a title asks for beside its length.
+_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_NO_NUL = r"^[^\x00]*$"
 
 # The number of the form in which tasks are shown. Raise it whenever the form changes, so that every ETag does.
 REPRESENTATION = 1
@@ -76,10 +79,12 @@ Title = Annotated[
     str,
     AfterValidator(_text(TITLE_LENGTH)),
     AfterValidator(_not_blank),
-    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH, "pattern": _NOT_BLANK}),
 ]
 Description = Annotated[
-    str, AfterValidator(_text(DESCRIPTION_LENGTH)), Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH})
+    str,
+    AfterValidator(_text(DESCRIPTION_LENGTH)),
+    Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
 ]
 Timestamp = Annotated[
     int,
@@ -106,7 +111,9 @@ class NewTask(Input):
     """A task to create."""
 
     title: Title
+    """Stored in Unicode form NFC, and its length counted so; not blank."""
     description: Description | None = None
+    """Stored in Unicode form NFC, and its length counted so."""
     completed: bool = False
 
 
@@ -114,7 +121,9 @@ class TaskReplacement(Input):
     """A task as it shall be. What the server alone sets is ignored, so that a task that was read can be sent back."""
 
     title: Title
+    """Stored in Unicode form NFC, and its length counted so; not blank."""
     description: Description | None
+    """Stored in Unicode form NFC, and its length counted so."""
     completed: bool
 
     id: object = Field(None, exclude=True)
@@ -134,7 +143,9 @@ class TaskPatch(Input):
     """A JSON merge patch (RFC 7396) of a task: what is absent stays, and null clears a description."""
 
     title: Title = ""
+    """Stored in Unicode form NFC, and its length counted so; not blank."""
     description: Description | None = None
+    """Stored in Unicode form NFC, and its length counted so; null clears it."""
     completed: bool = False
 
     def changes(self) -> dict[str, str | bool | None]:
@@ -148,14 +159,17 @@ class Task(Model):
     model_config = ConfigDict(frozen=True)
 
     id: str
+    """A UUID of version 7: tasks sort by it in the order of their creation."""
     user_id: str
     title: str
     description: str | None
     completed: bool
     completed_at: Timestamp | None
+    """When it was completed last; null for an open task."""
     created_at: Timestamp
     updated_at: Timestamp
     version: int
+    """How often it was written."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property: python/mypy#1362
     @property
@@ -169,6 +183,7 @@ class DeletedTask(Task):
 
     deleted_at: Timestamp
     purge_at: Timestamp
+    """When it is gone for good."""
 
 
 class TaskPage(Model):
@@ -226,9 +241,13 @@ class TaskQuery(NoQuery):
     """Which tasks to list, and how."""
 
     status: Status = "all"
+    """Which tasks: all are those that are not deleted, and deleted is the trash."""
     order: Order = "asc"
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1)] = 50
+    """By creation; the trash by deletion."""
+    limit: Annotated[int, Field(ge=1), BeforeValidator(_digits)] = 50
+    """How many tasks a page has at most; above 100 means 100."""
     cursor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """The next_cursor of the page before, of the same user, status and order."""
 
     @property
     def page_size(self) -> int:
@@ -244,7 +263,9 @@ class ChangesQuery(NoQuery):
     """Since when to list changes; without a token, everything that there is."""
 
     since: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1)] = 100
+    """The next_since of the page before; without it, everything that there is."""
+    limit: Annotated[int, Field(ge=1), BeforeValidator(_digits)] = 100
+    """How many items a page has at most; above 500 means 500."""
 
     @property
     def page_size(self) -> int:

@@ -76,7 +76,7 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
     function's folder.
     """
     name = handle.__module__.split(".")[-2]
-    body_model, query_model = _models(handle)
+    body_model, query_model = models_of(handle)
     table_name = settings().table_name
     for model in (body_model, query_model, Task):
         if model is not None:
@@ -158,7 +158,8 @@ def deleted() -> Response:
     return Response(204)
 
 
-def _models(handle: Callable[..., Response]) -> tuple[type[BaseModel] | None, type[NoQuery]]:
+def models_of(handle: Callable[..., Response]) -> tuple[type[BaseModel] | None, type[NoQuery]]:
+    """The models of the body (None where it takes none) and of the query that a handler's request names."""
     given = get_args(get_type_hints(handle)["request"])
     body = given[0] if given else None
     return (None if body is type(None) else body), (given[1] if len(given) > 1 else NoQuery)
@@ -204,7 +205,8 @@ def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
     try:
         return model.model_validate(parameters)
     except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        # A name that is no text has no place.
+        faults = "; ".join(": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in error.errors())
         raise problems.bad_request("bad-query", f"Query parameters: {faults}.") from None
 
 

@@ -12,6 +12,8 @@ from shared.models import REPRESENTATION
 MOST_TAGS = 100
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# What a header may hold, for the contract: * or a list of tags.
+ETAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 _OURS = re.compile(rf'"([1-9][0-9]{{0,14}})-{REPRESENTATION}"')
 
 

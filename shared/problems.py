@@ -9,16 +9,23 @@ class Fault(TypedDict):
     """One fault of a body: where it lies (JSON Pointer, RFC 6901) and what is wrong there."""
 
     pointer: str
+    """A JSON Pointer (RFC 6901)."""
     detail: str
 
 
-class _Body(TypedDict):
+class ProblemBody(TypedDict):
+    """An answer that is not what the caller asked for (RFC 9457)."""
+
     type: str
+    """Which problem it is, for programs: it never changes."""
     title: str
     status: int
     detail: str
+    """What is wrong here, and what to mend, for people."""
     instance: str
+    """The request id: it finds the request in the log."""
     errors: NotRequired[Sequence[Fault]]
+    """Every fault of the body, or the operation of a batch that cannot be done."""
 
 
 class Problem(Exception):
@@ -52,7 +59,7 @@ class Problem(Exception):
 
     def body(self, instance: str) -> str:
         """The problem as JSON; `instance` is the request id."""
-        body = _Body(
+        body = ProblemBody(
             type=f"urn:problem:tasks:{self.kind}",
             title=self.title,
             status=self.status,

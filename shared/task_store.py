@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from shared import cursors, expressions, items
@@ -127,7 +128,8 @@ class TaskStore:
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
         request = self._partition.get(task_id)
-        return items.to_task(_live(self._read(lambda: self._client.get_item(**request)).get("Item")))
+        item = self._read(lambda: self._client.get_item(**request)).get("Item")
+        return items.to_task(_live(None if item is None else items.current(item)))
 
     def list(self, query: TaskQuery) -> TaskPage:
         """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list."""
@@ -137,7 +139,7 @@ class TaskStore:
         page = self._read(lambda: self._client.query(**request))
         last_key = page.get("LastEvaluatedKey")
         return TaskPage(
-            items=[items.to_task(item) for item in page["Items"] if items.is_kept(item, self._now())],
+            items=[items.to_task(items.current(item)) for item in page["Items"] if items.is_kept(item, self._now())],
             next_cursor=cursors.encode(expressions.position_of(last_key, query.status), *scope) if last_key else None,
         )
 
@@ -177,7 +179,7 @@ class TaskStore:
         if last_key:
             token = f"{first:015}.{token}.{last_key['by_change']['S']}"
         return ChangePage(
-            items=[items.to_change(item) for item in page["Items"]],
+            items=[items.to_change(items.current(item)) for item in page["Items"]],
             next_since=cursors.encode(token, *scope),
             has_more=last_key is not None,
         )
@@ -354,7 +356,8 @@ class TaskStore:
         A write whose answer is lost is sent again with the same token. The item remembers the tokens of its last
         writes, and a send is refused when it finds its token there - it was applied - or when the item may have
         forgotten it. `judge` sees the item that refused a write which was not applied: it raises, returns what
-        answers the caller all the same, or returns None to try again.
+        answers the caller all the same, or returns None to try again. An item that an older release wrote refuses
+        every write: it is upgraded before the next try.
         """
         sends = Sends(self._deadline, writing=True)
         token = secrets.token_urlsafe(8)
@@ -367,7 +370,8 @@ class TaskStore:
             try:
                 return send(stamp)
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
-                item: Item | None = refusal.response.get("Item")  # type: ignore[assignment]  # the stubs lack Item
+                found: Item | None = refusal.response.get("Item")  # type: ignore[assignment]  # the stubs lack Item
+                item = None if found is None else items.current(found)
                 if item is not None and items.remembers(item, stamp):
                     return item
                 if item is not None and sends.unsure and items.has_forgotten(item, stamp):
@@ -377,8 +381,17 @@ class TaskStore:
                     return answer
                 sends.refused()
                 since = None
+                if found is not None and item is not None and found is not item:
+                    self._upgrade(found, item)
             except Exception as error:  # noqa: BLE001 - failed() raises whatever it does not know
                 sends.failed(error)
+
+    def _upgrade(self, item: Item, upgraded: Item) -> None:
+        """Write an item in its new shape; if somebody wrote it meanwhile, that stands."""
+        request = expressions.upgrade(self._partition.table, item, upgraded)
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            # Sent twice it does no more than once, as a read.
+            self._read(lambda: self._client.update_item(**request))
 
     def _change_once(self, once: Once, task_id: str, change: Callable[[Item | None, Stamp], Item]) -> Task:
         def plan(stamp: Stamp, found: Sequence[Item | None]) -> Plan:
@@ -433,7 +446,8 @@ class TaskStore:
             if sends.unsure:
                 raise OutcomeUnknown from None
             raise
-        return [response.get("Item") for response in answer["Responses"]]
+        record, *found = [response.get("Item") for response in answer["Responses"]]
+        return [record, *(None if item is None else items.current(item) for item in found)]
 
     def _remembered(self, record: Item, once: Once, token: str) -> Sequence[Item]:
         if not items.is_of(record, once):

@@ -40,7 +40,7 @@ def pseudonym(user_id: str) -> str:
     Subjects may be e-mail addresses, and logs are read by more people, and kept in more places, than tasks are. One
     who knows the id still finds its requests.
     """
-    return hashlib.sha256(user_id.encode()).hexdigest()[:16] if user_id else ""
+    return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
 
 
 def cause_of(error: BaseException) -> str:
@@ -66,7 +66,9 @@ def report(record: Record) -> None:
     level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
     level(f"{record.operation} {record.status}", **fields)
 
+    # Counted twice, for each operation and for all of them: alarms cannot add up what has different dimensions.
     metrics.add_dimension(name="operation", value=record.operation)
+    metrics.add_dimensions(service=metrics.service)
     metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
     metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
     if record.problem is not None:

@@ -23,7 +23,8 @@ from local.tokens import AUDIENCE, ISSUER, make_token
 from shared.dynamodb import Table
 from shared.models import NewTask
 from shared.task_store import TaskStore
-from tests.conftest import ROOT, deadline_in, eventually, table_at
+from tests import openapi
+from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
 JSON = "application/json"
@@ -161,7 +162,7 @@ class Api:
 
 
 def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Answer:
-    """Send one request on a connection of its own, with exactly these headers."""
+    """Send one request on a connection of its own, with exactly these headers; the answer must be in the contract."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(method, path)
@@ -171,9 +172,11 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
         with suppress(ConnectionError):  # who refuses a body by its announced length need not read it
             connection.endheaders(content)
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        answer = Answer(response.status, response.headers, response.read())
     finally:
         connection.close()
+    openapi.hold(method, path, answer.status, answer.headers, answer.content)
+    return answer
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ _BODIES: Mapping[str, object] = {
     "restore_task": None,
     "clear_tasks": None,
     "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
+    "get_openapi": None,
 }
 _QUERIES = {"clear_tasks": "status=completed"}
 # Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py), and runs
@@ -241,17 +245,22 @@ TEMPLATE = replace(
         replace(
             function,
             handler=f"tests.guard.{function.handler.split('.')[1]}",
-            environment={**function.environment, "AWS_ACCESS_KEY_ID": function.name},
+            environment={
+                **function.environment,
+                "AWS_ACCESS_KEY_ID": function.name,
+                "AWS_DEFAULT_REGION": REGION,  # whichever a test is in that starts the first process
+            },
         )
         for function in _TEMPLATE.functions
     ),
 )
-OPERATIONS = {
-    name: Operation(name, route.method, route.path, _BODIES[name])
-    for function in TEMPLATE.functions
-    for name in [function.handler.rpartition(".")[2]]
-    for route in function.routes
-}
+_ROUTES = [(function.handler.rpartition(".")[2], route) for function in TEMPLATE.functions for route in function.routes]
+_EVERY = {name: (route.public, Operation(name, route.method, route.path, _BODIES[name])) for name, route in _ROUTES}
+# On the tasks of a user; and those that need no token, and are the same for everybody.
+OPERATIONS = {name: operation for name, (public, operation) in _EVERY.items() if not public}
+PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}
+# Else a route that lost its authorizer would go untested, and nobody would see it.
+assert set(PUBLIC) == {"get_openapi"}, "an operation on tasks is open to everybody"
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,16 @@ from tests.permissions import Permissions, moto_with_permissions
 
 ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
-# The suite runs at full scale for `make prove`, and at a tenth of it for `make test`.
-SCALE = 10 if os.environ.get("PROVE") else 1
+REGION = "eu-central-1"
+# How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
+PROVE = os.environ.get("PROVE", "")
+SCALE = 10 if PROVE not in {"", "ci"} else 1
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
     AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - no secret
-    AWS_REGION="eu-central-1",
-    AWS_DEFAULT_REGION="eu-central-1",
+    AWS_REGION=REGION,
+    AWS_DEFAULT_REGION=REGION,
     TABLE_NAME=TABLE,
     SERVICE_SCOPE="tasks/service",
     POWERTOOLS_SERVICE_NAME="tasks",
@@ -79,7 +81,7 @@ def user() -> Iterator[str]:
     """A user of this test alone."""
     name = f"user-{uuid.uuid4()}"
     yield name
-    _forget(name)
+    forget(name)
 
 
 @pytest.fixture
@@ -90,10 +92,12 @@ def store(table: Table, user: str) -> TaskStore:
 @cache
 def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part of the cache's key
     """The table at an endpoint; `client` names one of several clients, for those whose events a test handles."""
-    return Table(new_client(url), TABLE)
+    with pytest.MonkeyPatch.context() as patch:  # it outlives a test that is in another region
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        return Table(new_client(url), TABLE)
 
 
-def _forget(user: str) -> None:
+def forget(user: str) -> None:
     """Drop what moto holds of a user, and of those whose names are made of theirs: its queries go through the table."""
     if "moto.dynamodb.models" not in sys.modules:
         return
@@ -102,6 +106,11 @@ def _forget(user: str) -> None:
             for table in backend.tables.values():
                 for partition in [key for key in table.items if user in key.value]:
                     del table.items[partition]
+
+
+def sized(test: int, ci: int, prove: int) -> int:
+    """The size of a proof in `make test`, in `make proof` and in `make prove`."""
+    return {"": test, "ci": ci}.get(PROVE, prove)
 
 
 def deadline_in(seconds: float) -> float:

@@ -1,5 +1,6 @@
 """The real handlers in this process, on one DynamoDB, with a clock that a test may move."""
 
+import base64
 import importlib.util
 import json
 import time
@@ -97,13 +98,20 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
                     "requestId": str(uuid.uuid4()),
                     "authorizer": {"jwt": {"claims": {"sub": caller, "scope": scope, "token_use": "access"}}},
                 },
-                "body": body if body is None or isinstance(body, str) else json.dumps(body),
-                "isBase64Encoded": False,
+                "body": _encoded(body),
+                "isBase64Encoded": isinstance(body, bytes),
             }
             answer = handlers[name](event, _Context(seconds))
             return Reply(answer["statusCode"], answer["headers"], answer["body"])
 
         yield call
+
+
+def _encoded(body: object) -> str | None:
+    """A body as it stands in an event: text as it is, bytes in Base64, and everything else as JSON."""
+    if isinstance(body, bytes):
+        return base64.b64encode(body).decode()
+    return body if body is None or isinstance(body, str) else json.dumps(body)
 
 
 def _load(name: str) -> guard.Handler:

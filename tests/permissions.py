@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class Permissions:
         """The same DynamoDB, behind these permissions. Callers that are no function may do everything."""
 
         def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            sys.settrace(None)  # coverage would follow each of moto's lines, and is not about them
             caller = re.search("Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
             if caller is None or caller[1] not in self.allowed:
                 return app(environ, start_response)
@@ -65,7 +67,7 @@ def moto_with_permissions(permissions: Permissions) -> Iterator[str]:
 
 
 def _allowed(role: Mapping[str, Any]) -> Iterator[Permission]:
-    for policy in role["Policies"]:
+    for policy in role.get("Policies", ()):
         for statement in policy["PolicyDocument"]["Statement"]:
             for action in _many(statement["Action"]):
                 for resource in _many(statement["Resource"]):

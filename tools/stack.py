@@ -1,18 +1,22 @@
-"""What one does with a deployed stack: `python -m tools.stack url STACK`, `user STACK NAME`, `token STACK NAME`.
+"""What one does with a deployed stack: `python -m tools.stack url STACK`, `user STACK NAME`, `token ...`, `e2e STACK`.
 
 Uses the AWS credentials and region of the environment. Passwords come from PASSWORD, or are asked for.
 """
 
 import getpass
 import os
+import secrets
+import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-_USAGE = "Usage: python -m tools.stack url STACK | user STACK EMAIL | token STACK EMAIL"
+_USAGE = "Usage: python -m tools.stack url STACK | user STACK EMAIL | token STACK EMAIL | e2e STACK"
 
 
 def outputs(stack: str) -> Mapping[str, str]:
@@ -44,6 +48,27 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
+def e2e(stack: str) -> int:
+    """Run the conformance suite on a stack, as two users who are there for that only; returns its exit code.
+
+    Raises ClientError, as where the users cannot be made.
+    """
+    pool = _pool(stack)
+    # A policy may ask for a character of each kind.
+    users = {f"conformance-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(2)}
+    try:
+        for email, password in users.items():
+            add_user(stack, email, password)
+        tokens = [access_token(stack, email, password) for email, password in users.items()]
+        environment = {**os.environ, "URL": pool["ApiUrl"], "TOKEN": tokens[0], "OTHER_TOKEN": tokens[1]}
+        return subprocess.run([sys.executable, "-m", "conformance"], check=False, env=environment).returncode
+    finally:
+        cognito = boto3.client("cognito-idp")
+        for email in users:
+            with suppress(cognito.exceptions.UserNotFoundException):
+                cognito.admin_delete_user(UserPoolId=pool["UserPoolId"], Username=email)
+
+
 def main(arguments: list[str]) -> int:
     """Run one command; 1 where AWS refuses it, 2 where it is none."""
     try:
@@ -54,6 +79,8 @@ def main(arguments: list[str]) -> int:
                 add_user(stack, email, _password())
             case ["token", stack, email] if email:
                 sys.stdout.write(access_token(stack, email, _password()) + "\n")
+            case ["e2e", stack]:
+                return e2e(stack)
             case _:
                 sys.stderr.write(_USAGE + "\n")
                 return 2

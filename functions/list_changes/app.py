@@ -1,4 +1,4 @@
-"""GET /v1/users/{user_id}/changes - what changed since."""
+"""GET /v1/users/{user_id}/changes - list what has changed since."""
 
 from shared.models import ChangesQuery
 from shared.operation import Request, Response, answered, operation

@@ -1,8 +1,12 @@
-"""A DynamoDB that fails, in the way that the user id in the request names: `ThrottlingException-...`, `silence-...`."""
+"""A DynamoDB that fails, in the way that the user id in the request names: `ThrottlingException-...`, `silence-...`.
+
+For `late-...` it throttles, and its clock is an hour behind.
+"""
 
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,15 +22,19 @@ def failing_dynamodb() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        late = False
+
         def do_POST(self) -> None:
             user = _USER.search(self.rfile.read(int(self.headers["Content-Length"])))
             how = user[1].decode() if user else "ValidationException"
+            self.late = how == "late"
             if how == "silence":
                 ended.wait()
             elif how == "nonsense":
                 self._answer(200, b"<html>")
             else:
-                error = {"__type": f"com.amazonaws.dynamodb.v20120810#{how}", "message": "secret inside"}
+                code = "ThrottlingException" if self.late else how
+                error = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "secret inside"}
                 self._answer(500 if how == "InternalServerError" else 400, json.dumps(error).encode())
 
         def _answer(self, status: int, body: bytes) -> None:
@@ -35,6 +43,9 @@ def failing_dynamodb() -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() - 3600 if self.late else timestamp)
 
         def log_message(self, *_: object) -> None:
             """Log nothing."""

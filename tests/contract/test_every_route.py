@@ -46,6 +46,7 @@ BAD_AUTHORIZATION: dict[str, str | None] = {
 }
 UNKNOWN_ROUTES = [
     "GET /",
+    "GET /docs",
     "GET /v1/users",
     "GET /v1/users/me",
     "GET /v1/users/me/tasks/",

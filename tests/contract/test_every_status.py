@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared import cursors
-from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
+from tests.api import OPERATIONS, PUBLIC, Answer, Api, Backend, Operation, Task
+from tests.openapi import contract, resolved
 
 _ALL = {400, 401, 403, 413, 500, 503}
 _BODY = {415, 422}
@@ -20,13 +21,25 @@ STATUSES = {
     "list_changes": {200, 410} | _ALL,
     "replace_task": {200} | _ALL | _BODY | _WRITE,
     "update_task": {200} | _ALL | _BODY | _WRITE,
-    "toggle_task": {200} | _ALL | _WRITE,
+    "toggle_task": {200, 422} | _ALL | _WRITE,
     "delete_task": {204} | _ALL | _WRITE,
-    "restore_task": {200, 409} | _ALL | _WRITE,
+    "restore_task": {200, 409, 422} | _ALL | _WRITE,
     "clear_tasks": {200} | _ALL,
     "batch_tasks": {200, 409} | _ALL | _BODY | _WRITE,
 }
 PAIRS = [(name, status) for name, statuses in STATUSES.items() for status in sorted(statuses)]
+
+
+def invalid(api: Api, one: Operation, task: Task) -> Answer:
+    return one.ask(api, task["id"], body={"colour": "red"})
+
+
+def reused(api: Api, one: Operation, task: Task) -> Answer:
+    """Two requests with one key."""
+    key = {"Idempotency-Key": "the same"}
+    one.ask(api, task["id"], headers=key)
+    return one.ask(api, task["id"], headers={**key, "If-Match": "*"})
+
 
 type Ask = Callable[[Api, Operation, Task], Answer]
 REQUESTS: dict[int, Ask] = {
@@ -40,7 +53,7 @@ REQUESTS: dict[int, Ask] = {
     412: lambda api, one, task: one.ask(api, task["id"], headers={"If-None-Match": "*"}),
     413: lambda api, one, task: one.ask(api, task["id"], body=b" " * 300_000),
     415: lambda api, one, task: one.ask(api, task["id"], headers={"Content-Type": "text/plain"}),
-    422: lambda api, one, task: one.ask(api, task["id"], body={"colour": "red"}),
+    422: lambda api, one, task: (invalid if one.body else reused)(api, one, task),
     500: lambda api, one, task: one.ask(api, task["id"]),
     503: lambda api, one, task: one.ask(api, task["id"]),
 }
@@ -78,6 +91,19 @@ def test_every_operation_of_the_template_has_its_statuses_listed() -> None:
     assert STATUSES.keys() == OPERATIONS.keys()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_contract_names_the_same_statuses_and_those_of_the_gateway() -> None:
+    for operation in (one for path in contract()["paths"].values() for one in path.values()):
+        of_the_function = {
+            int(status)
+            for status, said in operation["responses"].items()
+            if int(status) < 400 or "application/problem+json" in resolved(said)["content"]
+        }
+        name = operation["operationId"]
+        assert of_the_function == STATUSES.get(name, {200, 304}), name
+        gateways = {404, 413, 429, 500, 503} | ({401} if name in OPERATIONS else set())
+        assert {int(status) for status in operation["responses"]} == of_the_function | gateways, name
+
+
+@pytest.mark.parametrize("name", OPERATIONS | PUBLIC)
 def test_every_operation_of_the_template_has_a_contract(name: str) -> None:
     assert Path(__file__).with_name(f"test_{name}.py").exists()

@@ -28,10 +28,10 @@ FUNCTIONS = [
 def translate() -> Translate:
     """The CloudFormation template that SAM makes of ours, for given parameters."""
 
-    def translate(**parameters: str) -> dict[str, Any]:
+    def translate(code_uri: str = "s3://bucket/key", **parameters: str) -> dict[str, Any]:
         template = yaml_parse((ROOT / "template.yaml").read_text())
         for name in FUNCTIONS:  # as `sam package` would leave it
-            template["Resources"][name]["Properties"]["CodeUri"] = "s3://bucket/key"
+            template["Resources"][name]["Properties"]["CodeUri"] = code_uri
         translated: dict[str, Any] = Translator({}, Parser()).translate(template, parameters)
         return translated
 
@@ -41,6 +41,11 @@ def translate() -> Translate:
 @pytest.fixture(scope="session")
 def translated(translate: Translate) -> dict[str, Any]:
     return translate()
+
+
+def of_type(translated: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of a type, by their logical ids."""
+    return {name: one for name, one in translated["Resources"].items() if one["Type"] == kind}
 
 
 @cache

@@ -12,6 +12,7 @@ from local import dynamodb as engines
 from local.template import Template
 from tests.api import Api, serving
 from tests.conftest import ROOT
+from tests.deployment.conftest import of_type
 from tests.permissions import Permissions, moto_with_permissions
 
 
@@ -51,7 +52,7 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.batch({"op": "update", "id": task_id, "patch": {}}),
     ):
         assert answer.status in (200, 201, 204), answer
-    assert dict(permissions.used) == permissions.allowed
+    assert dict(permissions.used) == {name: allowed for name, allowed in permissions.allowed.items() if allowed}
 
 
 def test_what_a_role_does_not_allow_is_refused(url: str, permissions: Permissions, user: str) -> None:
@@ -64,26 +65,51 @@ def test_what_a_role_does_not_allow_is_refused(url: str, permissions: Permission
         permissions.allowed["GetTask"] = allowed
 
 
-def test_no_role_allows_a_scan_or_anything_beside_dynamodb(translated: dict[str, Any]) -> None:
-    statements = [
-        statement
-        for resource in translated["Resources"].values()
-        if resource["Type"] in {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}
-        for policy in [resource["Properties"], *resource["Properties"].get("Policies", ())]
-        if "PolicyDocument" in policy
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
-    actions = [
+def actions_of(role: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What a role or a managed policy allows: actions, each with its resource."""
+    documents = [one["PolicyDocument"] for one in (role, *role.get("Policies", ())) if "PolicyDocument" in one]
+    return [
         (action, statement["Resource"])
-        for statement in statements
+        for document in documents
+        for statement in document["Statement"]
         for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
     ]
+
+
+# The roles that are no function's, and all that they allow.
+OTHERS = {
+    "DeploymentRole": {
+        *("lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"),
+        "cloudwatch:DescribeAlarms",
+    },
+    "MigrateRole": {"dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:UpdateItem"},
+}
+
+
+def test_no_function_may_scan_or_do_anything_beside_dynamodb(translated: dict[str, Any]) -> None:
+    roles = {name: one["Properties"] for name, one in of_type(translated, "AWS::IAM::Role").items()}
+    functions = of_type(translated, "AWS::Lambda::Function").values()
+    of_functions = {one["Properties"]["Role"]["Fn::GetAtt"][0] for one in functions}
+    assert set(roles) == of_functions | set(OTHERS)
+    assert {one["Ref"] for name in of_functions for one in roles[name]["ManagedPolicyArns"]} == {"LogAndTrace"}
+    managed = of_type(translated, "AWS::IAM::ManagedPolicy")["LogAndTrace"]["Properties"]
+    actions = [pair for role in (managed, *(roles[name] for name in of_functions)) for pair in actions_of(role)]
     assert {action.partition(":")[0] for action, _ in actions} == {"dynamodb", "logs", "xray"}
     assert not [action for action, _ in actions if "*" in action or "Scan" in action or "PartiQL" in action]
     assert {action.partition(":")[0] for action, resource in actions if resource == "*"} == {"xray"}
-    managed = {arn["Ref"] for role in _of(translated, "AWS::IAM::Role") for arn in role["ManagedPolicyArns"]}
-    assert managed == {"LogAndTrace"}
+    for name in of_functions:
+        (trust,) = roles[name]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
-def _of(translated: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [resource["Properties"] for resource in translated["Resources"].values() if resource["Type"] == kind]
+def test_the_other_roles_allow_what_they_are_for(translated: dict[str, Any]) -> None:
+    roles = of_type(translated, "AWS::IAM::Role")
+    for name, allowed in OTHERS.items():
+        actions = actions_of(roles[name]["Properties"])
+        assert {action for action, _ in actions} == allowed
+        assert {action for action, resource in actions if resource == "*"} <= {"cloudwatch:DescribeAlarms"}
+        assert "ManagedPolicyArns" not in roles[name]["Properties"]
+    (trust,) = roles["DeploymentRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "codedeploy.amazonaws.com"}
+    (trust,) = roles["MigrateRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}

@@ -59,7 +59,8 @@ def test_an_update_keeps_the_data_and_a_removal_too(translated: dict[str, Any]) 
 def test_without_retain_the_rehearsal_would_lose_the_table(translated: dict[str, Any]) -> None:
     """The rehearsal can fail: moto does remove a table that nothing retains."""
     table = {name: value for name, value in translated["Resources"]["TaskTable"].items() if name != "DeletionPolicy"}
-    template = json.dumps({"Resources": {"TaskTable": table}})
+    kept = {name: translated[name] for name in ("Parameters", "Conditions")}
+    template = json.dumps({**kept, "Resources": {"TaskTable": table}})
     stacks, tables = boto3.client("cloudformation"), boto3.client("dynamodb")
     stacks.create_stack(StackName="forgetful", TemplateBody=template)
     made = [name for name in tables.list_tables()["TableNames"] if name.startswith("forgetful")]

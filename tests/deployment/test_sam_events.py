@@ -5,22 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.api import OPERATIONS, Operation
+from tests.api import OPERATIONS, PUBLIC, Operation
 from tests.conftest import ROOT
 
+EVERY = OPERATIONS | PUBLIC
 
-@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+
+@pytest.mark.parametrize("operation", EVERY.values(), ids=list(EVERY))
 def test_an_event_is_of_its_operations_route(operation: Operation) -> None:
     event = json.loads((ROOT / "events" / f"{operation.name}.json").read_text())
     context = event["requestContext"]
     assert event["version"] == "2.0"
     assert event["routeKey"] == context["routeKey"] == f"{operation.method} {operation.path}"
     assert (context["http"]["method"], context["stage"]) == (operation.method, "$default")
-    assert event["rawPath"] == context["http"]["path"] == operation.path.format(**event["pathParameters"])
+    assert event["rawPath"] == context["http"]["path"] == operation.path.format(**event.get("pathParameters", {}))
     assert all(name == name.lower() for name in event["headers"])
-    assert context["authorizer"]["jwt"]["claims"]["sub"] == "alice"
+    assert ("authorizer" in context) == ("authorization" in event["headers"]) == (operation.name in OPERATIONS)
+    assert operation.name in PUBLIC or context["authorizer"]["jwt"]["claims"]["sub"] == "alice"
     assert ("body" in event) == (operation.body is not None)
 
 
 def test_there_is_an_event_for_each_operation_and_no_other() -> None:
-    assert {path.stem for path in Path(ROOT / "events").glob("*.json")} == set(OPERATIONS)
+    assert {path.stem for path in Path(ROOT / "events").glob("*.json")} == set(EVERY)

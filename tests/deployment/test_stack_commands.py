@@ -7,6 +7,9 @@ import boto3
 import jwt
 import pytest
 
+from local.tokens import make_token
+from tests.api import serving
+from tools import stack
 from tools.stack import main
 
 EMAIL = "alice@example.org"
@@ -28,6 +31,12 @@ def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
     yield
     for name in ("tasks-dev", "tasks-foreign"):
         stacks.delete_stack(StackName=name)
+
+
+@pytest.fixture
+def backend_url(moto_url: str) -> Iterator[str]:
+    with serving(moto_url, moto_url) as backend:
+        yield backend.url
 
 
 def test_url(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,13 +62,38 @@ def test_a_user_that_was_added_gets_a_token(
     assert "NotAuthorizedException" in err
 
 
-@pytest.mark.parametrize("command", ["user", "token"])
+@pytest.mark.parametrize("command", ["user", "token", "e2e"])
 def test_a_stack_without_a_pool_says_so(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD", "x")
-    assert main([command, "tasks-foreign", EMAIL]) == 1
+    assert main([command, "tasks-foreign", *([EMAIL] if command != "e2e" else [])]) == 1
     assert "no user pool of its own" in capsys.readouterr().err
+
+
+def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend_url: str
+) -> None:
+    cognito = boto3.client("cognito-idp")
+    pool = stack.outputs("tasks-dev")["UserPoolId"]
+
+    def token(name: str, email: str, password: str) -> str:
+        assert real_token(name, email, password)  # they can sign in
+        assert len(cognito.list_users(UserPoolId=pool)["Users"]) == 2
+        return make_token(email)
+
+    real_token, real_outputs = stack.access_token, stack.outputs
+    monkeypatch.setattr(stack, "access_token", token)
+    monkeypatch.setattr(stack, "outputs", lambda name: {**real_outputs(name), "ApiUrl": backend_url})
+    monkeypatch.setenv("ONLY", "isolation")
+    assert main(["e2e", "tasks-dev"]) == 0
+    assert "3 passed, 0 FAILED, 0 not judged." in capfd.readouterr().out
+    assert cognito.list_users(UserPoolId=pool)["Users"] == []
+
+    monkeypatch.setattr(stack, "access_token", lambda *_: "x.y.z")
+    assert main(["e2e", "tasks-dev"]) == 2
+    assert "cannot create a task" in capfd.readouterr().err
+    assert cognito.list_users(UserPoolId=pool)["Users"] == []
 
 
 def test_a_stack_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -214,5 +214,5 @@ def test_one_user_sees_nothing_of_another(table: Table, user: str) -> None:
 
 def test_many_tasks_stay_in_order(dynamodb_local_url: str, user: str) -> None:
     store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(600))
-    created = [store.create(NewTask(title=f"task {number}")).id for number in range(1000 * SCALE)]
+    created = [store.create(NewTask(title=f"task {number}")).id for number in range(10_000 if SCALE > 1 else 400)]
     assert ids(walk(store, TaskQuery(limit=100))) == created

@@ -57,6 +57,12 @@ def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: 
         assert '"title":"Buy milk"' in answers[0]
         assert answers[0].strip() in answers[1]
         assert '"status": 403' in answers[2]
+        (docs,) = re.findall(r"^Try it in a browser: (\S+)$", log.read_text(), re.MULTILINE)
+        page = send(docs.removesuffix("/docs"), "GET", "/docs", b"", {})
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        (token,) = re.findall(r"preauthorizeApiKey\('Jwt', \"([^\"]+)\"\)", page.content.decode())
+        filled_in = {"Authorization": f"Bearer {token}"}
+        assert send(docs.removesuffix("/docs"), "GET", "/v1/users/alice/tasks", b"", filled_in).status == 200
         os.killpg(process.pid, signal.SIGINT)
         process.wait(5)
         assert "Traceback" not in log.read_text()

@@ -12,7 +12,7 @@ from shared.task_store import TaskStore
 from tests.api import Api, Backend, serving
 from tests.conftest import SCALE, deadline_in, table_at
 
-TASKS = 1000 * SCALE
+TASKS = 10_000 if SCALE > 1 else 400
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def backend(dynamodb_local_url: str) -> Iterator[Backend]:
 
 
 @pytest.mark.parametrize(
-    ("count", "query"), [(TASKS, {}), (TASKS // 10, {"order": "desc"}), (TASKS // 10, {"status": "open"})], ids=str
+    ("count", "query"), [(TASKS, {}), (100, {"order": "desc"}), (100, {"status": "open"})], ids=str
 )
 def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     backend: Backend, dynamodb_local_url: str, user: str, count: int, query: dict[str, str]
@@ -58,7 +58,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     writer.start()
     try:
         for name in users:
-            seen = Api(backend.url, name).walk(limit=7, **query)
+            seen = Api(backend.url, name).walk(limit=11, **query)
             assert {task["user_id"] for task in seen} == {name}
             fixed = set(untouched[name])
             walked = [task["id"] for task in seen if task["id"] in fixed]
@@ -71,7 +71,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
 def test_a_thousand_tombstones_do_not_slow_a_list_down(dynamodb_local_url: str, user: str) -> None:
     """One request reads the first page, however many tasks before it are in the trash."""
     store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60 * SCALE))
-    for _ in range(TASKS):
+    for _ in range(1000 * SCALE):
         store.delete(store.create(NewTask(title="gone")).id, ANY_VERSION)
     kept = [store.create(NewTask(title="kept")) for _ in range(3)]
     for status in ("all", "open"):

@@ -1,5 +1,6 @@
 """Another user's id, task, ETag and cursor, in every place where a request of every operation can name one."""
 
+import hashlib
 import string
 from collections.abc import Callable
 from urllib.parse import quote
@@ -226,3 +227,38 @@ def test_the_etag_of_anothers_task_opens_nothing(alice: Api, bob: Bob, name: str
         answer = operation.ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
         assert is_problem(answer, 403, "forbidden")
         assert tells_nothing(answer, bob)
+
+
+@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.method == "POST"])
+@pytest.mark.parametrize("key", ["{key}", '"{key}"', "USER#{bob}", "{bob}#{key}", "../{bob}/{key}", "KEY#{digest}"])
+def test_a_key_of_another_user_is_a_key_of_ones_own(backend: Backend, alice: Api, name: str, key: str) -> None:
+    operation, used = OPERATIONS[name], f"key-{alice.caller}"
+    bob = Api(backend.url, f"bob-of-{alice.caller}")
+    theirs = operation.ask(bob, operation.task_for(bob)["id"], headers=_keyed(operation, used))
+    assert theirs.status in (200, 201)
+    stored = backend.stored(bob.caller)
+    tried = key.format(key=used, bob=bob.caller, digest=hashlib.sha256(used.encode()).hexdigest())
+    mine = operation.ask(alice, operation.task_for(alice)["id"], headers=_keyed(operation, tried))
+    assert mine.status == theirs.status
+    assert "Idempotency-Replayed" not in mine.headers
+    assert {task["user_id"] for task in mine.tasks} == {alice.caller}
+    assert backend.stored(bob.caller) == stored
+
+
+def _keyed(operation: Operation, key: str) -> Headers:
+    return {"Idempotency-Key": key, **({"Content-Type": "application/json"} if operation.body is not None else {})}
+
+
+@pytest.mark.parametrize("longer", ["x", "-", ":b", "@b", "|b", "=", ".."])
+def test_a_user_whose_id_begins_with_anothers_is_another(backend: Backend, alice: Api, longer: str) -> None:
+    other = Api(backend.url, f"{alice.caller}{longer}")
+    theirs = [other.made(title="theirs"), other.made(title="theirs", completed=True), other.made(title="theirs")]
+    other.delete(theirs[2]["id"])
+    mine, stored = alice.made(), backend.stored(other.caller)
+    for status in ("all", "open", "completed", "deleted"):
+        assert {task["id"] for task in alice.walk(status=status)} <= {mine["id"]}
+    assert [task["id"] for task in alice.changes().json["items"]] == [mine["id"]]
+    assert alice.clear().json == {"cleared": 0, "more": False}
+    for name, operation in ON_A_TASK.items():
+        assert operation.ask(alice, theirs[0]["id"]).status == 404, name
+    assert backend.stored(other.caller) == stored

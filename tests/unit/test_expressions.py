@@ -1,10 +1,11 @@
 """The requests to DynamoDB, byte for byte, and the tasks that items become."""
 
+import sys
 from typing import Any
 
 import pytest
 
-from shared import expressions, items
+from shared import expressions, items, upgrades
 from shared.cursors import InvalidCursor
 from shared.expressions import Partition
 from shared.items import Once, Stamp
@@ -18,13 +19,16 @@ KEY = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}}
 
 # What every write to a live task does and asks, beside its own.
 MEMORY = (
-    "#updated_at = :now, #by_change = :change, #version = #version + :one, "
+    "#schema = :schema, #updated_at = :now, #by_change = :change, #version = #version + :one, "
     "#write_tokens[3] = #write_tokens[2], #write_tokens[2] = #write_tokens[1], #write_tokens[1] = #write_tokens[0], "
     "#write_tokens[0] = :token, "
     "#write_times[3] = #write_times[2], #write_times[2] = #write_times[1], #write_times[1] = #write_times[0], "
     "#write_times[0] = :now"
 )
-GUARD = "attribute_exists(#by_position) AND NOT contains(#write_tokens, :token) AND #write_times[3] < :since"
+GUARD = (
+    "attribute_exists(#by_position) AND #schema >= :schema AND NOT contains(#write_tokens, :token) "
+    "AND #write_times[3] < :since"
+)
 SWAP = "#by_status = #other_status, #other_status = #by_status, #status_changed_at = :now"
 VALUES = {
     ":now": {"N": str(NOW)},
@@ -32,8 +36,9 @@ VALUES = {
     ":one": {"N": "1"},
     ":token": {"S": "token"},
     ":since": {"N": str(NOW - 7)},
+    ":schema": {"N": "1"},
 }
-NAMES = ("by_change", "by_position", "updated_at", "version", "write_times", "write_tokens")
+NAMES = ("by_change", "by_position", "schema", "updated_at", "version", "write_times", "write_tokens")
 
 
 def change(update: str, condition: str, values: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -386,3 +391,36 @@ def test_memory() -> None:
     assert not items.remembers(item(), STAMP)
     assert items.has_forgotten(item(write_times=times), STAMP)
     assert not items.has_forgotten(item(write_times=times), Stamp("token", NOW, NOW - 6))
+
+
+def test_upgrade() -> None:
+    old = item(schema={"N": "0"}, other_status=None, colour={"S": "red"}, title={"S": "Buy milk"})
+    assert expressions.upgrade("tasks", old, item(title={"S": "Buy tea"})) == {
+        "TableName": "tasks",
+        "Key": KEY,
+        "UpdateExpression": "SET #schema = :schema, #title = :title, #other_status = :other_status REMOVE #colour",
+        "ConditionExpression": "#schema = :old_schema AND #version = :old_version",
+        "ExpressionAttributeNames": {
+            f"#{name}": name for name in ("colour", "other_status", "schema", "title", "version")
+        },
+        "ExpressionAttributeValues": {
+            ":schema": {"N": "1"},
+            ":title": {"S": "Buy tea"},
+            ":other_status": {"S": f"done#{NO_DUE}#{TASK_ID}"},
+            ":old_schema": {"N": "0"},
+            ":old_version": {"N": "1"},
+        },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def test_the_chain_of_upgrades_has_no_gap() -> None:
+    assert sorted(upgrades.STEPS) == list(range(items.SCHEMA - len(upgrades.STEPS), items.SCHEMA))
+
+
+@pytest.mark.parametrize("schema", [items.SCHEMA, items.SCHEMA + 1])
+def test_what_needs_no_upgrade_does_not_even_import_it(schema: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "shared.upgrades")
+    found = item(schema={"N": str(schema)})
+    assert items.current(found) is found
+    assert "shared.upgrades" not in sys.modules

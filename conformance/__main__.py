@@ -1,0 +1,95 @@
+"""`make conformance`: runs every check and prints a table. URL, TOKEN and OTHER_TOKEN come from the environment.
+
+Ends with 0 where all checks passed or could not be judged, 1 where one failed, and 2 where nothing could be tried.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from conformance.checks import CHECKS, Check, Users
+from conformance.client import Caller, Failed, NotJudged, clean_up
+
+PASSED, FAILED, NOT_JUDGED = "passed", "FAILED", "not judged"
+_USAGE = "Usage: make conformance URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=part]"
+
+
+class CannotRun(Exception):
+    """Nothing can be tried."""
+
+
+def users_of(environment: Mapping[str, str]) -> Users:
+    """The two users whose tokens the environment holds. Raises CannotRun where they are not two, or get no answer."""
+    url, token, other = (environment.get(name, "").strip() for name in ("URL", "TOKEN", "OTHER_TOKEN"))
+    if not (url and token and other):
+        raise CannotRun(_USAGE)
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise CannotRun(f"URL must begin with http:// or https://, and {url!r} does not")
+    callers = (Caller(url.rstrip("/"), token), Caller(url.rstrip("/"), other))
+    ids = []
+    for name, caller in zip(("TOKEN", "OTHER_TOKEN"), callers, strict=True):
+        try:
+            ids.append(caller.create("who am I?")["user_id"])
+        except (Failed, KeyError, TypeError) as error:
+            clean_up(callers)
+            raise CannotRun(f"{name} cannot create a task: {error}") from error
+    if ids[0] == ids[1]:
+        clean_up(callers)
+        raise CannotRun(f"TOKEN and OTHER_TOKEN are both of the user {ids[0]}; isolation needs two")
+    return Users(*callers, *ids)
+
+
+def chosen_checks(part: str) -> list[Check]:
+    """The checks of a part, or all. Raises CannotRun where there is no such part."""
+    chosen = [check for check in CHECKS if part in (check.part, "")]
+    if not chosen:
+        raise CannotRun(f"There is no part {part!r}: {', '.join(dict.fromkeys(check.part for check in CHECKS))}")
+    return chosen
+
+
+def judge(check: Check, users: Users) -> tuple[str, str]:
+    """The verdict on a check, and its reason."""
+    try:
+        check.run(users)
+    except NotJudged as reason:
+        return NOT_JUDGED, str(reason)
+    except Failed as failure:
+        return FAILED, str(failure)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # an answer of quite another shape
+        return FAILED, f"the answer is not of the shape it should be: {type(error).__name__} {error}"
+    return PASSED, ""
+
+
+def main() -> int:
+    """Run the checks."""
+    try:
+        chosen = chosen_checks(os.environ.get("ONLY", ""))
+        users = users_of(os.environ)
+    except CannotRun as reason:
+        sys.stderr.write(f"{reason}\n")
+        return 2
+    counts: Counter[str] = Counter()
+    try:
+        for check in chosen:
+            verdict, why = judge(check, users)
+            counts[verdict] += 1
+            _say(f"{verdict:10}  {check.part:15}  {check.words}" + (f"\n{'':29}{why}" if why else ""))
+    finally:
+        made, left = clean_up((users.mine, users.other))
+        _say(f"\n{', '.join(f'{counts[one]} {one}' for one in (PASSED, FAILED, NOT_JUDGED))}.")
+        if left:
+            _say(f"NOT DELETED, though they were made here: {', '.join(left)}")
+        else:
+            _say(f"All {made} tasks that were made are in the trash, for 30 days; keys are remembered for a day.")
+    return 1 if counts[FAILED] or left else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

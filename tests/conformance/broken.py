@@ -1,0 +1,95 @@
+"""Handlers that are broken on purpose: each is the real one, with its event or its answer spoilt."""
+
+import importlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+type Event = dict[str, Any]
+type Answer = dict[str, Any]
+type Handler = Callable[[Event, Any], Answer]
+
+_REAL = os.environ.get("REAL_HANDLER", "")
+
+
+def handler(event: Event, context: Any) -> Answer:
+    """Answer as the breakage does that the environment names."""
+    real: Handler = importlib.import_module(_REAL).handler
+    return BREAKAGES[os.environ["BREAKAGE"]](real, event, context)
+
+
+def _etag_missing(real: Handler, event: Event, context: Any) -> Answer:
+    answer = real(event, context)
+    answer["headers"].pop("ETag", None)
+    return answer
+
+
+def _without(header: str) -> Callable[[Handler, Event, Any], Answer]:
+    def broken(real: Handler, event: Event, context: Any) -> Answer:
+        event["headers"].pop(header, None)
+        return real(event, context)
+
+    return broken
+
+
+def _anybodys_tasks(real: Handler, event: Event, context: Any) -> Answer:
+    named = event.get("pathParameters", {}).get("user_id", "me")
+    if named != "me":
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = named
+    return real(event, context)
+
+
+def _everybodys_list(real: Handler, event: Event, context: Any) -> Answer:
+    """Everybody is the same user."""
+    if "pathParameters" in event:
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = "everybody"
+    return real(event, context)
+
+
+def _cursor_ignored(real: Handler, event: Event, context: Any) -> Answer:
+    event.get("queryStringParameters", {}).pop("cursor", None)
+    return real(event, context)
+
+
+def _delete_forgotten(real: Handler, event: Event, context: Any) -> Answer:
+    if event["routeKey"].startswith("DELETE ") and "task_id" in event["pathParameters"]:
+        return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}}
+    return real(event, context)
+
+
+def _unknown_fields_pass(real: Handler, event: Event, context: Any) -> Answer:
+    if event["routeKey"] == "POST /v1/users/{user_id}/tasks":
+        try:
+            body = json.loads(event["body"])
+            known = {name: body[name] for name in ("title", "description", "completed") if name in body}
+            event["body"], event["isBase64Encoded"] = json.dumps(known), False
+        except (KeyError, ValueError, TypeError):
+            pass
+    return real(event, context)
+
+
+def _html_errors(real: Handler, event: Event, context: Any) -> Answer:
+    answer = real(event, context)
+    if answer["statusCode"] >= 400:
+        answer |= {"headers": {"Content-Type": "text/html"}, "body": "<h1>Oops</h1>"}
+    return answer
+
+
+def _always_down(_real: Handler, _event: Event, _context: Any) -> Answer:
+    return {"statusCode": 503, "headers": {}, "body": "{}"}
+
+
+BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
+    "ETag missing": _etag_missing,
+    "If-Match ignored": _without("if-match"),
+    "If-None-Match ignored": _without("if-none-match"),
+    "Idempotency-Key ignored": _without("idempotency-key"),
+    "the path's user is believed": _anybodys_tasks,
+    "one list for everybody": _everybodys_list,
+    "cursor ignored": _cursor_ignored,
+    "delete forgotten": _delete_forgotten,
+    "unknown fields pass": _unknown_fields_pass,
+    "errors in HTML": _html_errors,
+    "always down": _always_down,
+}

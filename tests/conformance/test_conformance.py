@@ -1,0 +1,141 @@
+"""The conformance suite: passes on the API as it is, and finds what is broken."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from conformance.checks import CHECKS
+from local.gateway import serve
+from local.tokens import make_token
+from tests.api import TEMPLATE, WORKERS, Api
+from tests.conformance.broken import BREAKAGES
+from tests.conftest import ROOT, SCALE
+
+# Which check finds which breakage: the part that it is of, and words of it.
+FINDS = {
+    "ETag missing": ("create", "its ETag and its place"),
+    "If-Match ignored": ("If-Match", "one wins"),
+    "If-None-Match ignored": ("get", "answers 304"),
+    "Idempotency-Key ignored": ("Idempotency-Key", "several times at once"),
+    "the path's user is believed": ("isolation", "names another user is 403"),
+    "cursor ignored": ("list", "appears exactly once"),
+    "delete forgotten": ("delete", "in the trash and nowhere else"),
+    "unknown fields pass": ("errors", "every fault"),
+    "errors in HTML": ("restore", "one that is not deleted is 409"),
+}
+# Each costs a gateway: make test takes those that would do the worst harm.
+TRIED = FINDS if SCALE > 1 else ("If-Match ignored", "Idempotency-Key ignored", "the path's user is believed")
+# Those that let nothing begin.
+HOPELESS = {"one list for everybody": "isolation needs two", "always down": "cannot create a task"}
+
+
+@contextmanager
+def gateway(endpoint: str, breakage: str | None = None) -> Iterator[str]:
+    """The API, with every handler broken in one way."""
+    template = TEMPLATE
+    if breakage is not None:
+        functions = tuple(
+            replace(
+                function,
+                handler="tests.conformance.broken.handler",
+                environment={
+                    **function.environment,
+                    "BREAKAGE": breakage,
+                    "REAL_HANDLER": f"functions.{function.handler.rpartition('.')[2]}.app",  # without the guard
+                },
+            )
+            for function in TEMPLATE.functions
+        )
+        template = replace(TEMPLATE, functions=functions)
+    with serve(template, {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}, workers=WORKERS) as url:
+        yield url
+
+
+def run(url: str, *users: str, **settings: str) -> tuple[int, str, str]:
+    """The exit code of a run by two users, and what it printed."""
+    tokens = dict(zip(("TOKEN", "OTHER_TOKEN"), map(make_token, users), strict=True)) if users else {}
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", _ALONE],
+        env={"PATH": os.environ["PATH"], "URL": url, **tokens, **settings},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+# Isolated, and without what is installed: the standard library must be enough.
+_ALONE = (
+    "import runpy, sys\n"
+    f"sys.path[:] = [{str(ROOT)!r}, *(path for path in sys.path if 'site-packages' not in path)]\n"
+    "runpy.run_module('conformance', run_name='__main__')"
+)
+
+
+@pytest.fixture(scope="module")
+def sound(moto_url: str) -> Iterator[str]:
+    with gateway(moto_url) as url:
+        yield url
+
+
+def test_it_passes_and_leaves_no_task_behind(sound: str, user: str) -> None:
+    other = f"other-{user}"
+    kept = Api(sound, user).made(title="of the user's own", completed=True)
+    code, out, err = run(sound, user, other)
+    assert (code, err) == (0, ""), out
+    assert len(re.findall(r"^passed", out, re.MULTILINE)) == len(CHECKS) - 1
+    # It does not clear what it has not made.
+    assert len(re.findall(r"^not judged +clear", out, re.MULTILINE)) == 1
+    assert f"{len(CHECKS) - 1} passed, 0 FAILED, 1 not judged." in out
+    assert Api(sound, user).walk() == [kept]
+    assert Api(sound, other).walk() == []
+
+
+@pytest.mark.parametrize("breakage", TRIED)
+def test_it_finds_what_is_broken(moto_url: str, user: str, breakage: str) -> None:
+    part, words = FINDS[breakage]
+    settings = {} if SCALE > 1 else {"ONLY": part}
+    with gateway(moto_url, breakage) as url:
+        code, out, _ = run(url, user, f"other-{user}", **settings)
+    assert code == 1, out
+    failed = [line for line in out.splitlines() if line.startswith("FAILED")]
+    assert any(line.split()[1] == part and words in line for line in failed), out
+
+
+@pytest.mark.parametrize("breakage", HOPELESS if SCALE > 1 else ["one list for everybody"])
+def test_what_cannot_begin_ends_with_2_and_says_why(moto_url: str, user: str, breakage: str) -> None:
+    with gateway(moto_url, breakage) as url:
+        code, out, err = run(url, user, f"other-{user}")
+    assert (code, out) == (2, "")
+    assert HOPELESS[breakage] in err
+
+
+def test_every_breakage_is_tried() -> None:
+    assert FINDS.keys() | HOPELESS.keys() == BREAKAGES.keys()
+
+
+@pytest.mark.parametrize(
+    ("users", "settings", "said"),
+    [
+        ([], {}, "Usage"),
+        (["a", "b"], {"URL": "ftp://x"}, "must begin with http"),
+        (["a", "b"], {"URL": "http://"}, "must begin with http"),
+        (["a", "b"], {"URL": "http://127.0.0.1:1"}, "got no answer"),
+        (["a", "a"], {}, "isolation needs two"),
+        (["a", "b"], {"TOKEN": "x.y.z"}, "401"),
+        (["a", "b"], {"ONLY": "everything"}, "There is no part"),
+    ],
+    ids=["no tokens", "no HTTP", "no host", "nobody there", "one user", "a bad token", "no such part"],
+)
+def test_bad_arguments(sound: str, users: list[str], settings: dict[str, str], said: str) -> None:
+    code, out, err = run(sound, *users, **settings)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err

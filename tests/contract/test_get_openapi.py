@@ -1,0 +1,148 @@
+"""GET /v1/openapi.json: the contract, for everybody; and that it is the one that the code keeps."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from tests.api import PUBLIC, Answer, Api
+from tests.conftest import ROOT
+from tests.contract.shapes import is_gateways
+from tests.openapi import DOCUMENT, OutsideContract, contract, hold, operation_at, resolved
+
+OPENAPI = PUBLIC["get_openapi"]
+KIND = re.compile(r"`([a-z-]+)`")
+CACHED = "public, max-age=300"
+
+
+def fetch(api: Api, **headers: str) -> Answer:
+    """Fetch it as anybody can: without a token."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return api.send(OPENAPI.method, OPENAPI.path, headers={"Authorization": None, **named})
+
+
+def test_it_is_the_documented_contract_and_needs_no_token(api: Api) -> None:
+    answer = fetch(api)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.content == DOCUMENT.read_bytes()
+    assert answer.headers["Cache-Control"] == CACHED
+    assert answer.headers["ETag"].startswith('"')
+
+
+def test_who_has_it_gets_304(api: Api) -> None:
+    etag = fetch(api).headers["ETag"]
+    for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        answer = fetch(api, if_none_match=known)
+        assert (answer.status, answer.content) == (304, b""), known
+        assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (etag, CACHED)
+    for other in ('"x"', etag.strip('"'), ""):
+        assert fetch(api, if_none_match=other).status == 200, other
+
+
+def test_a_token_makes_no_difference_and_a_bad_one_does_no_harm(api: Api) -> None:
+    for authorization in ("Bearer x.y.z", "Basic x"):
+        assert fetch(api, authorization=authorization).content == fetch(api).content
+
+
+def test_a_page_of_another_origin_may_read_it(api: Api) -> None:
+    answer = fetch(api, origin="https://app.example")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nobody_can_change_it(api: Api, method: str) -> None:
+    assert is_gateways(api.send(method, OPENAPI.path), 404, "Not Found")
+
+
+def test_it_is_the_contract_of_the_code(tmp_path: Path) -> None:
+    """Whoever changes what an operation takes or answers runs `make openapi`."""
+    made = tmp_path / "openapi.json"
+    subprocess.run([sys.executable, "-m", "tools.openapi", str(made)], cwd=ROOT, check=True)
+    assert made.read_text() == DOCUMENT.read_text()
+
+
+def test_it_is_openapi() -> None:
+    validate(json.loads(DOCUMENT.read_text()))
+
+
+def test_the_types_of_problems_are_those_of_the_documentation() -> None:
+    section = (ROOT / "docs" / "http-api.md").read_text().partition("## Errors")[2].partition("\n## ")[0]
+    documented = {
+        kind for row in re.findall(r"^\| \d{3} \|([^|]+)\|", section, re.MULTILINE) for kind in KIND.findall(row)
+    }
+    assert documented == set(contract()["components"]["examples"])
+
+
+def test_its_examples_are_what_it_says() -> None:
+    """What was recorded is as the schemas say, in every answer of every operation."""
+    seen = 0
+    for path, operations in contract()["paths"].items():
+        for method, operation in operations.items():
+            for status, said in operation["responses"].items():
+                response = resolved(said)
+                needed = [name for name, header in response["headers"].items() if resolved(header).get("required")]
+                for media_type, content in response.get("content", {}).items():
+                    for example in content.get("examples", {}).values():
+                        headers = {**dict.fromkeys(needed, "x"), "Content-Type": media_type}
+                        hold(
+                            method, path, int(status), message(headers), json.dumps(resolved(example)["value"]).encode()
+                        )
+                        seen += 1
+    assert seen > 200
+
+
+PROBLEM = "application/problem+json"
+BODY = {"type": "urn:problem:tasks:bad-query", "title": "x", "status": 400, "detail": "x", "instance": "x"}
+HEADERS = {"Content-Type": PROBLEM, "Cache-Control": "no-store", "X-Correlation-Id": "x"}
+OUTSIDE: dict[str, tuple[int, dict[str, Any] | None, dict[str, str | None]]] = {
+    "a status": (418, BODY, {}),
+    "a content type": (400, BODY, {"Content-Type": "application/json"}),
+    "no content type": (400, BODY, {"Content-Type": None}),
+    "no body": (400, None, {}),
+    "a type of problem": (400, {**BODY, "type": "urn:problem:tasks:not-deleted"}, {}),
+    "a member": (400, {**BODY, "colour": "red"}, {}),
+    "a member of another type": (400, {**BODY, "status": "400"}, {}),
+    "half a fault": (400, {**BODY, "errors": [{"pointer": ""}]}, {}),
+    "a header that is missing": (400, BODY, {"Cache-Control": None}),
+    "a header": (400, BODY, {"X-Powered-By": "x"}),
+    "no challenge": (401, {"message": "x"}, {"Content-Type": "application/json"}),
+    "a body where there is none": (204, BODY, {}),
+}
+
+
+def message(headers: Mapping[str, str | None]) -> Message:
+    """Headers as they come."""
+    made = Message()
+    for name, value in headers.items():
+        if value is not None:
+            made[name] = value
+    return made
+
+
+@pytest.mark.parametrize(("status", "body", "headers"), OUTSIDE.values(), ids=OUTSIDE)
+def test_what_it_does_not_say_is_noticed(
+    status: int, body: dict[str, Any] | None, headers: dict[str, str | None]
+) -> None:
+    """The net under all suites holds: each of these is outside the contract, and what they are made from is not."""
+    path = "/v1/users/me/tasks/x?y=z"
+    hold("DELETE", path, 400, message(HEADERS), json.dumps(BODY).encode())
+    content = b"" if body is None else json.dumps(body).encode()
+    with pytest.raises(OutsideContract):
+        hold("DELETE", path, status, message({**HEADERS, **headers}), content)
+
+
+def test_a_request_to_no_route_has_no_contract() -> None:
+    for method, path in (("GET", "/v1/users//tasks"), ("PUT", "/v1/users/me/tasks"), ("GET", "/")):
+        assert operation_at(method, path) is None
+    named = {
+        path: (operation_at(method, path) or {}).get("operationId")
+        for method, path in (("GET", "/v1/users/me/tasks/x?y"), ("POST", "/v1/users/a%2Fb/tasks/batch"))
+    }
+    assert list(named.values()) == ["get_task", "batch_tasks"]

@@ -1,0 +1,44 @@
+"""`make migrate STACK=...` works in the role that the stack has for it, and not with its caller's own permissions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local import dynamodb as engines
+from local.template import Template
+from tools import backfill, migrate
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stacks_table_is_migrated_in_its_role(
+    moto_url: str,
+    template: Template,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    translated: dict[str, Any],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engines.create_tables(template, moto_url)
+    role = boto3.client("iam").create_role(RoleName="migration", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
+    outputs = {"MigrateRoleArn": {"Value": role}, "TableName": {"Value": template.tables[0].arguments["TableName"]}}
+    stacks = boto3.client("cloudformation")
+    stacks.create_stack(StackName="migrated", TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs}))
+    made: list[Any] = []
+
+    def new_client(arn: str | None) -> Any:
+        made.append(backfill.new_client(arn))
+        return made[-1]
+
+    monkeypatch.setattr(migrate, "new_client", new_client)
+    assert migrate.main(["--stack", "migrated", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("seen ")
+    (client,) = made
+    credentials = client._request_signer._credentials
+    assert (credentials.method, credentials.access_key[:4]) == ("assume-role", "ASIA")
+    # The real stack tells the role under the same name.
+    assert translated["Outputs"]["MigrateRoleArn"]["Value"] == {"Fn::GetAtt": ["MigrateRole", "Arn"]}

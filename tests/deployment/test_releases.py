@@ -1,0 +1,177 @@
+"""A release: what publishes a version, how traffic goes over to it, who may do that, and what each environment sets."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.lib.utils.hash import dir_checksum
+from samcli.yamlhelper import yaml_parse
+
+from tests.conftest import ROOT
+from tests.deployment.conftest import FUNCTIONS, Translate, built, of_type
+from tools import release
+
+
+def versions(translated: dict[str, Any]) -> dict[str, str]:
+    """The logical id of each function's version: another one is another version."""
+    return {
+        resource["Properties"]["FunctionName"]["Ref"]: name
+        for name, resource in of_type(translated, "AWS::Lambda::Version").items()
+    }
+
+
+def test_the_api_calls_the_alias_of_the_newest_version(translated: dict[str, Any]) -> None:
+    newest = versions(translated)
+    assert set(newest) == set(FUNCTIONS)
+    aliases = of_type(translated, "AWS::Lambda::Alias")
+    for function, version in newest.items():
+        alias = aliases[f"{function}Aliaslive"]
+        assert alias["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
+        assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
+            "Ref": f"{function}DeploymentGroup"
+        }
+        # What went live is kept, to go back to.
+        assert translated["Resources"][version]["DeletionPolicy"] == "Retain"
+    (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
+    uris = re.findall(r"\$\{(\w+)\.Arn\}|'Ref': '(\w+Aliaslive)'|\$\{(\w+Aliaslive)\}", str(api["Properties"]["Body"]))
+    assert {name for found in uris for name in found if name} == set(aliases)
+
+
+def test_code_properties_and_the_release_publish_versions(translate: Translate) -> None:
+    before = versions(translate())
+    assert versions(translate()) == before
+
+    def all_differ(after: dict[str, str]) -> bool:
+        return not set(before.values()) & set(after.values())
+
+    # `sam deploy` uploads an artifact under the hash of its content.
+    assert all_differ(versions(translate(code_uri="s3://bucket/another-hash")))
+    assert all_differ(versions(translate(Release="0123456789")))
+    # The trap that Release is there for: SAM does not see the values of parameters.
+    assert versions(translate(LogLevel="DEBUG")) == before
+
+
+def test_every_function_names_the_release() -> None:
+    resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    assert {str(resources[name]["Properties"].get("AutoPublishCodeSha256")) for name in FUNCTIONS} == {
+        str({"Ref": "Release"})
+    }
+
+
+@pytest.fixture
+def build(tmp_path: Path, folder: Path) -> Path:
+    """An artifact as `sam build` leaves it."""
+    return Path(shutil.copytree(built(folder, "GetTask", "arm64"), tmp_path / "build"))
+
+
+def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path) -> None:
+    def one(*given: str) -> str:
+        (found,) = [text for text in release.parameters_of("prod", given, build) if text.startswith("Release=")]
+        return found
+
+    before, checksum = one("LogLevel=INFO"), dir_checksum(str(build))
+    assert one("LogLevel=INFO") == before
+    assert one("LogLevel=DEBUG") != before
+    for changed in ("functions/get_task/app.py", "shared/items.py", "pydantic/version.py"):
+        path = build / changed
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        assert one("LogLevel=INFO") != before, changed
+        # And so it is to SAM itself, which names the upload for it.
+        assert dir_checksum(str(build)) != checksum
+        path.write_bytes(content)
+    assert one("LogLevel=INFO") == before
+    (build / "new.py").touch()
+    assert one("LogLevel=INFO") != before
+
+
+def test_building_twice_gives_the_same_release(tmp_path: Path) -> None:
+    artifacts = [built(tmp_path / name, "GetTask", "arm64") for name in ("one", "two")]
+    assert dir_checksum(str(artifacts[0])) == dir_checksum(str(artifacts[1]))
+
+
+def test_what_is_given_counts_more_than_what_is_configured(build: Path) -> None:
+    given = ["DeploymentType=AllAtOnce", "JwtAudience=a,b", "Architecture=x86_64"]
+    text = " ".join(release.parameters_of("prod", given, build))
+    found = CfnParameterOverridesType().convert((text,), None, None)
+    assert found.pop("Release")
+    assert found == {
+        "DeploymentType": "AllAtOnce",
+        "DeletionProtection": "yes",
+        "JwtAudience": "a,b",
+        "Architecture": "x86_64",
+    }
+    with pytest.raises(ValueError, match="no environment"):
+        release.parameters_of("staging", [], build)
+
+
+@pytest.mark.parametrize(("ci", "asks"), [("true", False), ("", True)])
+def test_make_deploy_says_what_it_deploys(ci: str, asks: bool) -> None:
+    plan = subprocess.run(
+        ["make", "-n", "deploy", "ENV=prod", "PARAMETERS=LogLevel=DEBUG", f"CI={ci}"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "tools.release prod Architecture=arm64 LogLevel=DEBUG" in plan
+    # Nobody is there to confirm in a workflow: whoever approves does so before.
+    assert ("--no-confirm-changeset" in plan) is not asks
+    assert re.search(r"sam deploy --config-env prod .*--parameter-overrides \$parameters", plan)
+
+
+def configured(environment: str) -> dict[str, str]:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    return dict(one.split("=") for one in config[environment]["deploy"]["parameters"]["parameter_overrides"])
+
+
+def test_dev_goes_over_at_once_and_prod_by_a_canary_that_alarms_end(translate: Translate) -> None:
+    for environment, kind, protected in (("default", "AllAtOnce", "no"), ("prod", "Canary10Percent10Minutes", "yes")):
+        parameters = configured(environment)
+        assert parameters == {"DeploymentType": kind, "DeletionProtection": protected}
+        translated = translate(**parameters)
+        groups = of_type(translated, "AWS::CodeDeploy::DeploymentGroup")
+        assert len(groups) == len(FUNCTIONS)
+        for group in groups.values():
+            properties = group["Properties"]
+            assert properties["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": kind}
+            condition, gradual, at_once = properties["AlarmConfiguration"]["Fn::If"]
+            assert translated["Conditions"][condition] == {
+                "Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentType"}, "AllAtOnce"]}]
+            }
+            assert (gradual["Enabled"], at_once) == (True, {})
+            alarms = {one["Name"]["Ref"] for one in gradual["Alarms"]}
+            assert {"FaultAlarm", "DefectAlarm"} <= alarms <= set(of_type(translated, "AWS::CloudWatch::Alarm"))
+            assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+            assert properties["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
+
+
+def test_an_alarm_rings_before_the_canary_is_over(translated: dict[str, Any]) -> None:
+    minutes = int(re.findall(r"Canary10Percent(\d+)Minutes", configured("prod")["DeploymentType"])[0])
+    for name in ("FaultAlarm", "DefectAlarm", "LatencyAlarm", "OutcomeAlarm"):
+        alarm = translated["Resources"][name]["Properties"]
+        period = alarm.get("Period") or alarm["Metrics"][1]["MetricStat"]["Period"]
+        # Metrics arrive a minute or two late.
+        assert period * alarm["EvaluationPeriods"] / 60 + 2 < minutes, name
+
+
+def test_production_refuses_to_be_deleted(translated: dict[str, Any]) -> None:
+    assert translated["Conditions"]["Protected"] == {"Fn::Equals": [{"Ref": "DeletionProtection"}, "yes"]}
+    table, pool = (translated["Resources"][name]["Properties"] for name in ("TaskTable", "UserPool"))
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["Protected", True, False]}
+    assert pool["DeletionProtection"] == {"Fn::If": ["Protected", "ACTIVE", "INACTIVE"]}
+
+
+def test_the_tables_key_and_its_bounds_are_parameters(translated: dict[str, Any]) -> None:
+    table = translated["Resources"]["TaskTable"]["Properties"]
+    key = {"Fn::If": ["WithTableKey", {"Ref": "TableKey"}, {"Ref": "AWS::NoValue"}]}
+    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}
+    assert table["OnDemandThroughput"] == {
+        "MaxReadRequestUnits": {"Ref": "MaxReadUnits"},
+        "MaxWriteRequestUnits": {"Ref": "MaxWriteUnits"},
+    }

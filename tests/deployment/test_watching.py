@@ -1,0 +1,218 @@
+"""Alarms, dashboard and saved queries speak of metrics and fields that the functions emit, and the docs of alarms."""
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from shared.dynamodb import READ_TIMEOUT
+from tests.api import Api, serving
+from tests.conftest import ROOT
+from tests.contract.failing_dynamodb import failing_dynamodb
+from tests.deployment.conftest import of_type
+
+TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
+# What AWS itself counts, as its documentation has it: metrics and dimensions by namespace.
+AWS: dict[str, tuple[set[str], set[tuple[str, ...]]]] = {
+    "AWS/ApiGateway": ({"Count", "4xx", "5xx", "Latency"}, {("ApiId",)}),
+    "AWS/DynamoDB": (
+        {
+            *("ReadThrottleEvents", "WriteThrottleEvents", "ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"),
+            *("TransactionConflict", "SystemErrors"),
+        },
+        {("TableName",), ("TableName", "Operation")},
+    ),
+    "AWS/Lambda": ({"ConcurrentExecutions", "Throttles"}, {()}),
+}
+
+type Metric = tuple[str, str, tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def lines(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the functions write for requests that fail in every way that is counted."""
+    log = tmp_path_factory.mktemp("watched") / "log"
+    with failing_dynamodb() as url, serving(url, moto_url, log) as backend:
+
+        def get(user: str) -> int:
+            return Api(backend.url, f"{user}-x").get(TASK_ID).status
+
+        with ThreadPoolExecutor(3) as pool:
+            failed = pool.map(get, ("AccessDeniedException", "ThrottlingException", "late", "InternalServerError"))
+            lost = pool.submit(Api(backend.url, "InternalServerError-x").create)
+            contended = pool.submit(Api(backend.url, "TransactionConflictException-x").toggle, TASK_ID)
+            assert list(failed) == [500, 503, 503, 503]
+            assert (lost.result().status, contended.result().status) == (503, 503)
+        assert Api(backend.url, "x").get("no-uuid").status == 400
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
+    """Every metric with each of its sets of dimensions, from the embedded metric format."""
+    return {
+        (metrics["Namespace"], metric["Name"], tuple(sorted(dimensions)))
+        for line in lines
+        if "_aws" in line
+        for metrics in line["_aws"]["CloudWatchMetrics"]
+        for metric in metrics["Metrics"]
+        for dimensions in metrics["Dimensions"]
+    }
+
+
+def is_there(metric: Metric, emitted: set[Metric], translated: dict[str, Any]) -> bool:
+    namespace, name, dimensions = metric
+    if namespace in AWS:
+        names, sets = AWS[namespace]
+        return name in names and dimensions in sets
+    filters = of_type(translated, "AWS::Logs::MetricFilter").values()
+    filtered = {
+        (one["MetricNamespace"]["Fn::Sub"], one["MetricName"], ())
+        for each in filters
+        for one in each["Properties"]["MetricTransformations"]
+    }
+    return metric in emitted | filtered
+
+
+def watched(alarm: dict[str, Any]) -> Iterator[tuple[Metric, dict[str, Any]]]:
+    """The metrics of an alarm, each with the dimensions that it is asked for."""
+    properties = alarm["Properties"]
+    metrics = [one["MetricStat"]["Metric"] for one in properties.get("Metrics", ()) if "MetricStat" in one]
+    for metric in metrics or [properties]:
+        namespace = metric["Namespace"]
+        dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+        plain = namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace
+        yield (plain, metric["MetricName"], tuple(sorted(dimensions))), dimensions
+
+
+def test_alarms_watch_what_is_emitted(translated: dict[str, Any], emitted: set[Metric]) -> None:
+    alarms = of_type(translated, "AWS::CloudWatch::Alarm")
+    assert len(alarms) == 8
+    service = translated["Resources"]["GetTask"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    for name, alarm in alarms.items():
+        for metric, dimensions in watched(alarm):
+            assert is_there(metric, emitted, translated), (name, metric)
+            # Of this stack, and of no other in the account.
+            assert dimensions.get("service", service) == service
+            assert dimensions.get("ApiId", {"Ref": "Api"}) == {"Ref": "Api"}
+            assert dimensions.get("TableName", {"Ref": "TaskTable"}) == {"Ref": "TaskTable"}
+
+
+def test_every_failure_of_ours_is_watched(translated: dict[str, Any], emitted: set[Metric]) -> None:
+    ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Requests", "Latency", "ClientFault"}
+    assert ours == {
+        *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew")
+    }
+    alarms = of_type(translated, "AWS::CloudWatch::Alarm").values()
+    names = {metric[1] for alarm in alarms for metric, _ in watched(alarm)}
+    # Both are answers to too much at once: the table's throttling has an alarm, and one task's writers are few.
+    assert ours - names == {"DatabaseThrottled", "Contended"}
+
+
+def test_expressions_name_metrics_of_their_alarm(translated: dict[str, Any]) -> None:
+    for alarm in of_type(translated, "AWS::CloudWatch::Alarm").values():
+        metrics = alarm["Properties"].get("Metrics")
+        if metrics is None:
+            continue
+        (expression,) = [one["Expression"] for one in metrics if "Expression" in one]
+        ids = {one["Id"] for one in metrics if "MetricStat" in one}
+        assert set(re.findall(r"\b[a-z]\w*", expression)) == ids
+        assert {one.get("ReturnData", True) for one in metrics if "MetricStat" in one} == {False}
+        assert len({one["MetricStat"]["Period"] for one in metrics if "MetricStat" in one}) == 1
+
+
+def test_no_alarm_rings_in_silence_and_all_tell_the_topic(translated: dict[str, Any]) -> None:
+    for alarm in of_type(translated, "AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        assert properties["TreatMissingData"] == "notBreaching"
+        told = {"Fn::If": ["WithAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+        assert properties["AlarmActions"] == properties["OKActions"] == told
+    latency = translated["Resources"]["LatencyAlarm"]["Properties"]
+    assert latency["Threshold"] == READ_TIMEOUT * 1000
+
+
+def breaches(expression: str, threshold: float, **metrics: float) -> bool:
+    """Whether CloudWatch's metric math gives more than a threshold for these values of its metrics."""
+    python = re.sub(r"FILL\((\w+), 0\)", r"\1", expression)
+    python = re.sub(r"IF\((.+?), (\w+), (\w+)\)", r"(\2 if \1 else \3)", python)
+    return bool(eval(python, {}, metrics) > threshold)  # noqa: S307 - the expressions are our own
+
+
+@pytest.mark.parametrize(
+    ("faults", "requests", "rings"), [(1, 1, False), (1, 20, False), (2, 2, True), (5, 100, False), (6, 100, True)]
+)
+def test_one_fault_at_night_does_not_ring(translated: dict[str, Any], faults: int, requests: int, rings: bool) -> None:
+    alarm = translated["Resources"]["FaultAlarm"]["Properties"]
+    (expression,) = [one["Expression"] for one in alarm["Metrics"] if "Expression" in one]
+    assert breaches(expression, alarm["Threshold"], faults=faults, requests=requests) is rings
+    assert alarm["DatapointsToAlarm"] == 3
+
+
+def test_the_dashboard_shows_what_is_emitted(translated: dict[str, Any], emitted: set[Metric]) -> None:
+    body = translated["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    dashboard = json.loads(body)
+    (status,) = [one["properties"]["alarms"] for one in dashboard["widgets"] if one["type"] == "alarm"]
+    assert {one[2:-5] for one in status} == set(of_type(translated, "AWS::CloudWatch::Alarm"))
+    shown = 0
+    for widget in dashboard["widgets"]:
+        if widget["type"] != "metric":
+            continue
+        row: list[str] = []
+        for line in widget["properties"]["metrics"]:
+            texts = [part for part in line if isinstance(part, str)]
+            if not texts:
+                for namespace, dimensions, name in re.findall(
+                    r"SEARCH\('\{([\w/]+),([\w,]+)\}.*MetricName=\"(\w+)\"", line[0]["expression"]
+                ):
+                    metric = (namespace, name, tuple(sorted(dimensions.split(","))))
+                    if namespace in AWS:
+                        metric = (namespace, name, tuple(dimensions.split(",")))
+                    assert is_there(metric, emitted, translated), metric
+                    shown += 1
+                continue
+            row = row if texts == ["..."] else [row[place] if one == "." else one for place, one in enumerate(texts)]
+            assert is_there((row[0], row[1], tuple(row[2::2])), emitted, translated), row
+            shown += 1
+    assert shown > 20
+
+
+BUILT_IN = {"@timestamp"}
+# What a query's own words are: commands, functions and operators of CloudWatch Logs Insights.
+WORDS = {
+    *("fields", "filter", "sort", "limit", "stats", "by", "as", "desc", "and", "or", "in", "count", "count_distinct"),
+    *("pct", "max", "sum", "ispresent"),
+}
+
+
+def test_queries_ask_for_fields_that_are_there(translated: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    (stage,) = of_type(translated, "AWS::ApiGatewayV2::Stage").values()
+    access = set(json.loads(stage["Properties"]["AccessLogSettings"]["Format"]))
+    requests = {name for line in lines if "_aws" not in line for name in line}
+    queries = of_type(translated, "AWS::Logs::QueryDefinition")
+    assert len(queries) >= 5
+    for name, query in queries.items():
+        properties = query["Properties"]
+        (group,) = properties["LogGroupNames"]
+        text = re.sub(r'"[^"]*"', "", properties["QueryString"])
+        made = set(re.findall(r" as (\w+)", text))
+        used = set(re.findall(r"@?[a-zA-Z_]\w*", text)) - WORDS - made - BUILT_IN
+        assert used, name
+        there = {"FunctionLogs": requests, "ApiLogs": access}[group["Ref"]]
+        assert used <= there, (name, used - there)
+    (pattern,) = [one["Properties"]["FilterPattern"] for one in of_type(translated, "AWS::Logs::MetricFilter").values()]
+    assert set(re.findall(r"\$\.(\w+)", pattern)) <= access
+
+
+def test_every_alarm_has_its_section_and_every_section_its_alarm(translated: dict[str, Any]) -> None:
+    runbook = (ROOT / "docs" / "operations.md").read_text()
+    alarms = set(of_type(translated, "AWS::CloudWatch::Alarm"))
+    assert set(re.findall(r"^### (\w+Alarm)$", runbook, re.MULTILINE)) == alarms
+    index = re.findall(r"^\| \[(\w+Alarm)\]\(#(\w+)\) \|", runbook, re.MULTILINE)
+    assert {name for name, _ in index} == alarms
+    assert all(anchor == name.lower() for name, anchor in index)
+    queries = of_type(translated, "AWS::Logs::QueryDefinition").values()
+    names = {one["Properties"]["Name"]["Fn::Sub"].partition("/")[2] for one in queries}
+    assert not [name for name in names if f"*{name}*" not in runbook]

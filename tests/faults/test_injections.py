@@ -1,0 +1,327 @@
+"""Every kind of fault on every operation: what the client is told is what happened.
+
+Time is virtual here: back-off and time-outs cost none, and the time that a function takes is exact.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+
+from shared import dynamodb, operation, task_store
+from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Table
+from shared.models import NewTask
+from shared.preconditions import ANY_VERSION
+from shared.task_store import TaskNotFound, TaskStore
+from tests.conftest import PROVE, forget, sized, table_at
+from tests.inprocess import Functions, Reply, functions
+from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_before, truncated, twice
+
+LIMIT = 10.0  # s: the time limit of every function (template.yaml)
+# How often in a row a fault strikes. `make test` tries a quarter of all pairs of a fault and an operation.
+TIMES = {"": (1,), "ci": (1, 3)}.get(PROVE, (1, 2, 3, 4, 5, 20))
+SKIPPED = sized(4, 1, 1)
+WANTED = sized(100, 1_000, 8_000)
+NOTHING_CHANGED = {"database-throttled", "database-unavailable", "contended"}
+READS = {"get", "list", "changes"}
+
+
+@dataclass
+class Time:
+    """Stands for the module time in the code under test; only sleeps and faults let it pass."""
+
+    seconds: float = 0.0
+    skew: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def time(self) -> float:
+        return time.time()
+
+    def time_ns(self) -> int:
+        return time.time_ns() + int((self.seconds + self.skew) * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class Scene:
+    """A user with an open task, two completed ones and one in the trash; what faults may do besides."""
+
+    call: Functions
+    table: Table
+    wire: Wire
+    time: Time
+    user: str
+    open: str = ""
+    trashed: str = ""
+    others: int = 0
+
+    def begin(self) -> None:
+        store = self.other()
+        self.open = store.create(NewTask(title="open")).id
+        for title in ("done", "done too"):
+            store.create(NewTask(title=title, completed=True))
+        self.trashed = store.create(NewTask(title="trashed")).id
+        store.delete(self.trashed, ANY_VERSION)
+        self.wire.applied.clear()
+
+    def other(self) -> TaskStore:
+        """Another client of the same user, on a wire without faults."""
+        return TaskStore(self.table, self.user, self.time.seconds + LIMIT, self.time.time_ns)
+
+    def interfere(self) -> None:
+        """Another client writes to the open task, if that is there."""
+        with suppress(TaskNotFound):
+            self.other().update(self.open, {"description": f"other {self.others}"}, ANY_VERSION)
+            self.others += 1
+
+    def versions(self) -> dict[str, int]:
+        """The version of every task, those in the trash too."""
+        query: Any = {
+            "TableName": self.table.name,
+            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :task)",
+            "ExpressionAttributeValues": {":pk": {"S": f"USER#{self.user}"}, ":task": {"S": "TASK#"}},
+            "ConsistentRead": True,
+        }
+        items = self.table.client.query(**query)["Items"]
+        return {item["sk"]["S"].removeprefix("TASK#"): int(item["version"]["N"]) for item in items}
+
+
+type Ask = Callable[[Scene], Reply]
+
+
+def on_open(name: str, body: Any = None, **headers: str) -> Ask:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return lambda scene: scene.call(name, scene.user, scene.open, body=body, headers=named, seconds=left(scene))
+
+
+def left(scene: Scene) -> float:
+    return LIMIT - scene.time.seconds
+
+
+# How many requests an operation takes, where it is more than one: each of them is struck.
+REQUESTS = {"toggle, keyed": 2, "toggle, keyed, If-Match": 2, "restore, keyed": 2, "clear": 3, "batch": 2}
+REPLACEMENT = {"title": "new", "description": None, "completed": True}
+OPERATIONS: dict[str, Ask] = {
+    "get": on_open("get_task"),
+    "list": lambda scene: scene.call("list_tasks", scene.user, seconds=left(scene)),
+    "changes": lambda scene: scene.call("list_changes", scene.user, seconds=left(scene)),
+    "create": lambda scene: scene.call("create_task", scene.user, body={"title": "new"}, seconds=left(scene)),
+    "create, keyed": lambda scene: scene.call(
+        "create_task", scene.user, body={"title": "new"}, headers={"idempotency-key": "c"}, seconds=left(scene)
+    ),
+    "replace": on_open("replace_task", REPLACEMENT),
+    "replace, If-Match": on_open("replace_task", REPLACEMENT, if_match='"1-1"'),
+    "update": on_open("update_task", {"title": "new"}),
+    "update, If-Match": on_open("update_task", {"title": "new"}, if_match='"1-1"'),
+    "complete": on_open("update_task", {"completed": True}),
+    "toggle": on_open("toggle_task"),
+    "toggle, If-Match": on_open("toggle_task", if_match='"1-1"'),
+    "toggle, keyed": on_open("toggle_task", idempotency_key="t"),
+    "toggle, keyed, If-Match": on_open("toggle_task", idempotency_key="t", if_match='"1-1"'),
+    "delete": on_open("delete_task"),
+    "delete, If-Match": on_open("delete_task", if_match='"1-1"'),
+    "restore": lambda scene: scene.call("restore_task", scene.user, scene.trashed, seconds=left(scene)),
+    "restore, keyed": lambda scene: scene.call(
+        "restore_task", scene.user, scene.trashed, headers={"idempotency-key": "r"}, seconds=left(scene)
+    ),
+    "clear": lambda scene: scene.call("clear_tasks", scene.user, query={"status": "completed"}, seconds=left(scene)),
+    "batch": lambda scene: scene.call(
+        "batch_tasks",
+        scene.user,
+        body={"operations": [{"op": "create", "task": {"title": "new"}}, {"op": "toggle", "id": scene.open}]},
+        headers={"idempotency-key": "b"},
+        seconds=left(scene),
+    ),
+}
+
+
+def raising(error: Callable[[], Exception], *, applied: bool = False, after: float = 0.0) -> Callable[[Scene], Fault]:
+    """The connection breaks in this way, after so many seconds, with the request applied or not."""
+
+    def prepare(scene: Scene) -> Fault:
+        def fault(send: Send) -> NoReturn:
+            if applied:
+                send()
+            scene.time.seconds += after
+            raise error()
+
+        return fault
+
+    return prepare
+
+
+def then_another(fault: Fault) -> Callable[[Scene], Fault]:
+    """The fault, and another client writes before the request can be sent again."""
+
+    def prepare(scene: Scene) -> Fault:
+        def then(send: Send) -> Any:
+            try:
+                return fault(send)
+            finally:
+                scene.interfere()
+
+        return then
+
+    return prepare
+
+
+def slow(scene: Scene) -> Fault:
+    """The answer comes just before it would be given up."""
+
+    def fault(send: Send) -> Any:
+        scene.time.seconds += READ_TIMEOUT - 0.01
+        return send()
+
+    return fault
+
+
+def skewed(seconds: float) -> Callable[[Scene], Fault]:
+    """The answer is lost, and the clock of the function is wrong."""
+
+    def prepare(scene: Scene) -> Fault:
+        scene.time.skew = seconds
+        return lost_after
+
+    return prepare
+
+
+def hurried(scene: Scene) -> Fault:
+    """The answer is lost when the function has hardly any time left."""
+    scene.time.seconds = LIMIT - RESERVE - 0.2
+    return lost_after
+
+
+def plain(fault: Fault) -> Callable[[Scene], Fault]:
+    return lambda _: fault
+
+
+FAULTS: Mapping[str, Callable[[Scene], Fault]] = {
+    "lost before applying": plain(lost_before),
+    "lost after applying": plain(lost_after),
+    "lost before applying, another writes": then_another(lost_before),
+    "lost after applying, another writes": then_another(lost_after),
+    "no connection": raising(lambda: EndpointConnectionError(endpoint_url="wire")),
+    "no connection in time": raising(lambda: ConnectTimeoutError(endpoint_url="wire"), after=CONNECT_TIMEOUT),
+    "reset": raising(lambda: HTTPClientError(error=ConnectionResetError()), applied=True),
+    "stale connection": raising(lambda: ConnectionClosedError(endpoint_url="wire")),
+    "no answer in time, not applied": raising(lambda: ReadTimeoutError(endpoint_url="wire"), after=READ_TIMEOUT),
+    "no answer in time, applied": raising(
+        lambda: ReadTimeoutError(endpoint_url="wire"), applied=True, after=READ_TIMEOUT
+    ),
+    "an answer just in time": slow,
+    "500": plain(answer(500, "InternalServerError")),
+    "503": plain(answer(503, "ServiceUnavailable")),
+    "throttled": plain(answer(400, "ProvisionedThroughputExceededException")),
+    "too many requests": plain(answer(400, "ThrottlingException")),
+    "conflict": plain(answer(400, "TransactionConflictException")),
+    "cancelled by a conflict": plain(cancelled("None", "TransactionConflict")),
+    "truncated": plain(truncated),
+    "delivered twice": plain(twice),
+    "clock 2 s behind": skewed(-2),
+    "clock 2 s ahead": skewed(2),
+    "little time left": hurried,
+}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    virtual = Time()
+    for module in (dynamodb, operation, task_store):
+        monkeypatch.setattr(module, "time", virtual)
+    return virtual
+
+
+@pytest.fixture
+def call(wire: Wire, wired: Table, clock: Time) -> Iterator[Functions]:  # noqa: ARG001 - the wire is to stand there
+    with functions(wired, clock.time_ns) as call:
+        yield call
+
+
+@pytest.fixture
+def wired(dynamodb_local_url: str) -> Table:
+    return table_at(dynamodb_local_url, "injected")
+
+
+@pytest.fixture
+def wire(wired: Table) -> Iterator[Wire]:
+    with Wire(wired) as wire:
+        yield wire
+
+
+def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tuple[int, int, int]:
+    """Assert that the reply is true; return what was acknowledged, applied, and left unknown."""
+    assert scene.time.seconds <= LIMIT, "it took longer than the function may"
+    scene.wire.faults = []
+    applied = sum(scene.wire.applied.values())
+    assert set(scene.wire.applied.values()) <= {1}, "a write was applied twice"
+    scene.time.skew = 0
+    after = scene.versions()
+    moved = sum(after.values()) - sum(before.values()) - scene.others
+    assert reply.status < 300 or reply.status in (404, 409, 412, 503), reply
+    if reply.status == 503:
+        assert "Retry-After" in reply.headers
+        if reply.kind in NOTHING_CHANGED:
+            assert (applied, moved) == (0, 0), reply
+            return 0, 0, 0
+        assert reply.kind == "outcome-unknown"
+        assert applied <= (2 if name == "clear" else 1)
+        return 0, applied, 1 if name != "clear" else 2
+    if reply.status >= 400:
+        # Only another client can have come between, and only where a version is asked for.
+        assert (reply.status, scene.others > 0, "If-Match" in name) == (412, True, True), reply
+        assert (applied, moved) == (0, 0)
+        return 0, 0, 0
+    acknowledged = reply.json["cleared"] if name == "clear" else 0 if name in READS else 1
+    assert applied == acknowledged
+    assert moved == {"batch": 2}.get(name, acknowledged)
+    if reply.body and "version" in reply.json and not scene.others:
+        assert after[reply.json["id"]] == reply.json["version"]
+    return acknowledged, applied, 0
+
+
+def test_what_the_client_is_told_is_what_happened(
+    call: Functions, dynamodb_local_url: str, wire: Wire, clock: Time, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+    cells = dict.fromkeys(list(itertools.product(OPERATIONS, FAULTS))[::SKIPPED], 0)
+    totals = [0, 0, 0]
+    for number, ((name, fault), times) in enumerate(itertools.product(cells, TIMES)):
+        for place in range(REQUESTS.get(name, 1)):
+            clock.seconds = clock.skew = 0
+            scene = Scene(call, table_at(dynamodb_local_url), wire, clock, f"{user}-{place}-{number}")
+            scene.begin()
+            before = scene.versions()
+            wire.faults = [*[None] * place, *[FAULTS[fault](scene)] * times]
+            planned = len(wire.faults)
+            reply = OPERATIONS[name](scene)
+            cells[name, fault] += planned - len(wire.faults) - place
+            try:
+                told = judge(scene, name, reply, before)
+            except AssertionError as error:
+                error.add_note(f"{name}, request {place}: {times} times {fault}")
+                raise
+            totals = [sum(pair) for pair in zip(totals, told, strict=True)]
+            forget(scene.user)
+    acknowledged, applied, unknown = totals
+    sys.stderr.write(
+        f"{sum(cells.values())} faults: {acknowledged} acknowledged, {applied} applied, {unknown} unknown\n"
+    )
+    assert acknowledged <= applied <= acknowledged + unknown
+    assert sum(cells.values()) >= WANTED
+    assert [cell for cell, faults in cells.items() if not faults] == []

@@ -1,0 +1,1 @@
+"""Schemathesis imports the hooks by their module's name."""

@@ -1,0 +1,229 @@
+"""Items of an older release, and of a newer one: every operation works on them, and leaves them whole."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from shared import expressions, items, upgrades
+from shared.batches import Operation
+from shared.dynamodb import Table
+from shared.items import Item, Once, Stamp, text
+from shared.models import ChangesQuery, NewTask, TaskQuery, Tombstone
+from shared.preconditions import ANY_VERSION, Precondition
+from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from shared.uuid7 import uuid7
+from tests import older_shape
+from tests.conftest import deadline_in, table_at
+from tests.wire import Wire, lost_after, lost_before, lost_before_and
+
+CREATED = 1_795_415_874_917
+OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+
+
+@pytest.fixture(autouse=True)
+def _step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrades, "STEPS", older_shape.STEPS)
+
+
+@pytest.fixture
+def old(table: Table, user: str) -> Callable[..., str]:
+    """Puts a task of schema 0 into the table, live or in the trash, and gives its id."""
+
+    def put(*, completed: bool = False, trashed: bool = False) -> str:
+        task_id = str(uuid7(CREATED * 1_000_000))
+        new = NewTask(title="old", description="as it was", completed=completed)
+        item: Item = older_shape.old_item(user, task_id, new, CREATED)
+        if trashed:
+            now = items.number(int(4e12))  # so that it is still kept
+            item = {**items.deleted(item, Stamp("gone", CREATED + 1, 0)), "schema": items.number(0), "expires_at": now}
+        table.client.put_item(TableName=table.name, Item=item)
+        return task_id
+
+    return put
+
+
+def stored(table: Table, user: str, task_id: str) -> Any:
+    return table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
+
+
+def once(key: str = "") -> Once:
+    return Once(key or uuid.uuid4().hex, "x", 3600)
+
+
+def keyed(table: Table, user: str, key: str = "") -> TaskStore:
+    return TaskStore(table, user, deadline_in(10), once=once(key))
+
+
+def test_reads_show_it_as_of_today_and_write_nothing(
+    store: TaskStore, table: Table, user: str, old: Callable[..., str]
+) -> None:
+    done, trashed = old(completed=True), old(trashed=True)
+    before = [stored(table, user, one) for one in (done, trashed)]
+    task = store.get(done)
+    assert (task.title, task.description, task.completed, task.completed_at) == ("old", "as it was", True, CREATED)
+    assert [one.id for one in store.list(TaskQuery()).items] == [done]
+    assert [one.id for one in store.list(TaskQuery(status="completed")).items] == [done]
+    assert [one.id for one in store.list(TaskQuery(status="deleted")).items] == [trashed]
+    changed = {one.id: one for one in store.changes(ChangesQuery()).items}
+    assert changed[done] == task
+    assert isinstance(changed[trashed], Tombstone)
+    assert [stored(table, user, one) for one in (done, trashed)] == before
+
+
+type Write = Callable[[TaskStore, str], object]
+WRITES: dict[str, Write] = {
+    "update": lambda store, task_id: store.update(task_id, {"title": "new"}, ANY_VERSION),
+    "complete": lambda store, task_id: store.update(task_id, {"completed": True}, ANY_VERSION),
+    "toggle": lambda store, task_id: store.toggle(task_id, ANY_VERSION),
+    "delete": lambda store, task_id: store.delete(task_id, ANY_VERSION),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_upgrades_it_first_once(name: str, engine_url: str, user: str, old: Callable[..., str]) -> None:
+    table, task_id = table_at(engine_url, "counted"), old()
+    store = TaskStore(table, user, deadline_in(10))
+    with Wire(table) as wire:
+        WRITES[name](store, task_id)
+        assert len(wire.requests) == 3
+        item = stored(table, user, task_id)
+        assert (item["schema"]["N"], item["version"]["N"]) == ("1", "2")
+        assert "colour" not in item
+        wire.requests.clear()
+        if name != "delete":
+            store.toggle(task_id, ANY_VERSION)
+            assert len(wire.requests) == 1
+            assert store.get(task_id).version == 3
+
+
+def test_restore_and_clear(store: TaskStore, table: Table, user: str, old: Callable[..., str]) -> None:
+    trashed, done, still_open = old(trashed=True), old(completed=True), old()
+    assert store.restore(trashed, ANY_VERSION).description == "as it was"
+    assert store.clear_completed().cleared == 1
+    assert [task.id for task in store.list(TaskQuery(status="deleted")).items] == [done]
+    assert {stored(table, user, one)["schema"]["N"] for one in (trashed, done)} == {"1"}
+    assert {task.id for task in store.list(TaskQuery()).items} == {trashed, still_open}
+
+
+def test_keyed_writes_upgrade_it_in_their_transaction(table: Table, user: str, old: Callable[..., str]) -> None:
+    toggled, trashed, batched = old(), old(trashed=True), old(completed=True)
+    assert keyed(table, user).toggle(toggled, ANY_VERSION).completed
+    assert not keyed(table, user).restore(trashed, ANY_VERSION).completed
+    operations = [{"op": "update", "id": batched, "patch": {"title": "new"}}]
+    keyed(table, user).batch(OPERATIONS.validate_python(operations))
+    for task_id in (toggled, trashed, batched):
+        item = stored(table, user, task_id)
+        assert item["schema"]["N"] == "1"
+        kinds = {item[name]["S"].partition("#")[0] for name in ("by_status", "other_status")}
+        assert kinds == {"open", "done"}
+
+
+def test_an_answer_that_a_key_remembers_is_upgraded(table: Table, user: str, old: Callable[..., str]) -> None:
+    task_id, key = old(completed=True), uuid.uuid4().hex
+    shown = {**stored(table, user, task_id)}
+    del shown["write_tokens"], shown["write_times"], shown["by_change"]
+    record = items.new_record(user, once(key), [shown], Stamp("old", 4_000_000_000_000, 0))
+    table.client.put_item(TableName=table.name, Item={**record, "schema": items.number(0)})
+    again = keyed(table, user, key)
+    assert again.toggle(task_id, ANY_VERSION).completed_at == CREATED
+    assert again.replayed
+
+
+def test_what_is_refused_anyway_upgrades_nothing(
+    store: TaskStore, table: Table, user: str, old: Callable[..., str]
+) -> None:
+    task_id = old()
+    with pytest.raises(VersionMismatch):
+        store.toggle(task_id, Precondition(frozenset({7})))
+    assert store.update(task_id, {"title": "old"}, ANY_VERSION).version == 1
+    with pytest.raises(TaskNotFound):
+        store.restore(str(uuid.uuid4()), ANY_VERSION)
+    assert stored(table, user, task_id)["schema"]["N"] == "0"
+
+
+@pytest.mark.parametrize("lost", [lost_before, lost_after])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_lost_answer_on_the_way_changes_nothing(
+    lost: Any, place: int, engine_url: str, user: str, old: Callable[..., str]
+) -> None:
+    table, task_id = table_at(engine_url, "lossy"), old()
+    with Wire(table) as wire:
+        wire.faults = [*[None] * place, lost]
+        assert TaskStore(table, user, deadline_in(10)).toggle(task_id, ANY_VERSION).completed
+    assert stored(table, user, task_id)["version"]["N"] == "2"
+
+
+def test_who_writes_before_the_upgrade_has_won(engine_url: str, user: str, old: Callable[..., str]) -> None:
+    table, task_id = table_at(engine_url, "overtaken"), old()
+    other = TaskStore(table_at(engine_url), user, deadline_in(10))
+    with Wire(table) as wire:
+        wire.faults = [None, lost_before_and(lambda: other.update(task_id, {"title": "theirs"}, ANY_VERSION))]
+        task = TaskStore(table, user, deadline_in(10)).toggle(task_id, ANY_VERSION)
+    assert (task.title, task.completed, task.version) == ("theirs", True, 3)
+
+
+def test_an_older_release_goes_on_with_what_this_one_wrote(
+    store: TaskStore, table: Table, user: str, old: Callable[..., str]
+) -> None:
+    """A canary, then: both releases toggle the same task in turns, and neither leaves what the other cannot read."""
+    task_id = old()
+    for turn in range(3):
+        assert older_shape.toggle_as_before(table, user, task_id)
+        assert store.get(task_id).completed
+        assert not store.toggle(task_id, ANY_VERSION).completed
+        assert store.get(task_id).version == 3 + 2 * turn
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Makes this release the next one: schema 2, whose items hold their title in capitals, too."""
+
+    def shout(item: Item) -> Item:
+        return {**item, "shout": text(item["title"]["S"].upper())}
+
+    def become() -> None:
+        for module in (items, expressions, upgrades):
+            monkeypatch.setattr(module, "SCHEMA", 2)
+        monkeypatch.setattr(upgrades, "STEPS", {**older_shape.STEPS, 1: shout})
+
+    return become  # type: ignore[return-value]
+
+
+NEWER: dict[str, Callable[[Table, str, str], object]] = {
+    "update": lambda table, user, task_id: TaskStore(table, user, deadline_in(10)).update(
+        task_id, {"title": "ours"}, ANY_VERSION
+    ),
+    "batch": lambda table, user, task_id: keyed(table, user).batch(
+        OPERATIONS.validate_python([{"op": "update", "id": task_id, "patch": {"title": "ours"}}])
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_this_release_goes_on_with_what_a_newer_one_wrote(
+    name: str, store: TaskStore, table: Table, user: str, newer: Callable[[], None]
+) -> None:
+    """What a newer release alone knows is kept, and no longer trusted: the stamp says so, and that release mends it."""
+    task_id = store.create(NewTask(title="theirs")).id
+    item = {**stored(table, user, task_id), "schema": items.number(2), "shout": text("THEIRS"), "due": text("soon")}
+    table.client.put_item(TableName=table.name, Item=item)
+    assert store.get(task_id).title == "theirs"
+    NEWER[name](table, user, task_id)
+    written = stored(table, user, task_id)
+    assert (written["schema"]["N"], written["shout"]["S"], written["due"]["S"]) == ("1", "THEIRS", "soon")
+    newer()
+    assert store.toggle(task_id, ANY_VERSION).title == "ours"
+    written = stored(table, user, task_id)
+    assert (written["schema"]["N"], written["shout"]["S"], written["due"]["S"]) == ("2", "OURS", "soon")
+    assert written["version"]["N"] == "3"
+
+
+def test_a_step_that_is_missing_is_told(
+    store: TaskStore, old: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrades, "STEPS", {})
+    with pytest.raises(LookupError, match="no step from schema 0"):
+        store.get(old())

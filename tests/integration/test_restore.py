@@ -1,0 +1,146 @@
+"""`make restore`: what comes back from a backup is newer than all that clients have seen, and reaches every replica."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import dynamodb as engines
+from local.template import Template
+from shared.dynamodb import Table, new_client
+from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
+from shared.preconditions import ANY_VERSION, Precondition
+from shared.task_store import TaskStore, VersionMismatch
+from tests.conftest import deadline_in
+from tests.wire import Wire, lost_after, lost_before_and
+from tools import backfill, restore
+
+
+@pytest.fixture
+def tables(template: Template, engine_url: str) -> Callable[[], Table]:
+    """Makes empty tables, each of its own name."""
+
+    def make() -> Table:
+        (of_all,), name = template.tables, f"Table-{uuid.uuid4()}"
+        own = replace(of_all, arguments={**of_all.arguments, "TableName": name})
+        engines.create_tables(replace(template, tables=(own,)), engine_url)
+        return Table(new_client(engine_url), name)
+
+    return make
+
+
+def copied(table: Table, tables: Callable[[], Table]) -> Table:
+    """What a backup restores to: another table with the same items."""
+    backup = tables()
+    for item in table.client.scan(TableName=table.name)["Items"]:
+        backup.client.put_item(TableName=backup.name, Item=item)
+    return backup
+
+
+type Restore = Callable[..., dict[str, int]]
+
+
+@pytest.fixture
+def run(
+    engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Restore:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", engine_url)
+
+    def run(backup: Table, table: Table, *more: str) -> dict[str, int]:
+        status = restore.main(["--from", backup.name, "--table", table.name, *(more or ("--everyone",))])
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return {name.strip(): int(count) for name, _, count in (line.rpartition(" ") for line in out.splitlines())}
+
+    return run
+
+
+def synced(store: TaskStore, replica: dict[str, Any], since: str | None = None) -> str:
+    """The client of docs/http-api.md."""
+    page = store.changes(ChangesQuery(since=since, limit=500))
+    for item in page.items:
+        if item.id not in replica or item.version > replica[item.id].version:
+            replica[item.id] = item
+    return page.next_since
+
+
+def test_damage_is_undone_and_work_is_kept(tables: Callable[[], Table], run: Restore, user: str) -> None:
+    table = tables()
+    store = TaskStore(table, user, deadline_in(60))
+    kept, spoilt, deleted, trashed = (store.create(NewTask(title=name)).id for name in ("kept", "good", "d", "t"))
+    store.delete(trashed, ANY_VERSION)
+    backup = copied(table, tables)
+
+    replica: dict[str, Any] = {}
+    store.update(spoilt, {"title": "spoilt"}, ANY_VERSION)
+    store.delete(deleted, ANY_VERSION)
+    store.restore(trashed, ANY_VERSION)
+    new = store.create(NewTask(title="new")).id
+    token = synced(store, replica)
+    seen = {task_id: item.version for task_id, item in replica.items()}
+
+    assert run(backup, table, "--user", "somebody else") == {"seen": 4}
+    assert run(backup, table, "--user", user, "--dry-run") == {"same": 1, "seen": 4, "to restore": 3}
+    assert store.get(spoilt).title == "spoilt"
+    assert run(backup, table, "--user", user) == {"restored": 3, "same": 1, "seen": 4}
+    assert run(backup, table) == {"same": 4, "seen": 4}
+
+    assert {task.title for task in store.list(TaskQuery()).items} == {"kept", "good", "d", "new"}
+    assert [task.id for task in store.list(TaskQuery(status="deleted")).items] == [trashed]
+    for write, task_id in ((store.toggle, spoilt), (store.toggle, deleted), (store.restore, trashed)):
+        with pytest.raises(VersionMismatch):
+            write(task_id, Precondition(frozenset({seen[task_id]})))
+    synced(store, replica, token)
+    live = {key for key, item in replica.items() if isinstance(item, Task)}
+    assert live == {kept, spoilt, deleted, new}
+    assert isinstance(replica[trashed], Tombstone)
+    assert replica[spoilt] == store.get(spoilt)
+
+
+def test_into_an_empty_table_versions_go_on_from_where_no_client_has_been(
+    tables: Callable[[], Table], run: Restore, user: str
+) -> None:
+    table, empty = tables(), tables()
+    store = TaskStore(table, user, deadline_in(60))
+    task_id = store.create(NewTask(title="backed up")).id
+    backup = copied(table, tables)
+    for number in range(5):
+        store.update(task_id, {"title": f"lost {number}"}, ANY_VERSION)
+    replica: dict[str, Any] = {}
+    token = synced(store, replica)
+
+    run(backup, empty)
+    after = TaskStore(empty, user, deadline_in(60))
+    synced(after, replica, token)
+    assert replica[task_id].title == "backed up"
+    with pytest.raises(VersionMismatch):
+        after.toggle(task_id, Precondition(frozenset({6})))
+    toggled = after.toggle(task_id, ANY_VERSION)
+    assert toggled.version == replica[task_id].version + 1
+    # JSON numbers and ETags take it.
+    assert toggled.version < 2**53
+    assert after.toggle(task_id, Precondition(frozenset({toggled.version}))).version == toggled.version + 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_who_writes_at_the_same_moment_is_written_over_knowingly(
+    tables: Callable[[], Table], run: Restore, user: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tables()
+    store = TaskStore(table, user, deadline_in(60))
+    task_id = store.create(NewTask(title="good")).id
+    backup = copied(table, tables)
+    store.update(task_id, {"title": "spoilt"}, ANY_VERSION)
+    ours = Table(backfill.new_client(), table.name)
+    monkeypatch.setattr(restore, "new_client", lambda: ours.client)
+    with Wire(ours) as wire:
+        # DescribeTable, Scan, GetItem, and then the write.
+        wire.faults = [None] * 3 + [lost_after if lost else lost_before_and(lambda: store.toggle(task_id, ANY_VERSION))]
+        counts = run(backup, table, "--everyone", "--segments", "1")
+    assert counts == ({"same": 1, "seen": 1} if lost else {"restored": 1, "seen": 1})
+    task = store.get(task_id)
+    assert (task.title, task.completed, task.version) == ("good", False, 3 if lost else 4)

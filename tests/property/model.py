@@ -1,0 +1,285 @@
+"""The API as a reference model: what each request answers and leaves behind, in plain Python and without a database.
+
+The model and the handlers share no code. Where an answer holds what only the server can choose - ids, cursors, tokens -
+the model takes it from the answer and remembers what it stands for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+RETENTION = 30 * 24 * 3600  # s
+KEY_LIFETIME = 24 * 3600  # s
+OVERLAP, AHEAD = 15_000, 5_000  # ms
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An answer: its status, its body or the kind of the problem, and where a problem's fault lies."""
+
+    status: int
+    body: Any = None
+    kind: str = ""
+    pointers: tuple[str, ...] = ()
+    replayed: bool = False
+
+
+class Refused(Exception):
+    """An operation cannot be done."""
+
+    def __init__(self, status: int, kind: str) -> None:
+        super().__init__(kind)
+        self.status, self.kind = status, kind
+
+
+GONE = Refused(404, "task-not-found")
+STALE = Refused(412, "precondition-failed")
+NOT_DELETED = Refused(409, "not-deleted")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The versions that If-Match wants (any, where it is None) and If-None-Match does not want."""
+
+    wanted: frozenset[int] | None = None
+    unwanted: frozenset[int] = frozenset()
+
+    def check(self, task: "Task") -> None:
+        if (self.wanted is not None and task.version not in self.wanted) or task.version in self.unwanted:
+            raise STALE
+
+
+ANY = Condition()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task; times are in ms since 1970."""
+
+    id: str
+    user: str
+    title: str
+    description: str | None
+    completed: bool
+    flipped_at: int
+    created_at: int
+    updated_at: int
+    version: int = 1
+    deleted_at: int | None = None
+
+    @property
+    def purge_at(self) -> int:
+        """In ms, on a whole second."""
+        assert self.deleted_at is not None
+        return (self.deleted_at // 1000 + RETENTION) * 1000
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As the API shows it."""
+        trash = {} if self.deleted_at is None else {"deleted_at": at(self.deleted_at), "purge_at": at(self.purge_at)}
+        return {
+            "id": self.id,
+            "user_id": self.user,
+            "title": self.title,
+            "description": self.description,
+            "completed": self.completed,
+            "completed_at": at(self.flipped_at) if self.completed else None,
+            "created_at": at(self.created_at),
+            "updated_at": at(self.updated_at),
+            "version": self.version,
+            "etag": f'"{self.version}-1"',
+            **trash,
+        }
+
+    @property
+    def change(self) -> dict[str, Any]:
+        """As sync shows it."""
+        if self.deleted_at is None:
+            return self.shown
+        return {"id": self.id, "deleted": True, "version": self.version, "deleted_at": at(self.deleted_at)}
+
+
+def at(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+@dataclass
+class User:
+    """What is kept of a user: tasks, those purged but not yet removed too, and the answers of keys."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    keys: dict[str, tuple[object, Expected, int]] = field(default_factory=dict)
+    # What the cursors and sync tokens that were given out stand for.
+    cursors: dict[str, tuple[str, str, tuple[Any, ...]]] = field(default_factory=dict)
+    tokens: dict[str, tuple[int, int | None, tuple[int, str] | None]] = field(default_factory=dict)
+
+
+class Model:
+    """The API. `now` is the time in ms, which only moves forward, and by 1 ms at least between two requests."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.users: dict[str, User] = {}
+
+    def of(self, user: str) -> User:
+        return self.users.setdefault(user, User())
+
+    def once(self, user: str, key: str | None, asked: object, act: Callable[[], Expected]) -> Expected:
+        """What an operation answers that may carry a key, which stands for all that is asked."""
+        keys = self.of(user).keys
+        if key is not None and key in keys and keys[key][2] * 1000 > self.now:
+            first, answer, _ = keys[key]
+            if first != asked:
+                return Expected(422, kind="idempotency-key-reused")
+            return replace(answer, replayed=True)
+        answer = self.answer(act)
+        if key is not None and answer.status < 300:
+            keys[key] = (asked, answer, self.now // 1000 + KEY_LIFETIME)
+        return answer
+
+    @staticmethod
+    def answer(act: Callable[[], Expected]) -> Expected:
+        """What an operation answers, refusals included."""
+        try:
+            return act()
+        except Refused as refused:
+            return Expected(refused.status, kind=refused.kind)
+
+    # Operations on one task, each of which returns the task as it then is.
+
+    def live(self, user: str, task_id: str) -> Task:
+        task = self.of(user).tasks.get(task_id)
+        if task is None or task.deleted_at is not None:
+            raise GONE
+        return task
+
+    def trashed(self, user: str, task_id: str) -> Task | None:
+        """The task in the trash, if it is there and its time is not over."""
+        task = self.of(user).tasks.get(task_id)
+        return task if task is not None and task.deleted_at is not None and task.purge_at > self.now else None
+
+    def write(self, task: Task, **changes: Any) -> Task:
+        written = replace(task, updated_at=self.now, version=task.version + 1, **changes)
+        self.of(task.user).tasks[task.id] = written
+        return written
+
+    def create(self, user: str, task_id: str, fields: Mapping[str, Any]) -> Task:
+        assert task_id not in self.of(user).tasks
+        title, description, completed = fields["title"], fields.get("description"), fields.get("completed", False)
+        task = Task(task_id, user, title, description, completed, self.now, self.now, self.now)
+        self.of(user).tasks[task_id] = task
+        return task
+
+    def update(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
+        task = self.live(user, task_id)
+        condition.check(task)
+        changed = {name: value for name, value in fields.items() if getattr(task, name) != value}
+        if not changed:
+            return task
+        return self.write(task, **changed, **({"flipped_at": self.now} if "completed" in changed else {}))
+
+    def toggle(self, user: str, task_id: str, condition: Condition) -> Task:
+        task = self.live(user, task_id)
+        condition.check(task)
+        return self.write(task, completed=not task.completed, flipped_at=self.now)
+
+    def delete(self, user: str, task_id: str, condition: Condition) -> None:
+        if self.trashed(user, task_id) is None:
+            task = self.live(user, task_id)
+            condition.check(task)
+            self.write(task, deleted_at=self.now)
+
+    def restore(self, user: str, task_id: str, condition: Condition) -> Task:
+        task = self.trashed(user, task_id)
+        if task is None:
+            self.live(user, task_id)
+            raise NOT_DELETED
+        condition.check(task)
+        return self.write(task, deleted_at=None)
+
+    # Operations on many.
+
+    def clear(self, user: str) -> Expected:
+        done = [task for task in self.of(user).tasks.values() if task.completed and task.deleted_at is None]
+        for task in done:
+            self.write(task, deleted_at=self.now)
+        return Expected(200, {"cleared": len(done), "more": False})
+
+    def batch(self, user: str, operations: Iterable[Mapping[str, Any]], ids: list[str]) -> Expected:
+        """All or none; `ids` are those that the server gave to new tasks."""
+        before = dict(self.of(user).tasks)
+        results = []
+        for place, operation in enumerate(operations):
+            kind, condition = operation["op"], operation.get("condition", ANY)
+            try:
+                if kind == "create":
+                    # Where the batch is refused, the server names no ids.
+                    task: Task | None = self.create(user, ids.pop(0) if ids else f"new {place}", operation["task"])
+                elif kind == "update":
+                    task = self.update(user, operation["id"], operation["patch"], condition)
+                elif kind == "toggle":
+                    task = self.toggle(user, operation["id"], condition)
+                elif kind == "restore":
+                    task = self.restore(user, operation["id"], condition)
+                else:
+                    self.delete(user, operation["id"], condition)
+                    task = None
+            except Refused as refused:
+                self.of(user).tasks = before
+                return Expected(refused.status, kind=refused.kind, pointers=(f"/operations/{place}",))
+            task_id = operation["id"] if task is None else task.id
+            results.append({"op": kind, "id": task_id, "task": None if task is None else task.shown})
+        return Expected(200, {"results": results})
+
+    # Reads of many: each returns what the page must hold, and whether more must, must not, or may (None) follow.
+
+    def page(
+        self, user: str, status: str, order: str, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], bool | None, tuple[Any, ...]]:
+        position = None
+        if cursor is not None:
+            known = self.of(user).cursors.get(cursor)
+            if known is None or known[:2] != (status, order):
+                raise Refused(400, "bad-cursor")
+            position = known[2]
+        rows = sorted(
+            ((task.deleted_at, task.id) if status == "deleted" else (task.id,), task)
+            for task in self.of(user).tasks.values()
+            if (task.deleted_at is not None) == (status == "deleted")
+            and (status in ("all", "deleted") or task.completed == (status == "completed"))
+        )
+        if order == "desc":
+            rows.reverse()
+        if position is not None:
+            rows = [row for row in rows if (row[0] > position) == (order == "asc") and row[0] != position]
+        shown = [task.shown for _, task in rows[:limit] if task.deleted_at is None or task.purge_at > self.now]
+        last = rows[:limit][-1][0] if rows else ()
+        return shown, _more(len(rows), limit), last
+
+    def changes(
+        self, user: str, since: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], bool | None, tuple[int, int, tuple[int, str] | None]]:
+        first, watermark, position = (0, None, None) if since is None else self.token(user, since)
+        if watermark is None:
+            watermark = max(first, self.now - OVERLAP)
+        if self.now - (first or watermark) > RETENTION * 1000:
+            raise Refused(410, "sync-token-expired")
+        rows = sorted(
+            ((task.updated_at, task.id), task)
+            for task in self.of(user).tasks.values()
+            if first <= task.updated_at <= watermark + OVERLAP + AHEAD
+            and (position is None or (task.updated_at, task.id) > position)
+        )
+        last = rows[:limit][-1][0] if rows else None
+        return [task.change for _, task in rows[:limit]], _more(len(rows), limit), (first, watermark, last)
+
+    def token(self, user: str, since: str) -> tuple[int, int | None, tuple[int, str] | None]:
+        if since not in self.of(user).tokens:
+            raise Refused(400, "bad-cursor")
+        return self.of(user).tokens[since]
+
+
+def _more(rows: int, limit: int) -> bool | None:
+    return None if rows == limit else rows > limit

@@ -1,0 +1,350 @@
+"""The real handlers answer as the reference model does, whatever is asked of them in whatever order."""
+
+import json
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from tests.conftest import PROVE, forget, sized, table_at
+from tests.inprocess import Reply, functions
+from tests.property.model import ANY, Condition, Expected, Model, Refused
+
+USERS = ("ann", "bob")
+SEQUENCES, STEPS = sized(6, 100, 10_000), sized(30, 30, 50)  # on each of the two engines
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+NEVER = "018f3a5c-0000-7000-8000-000000000000"
+
+users = st.sampled_from(USERS)
+picks = st.integers(0, 50)
+keys = st.sampled_from([None, None, None, "k1", "k2", "k3", '"k1"'])
+titles = st.sampled_from(["a", "b", "caf\u00e9", "x" * 255])
+descriptions = st.sampled_from([None, "d", "", "e" * 1000])
+new_tasks = st.fixed_dictionaries({"title": titles}, optional={"description": descriptions, "completed": st.booleans()})
+patches = st.fixed_dictionaries({}, optional={"title": titles, "description": descriptions, "completed": st.booleans()})
+replacements = st.fixed_dictionaries({"title": titles, "description": descriptions, "completed": st.booleans()})
+# What If-Match and If-None-Match say, of the versions around the task's own.
+conditions = st.sampled_from(
+    [
+        *[""] * 8,
+        "*",
+        "own",
+        "own",
+        "stale",
+        "own and stale",
+        "weak",
+        "foreign",
+        "not own",
+        "not stale",
+        "not any",
+        "not weak",
+    ]
+)
+kinds = st.sampled_from(["create", "update", "toggle", "delete", "restore"])
+sizes = st.sampled_from([1, 2, 3, 100])
+
+
+class Handlers(RuleBasedStateMachine):
+    """Sends each request to the handlers, and compares the answer with the model's."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model(time.time_ns() // 1_000_000)
+        self.run = uuid.uuid4().hex
+        self.stack = ExitStack()
+        table = table_at(self.url)
+        self.ask = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
+
+    def teardown(self) -> None:
+        self.stack.close()
+        forget(self.run)
+
+    def name(self, user: str) -> str:
+        return f"{user}-{self.run}"
+
+    def task(self, user: str, pick: int, *, trashed: bool = False) -> str:
+        """The id of a task: mostly one of the user's that is in the trash, or is not; else any, another's, or none."""
+        theirs = list(self.model.of(self.name("ann" if user == "bob" else "bob")).tasks)
+        own = list(self.model.of(self.name(user)).tasks)
+        fit = [one for one in own if (self.model.trashed(self.name(user), one) is not None) == trashed]
+        chosen = [NEVER, *theirs[:1], *own] if pick > 42 else fit or own or [NEVER]
+        return chosen[pick % len(chosen)]
+
+    def condition(self, user: str, task_id: str, kind: str) -> tuple[dict[str, str], Condition]:
+        task = self.model.of(self.name(user)).tasks.get(task_id)
+        own, stale = (task.version if task else 1), (task.version + 1 if task else 2)
+        etag = '"{}-1"'.format
+        return {
+            "": ({}, ANY),
+            "*": ({"if-match": "*"}, ANY),
+            "own": ({"if-match": etag(own)}, Condition(frozenset({own}))),
+            "stale": ({"if-match": etag(stale)}, Condition(frozenset({stale}))),
+            "own and stale": ({"if-match": f"{etag(stale)}, {etag(own)}"}, Condition(frozenset({own, stale}))),
+            "weak": ({"if-match": f"W/{etag(own)}"}, Condition(frozenset())),
+            "foreign": ({"if-match": '"else"'}, Condition(frozenset())),
+            "not own": ({"if-none-match": etag(own)}, Condition(None, frozenset({own}))),
+            "not stale": ({"if-none-match": etag(stale)}, Condition(None, frozenset({stale}))),
+            "not any": ({"if-none-match": "*"}, Condition(frozenset())),
+            "not weak": ({"if-none-match": f"W/{etag(own)}"}, Condition(None, frozenset({own}))),
+        }[kind]
+
+    def tick(self) -> None:
+        self.model.now += 1
+
+    def compare(self, reply: Reply, expected: Expected) -> None:
+        assert reply.status == expected.status, (reply, expected)
+        if expected.status >= 400:
+            assert (reply.kind, reply.json["status"]) == (expected.kind, expected.status)
+            assert tuple(fault["pointer"] for fault in reply.json.get("errors", ())) == expected.pointers
+            return
+        assert reply.json == expected.body
+        assert ("Idempotency-Replayed" in reply.headers) == expected.replayed
+        body = expected.body or {}
+        assert reply.headers.get("ETag", body.get("etag")) == body.get("etag", reply.headers.get("ETag"))
+        if expected.status == 201:
+            assert reply.headers["Location"] == f"/v1/users/{body['user_id']}/tasks/{body['id']}"
+
+    @rule(milliseconds=st.sampled_from([999, 16_000, HOUR, 23 * HOUR, 29 * DAY, 31 * DAY]))
+    def time_passes(self, milliseconds: int) -> None:
+        self.model.now += milliseconds
+
+    @rule(user=users, fields=new_tasks, key=keys)
+    def create(self, user: str, fields: Mapping[str, Any], key: str | None) -> None:
+        self.tick()
+        me, body = self.name(user), json.dumps(fields)
+        reply = self.ask("create_task", me, body=body, headers={"idempotency-key": key} if key else {})
+
+        def act() -> Expected:
+            return Expected(201, self.model.create(me, reply.json["id"], fields).shown)
+
+        self.compare(reply, self.model.once(me, _bare(key), ("create", body), act))
+
+    @initialize(fields=st.lists(new_tasks, min_size=2, max_size=3))
+    def begin(self, fields: list[Mapping[str, Any]]) -> None:
+        for one in fields:
+            self.create("ann", one, None)
+            self.create("bob", one, None)
+
+    @rule(user=users, title=st.sampled_from(["", " ", "\0", "x" * 256, None, 5]))
+    def create_badly(self, user: str, title: Any) -> None:
+        self.tick()
+        reply = self.ask("create_task", self.name(user), body={"title": title})
+        self.compare(reply, Expected(422, kind="invalid-body", pointers=("/title",)))
+        body = {"operations": [{"op": "create", "task": {"title": "x"}}]}
+        self.compare(
+            self.ask("batch_tasks", self.name(user), body=body), Expected(400, kind="idempotency-key-required")
+        )
+
+    @rule(user=users, other=users, service=st.booleans(), pick=picks)
+    def get_as_another(self, user: str, other: str, service: bool, pick: int) -> None:
+        self.tick()
+        me, them, task_id = self.name(user), self.name(other), self.task(other, pick)
+        scope = "openid tasks/service" if service else "openid"
+        reply = self.ask("get_task", me, task_id, path_user=them, scope=scope)
+        if user != other and not service:
+            self.compare(reply, Expected(403, kind="forbidden"))
+        else:
+            self.compare(reply, Model.answer(lambda: Expected(200, self.model.live(them, task_id).shown)))
+
+    @rule(user=users, pick=picks, known=st.sampled_from([None, "*", "own", "stale"]))
+    def get(self, user: str, pick: int, known: str | None) -> None:
+        self.tick()
+        me, task_id = self.name(user), self.task(user, pick)
+
+        def act() -> Expected:
+            task = self.model.live(me, task_id)
+            return Expected(304) if known in ("*", "own") else Expected(200, task.shown)
+
+        task = self.model.of(me).tasks.get(task_id)
+        version = (task.version if task else 1) + (known == "stale")
+        headers = {} if known is None else {"if-none-match": "*" if known == "*" else f'W/"{version}-1"'}
+        self.compare(self.ask("get_task", me, task_id, headers=headers), Model.answer(act))
+
+    def change(
+        self, name: str, user: str, pick: int, condition: str, act: Callable[..., Any], body: Any = None
+    ) -> None:
+        """A write to one task that takes no key; `act` is what the model does."""
+        self.tick()
+        me, task_id = self.name(user), self.task(user, pick)
+        headers, wanted = self.condition(user, task_id, condition)
+        reply = self.ask(name, me, task_id, body=body, headers=headers)
+
+        def answer() -> Expected:
+            task = act(me, task_id, *([] if body is None else [body]), wanted)
+            return Expected(204) if task is None else Expected(200, task.shown)
+
+        self.compare(reply, Model.answer(answer))
+
+    @rule(user=users, pick=picks, fields=replacements, condition=conditions)
+    def replace(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
+        self.change("replace_task", user, pick, condition, self.model.update, fields)
+
+    @rule(user=users, pick=picks, fields=patches, condition=conditions)
+    def update(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
+        self.change("update_task", user, pick, condition, self.model.update, fields)
+
+    @rule(user=users, pick=picks, condition=conditions)
+    def delete(self, user: str, pick: int, condition: str) -> None:
+        self.change("delete_task", user, pick, condition, self.model.delete)
+
+    @rule(user=users, pick=picks, condition=conditions, key=keys, name=st.sampled_from(["toggle", "restore"]))
+    def toggle_or_restore(self, user: str, pick: int, condition: str, key: str | None, name: str) -> None:
+        self.tick()
+        me, task_id = self.name(user), self.task(user, pick, trashed=name == "restore")
+        headers, wanted = self.condition(user, task_id, condition)
+        act = self.model.toggle if name == "toggle" else self.model.restore
+        sent = {**headers, **({"idempotency-key": key} if key else {})}
+        reply = self.ask(f"{name}_task", me, task_id, headers=sent)
+        asked = (name, task_id, tuple(sorted(headers.items())))
+        done = self.model.once(me, _bare(key), asked, lambda: Expected(200, act(me, task_id, wanted).shown))
+        self.compare(reply, done)
+
+    @rule(user=users)
+    def clear(self, user: str) -> None:
+        self.tick()
+        reply = self.ask("clear_tasks", self.name(user), query={"status": "completed"})
+        self.compare(reply, self.model.clear(self.name(user)))
+
+    @rule(
+        user=users,
+        key=st.sampled_from(["b1", "b2", "b3", "b4", "k1"]),
+        wanted=st.lists(st.tuples(kinds, picks, patches, new_tasks, conditions), min_size=1, max_size=4),
+    )
+    def batch(self, user: str, key: str, wanted: list[tuple[str, int, Any, Any, str]]) -> None:
+        self.tick()
+        me = self.name(user)
+        sent: list[dict[str, Any]] = []
+        for kind, pick, patch, new, condition in wanted:
+            operation: dict[str, Any] = {"op": kind}
+            if kind == "create":
+                operation["task"] = new
+            else:
+                operation["id"] = self.task(user, pick, trashed=kind == "restore")
+                headers, _ = self.condition(user, operation["id"], condition)
+                if "if-match" in headers:
+                    operation["if_match"] = headers["if-match"]
+                if kind == "update":
+                    operation["patch"] = patch
+            sent.append(operation)
+        body = json.dumps({"operations": sent})
+        reply = self.ask("batch_tasks", me, body=body, headers={"idempotency-key": key})
+        ids = [operation["id"] for operation in sent if "id" in operation]
+        if len(ids) > len(set(ids)):
+            self.compare(reply, Expected(422, kind="invalid-body", pointers=("/operations",)))
+            return
+        done = reply.json.get("results", []) if reply.status == 200 else []
+        new_ids = [result["id"] for result in done if result["op"] == "create"]
+        meant = [
+            {**operation, "condition": self.condition(user, operation["id"], condition)[1]}
+            if "if_match" in operation
+            else operation
+            for operation, (*_, condition) in zip(sent, wanted, strict=True)
+        ]
+        self.compare(reply, self.model.once(me, key, ("batch", body), lambda: self.model.batch(me, meant, new_ids)))
+
+    @rule(
+        user=users,
+        status=st.sampled_from(["all", "open", "completed", "deleted"]),
+        order=st.sampled_from(["asc", "desc"]),
+        limit=sizes,
+        pick=st.sampled_from([-1, -1, 0, 1, 2, 3]),
+    )
+    def list_page(self, user: str, status: str, order: str, limit: int, pick: int) -> None:
+        self.tick()
+        me = self.name(user)
+        cursor = _one_of([c for owner in USERS for c in self.model.of(self.name(owner)).cursors], pick)
+        query = {"status": status, "order": order, "limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        reply = self.ask("list_tasks", me, query=query)
+        try:
+            items, more, last = self.model.page(me, status, order, limit, cursor)
+        except Refused as refused:
+            self.compare(reply, Expected(refused.status, kind=refused.kind))
+            return
+        assert (reply.status, reply.json["items"]) == (200, items)
+        following = reply.json["next_cursor"]
+        assert more is None or (following is not None) == more
+        assert ("Link" in reply.headers) == (following is not None)
+        if following is not None:
+            self.model.of(me).cursors[following] = (status, order, last)
+
+    @rule(user=users, limit=sizes, pick=picks)
+    def list_changes(self, user: str, limit: int, pick: int) -> None:
+        """With the newest token mostly, so that walks and visits go on; with none, another's or an older one else."""
+        self.tick()
+        me = self.name(user)
+        since = _one_of([t for owner in USERS for t in self.model.of(self.name(owner)).tokens], pick - 40)
+        if pick < 35:
+            since = _one_of(list(self.model.of(me).tokens), 0)
+        reply = self.ask("list_changes", me, query={"limit": str(limit), **({"since": since} if since else {})})
+        try:
+            items, more, (first, watermark, last) = self.model.changes(me, since, limit)
+        except Refused as refused:
+            self.compare(reply, Expected(refused.status, kind=refused.kind))
+            return
+        assert (reply.status, reply.json["items"]) == (200, items)
+        has_more = reply.json["has_more"]
+        assert more is None or has_more == more
+        state = (first, watermark, last) if has_more else (watermark, None, None)
+        self.model.of(me).tokens[reply.json["next_since"]] = state
+
+    # Journeys that single rules would seldom make.
+
+    @rule(user=users, pauses=st.lists(st.sampled_from([999, 16_000, 29 * DAY, 31 * DAY]), min_size=1, max_size=3))
+    def visits(self, user: str, pauses: list[int]) -> None:
+        for pause in pauses:
+            self.list_changes(user, 100, 0)
+            self.time_passes(pause)
+        self.list_changes(user, 2, 0)
+
+    @rule(user=users, newest_first=st.booleans(), limit=sizes)
+    def throw_away(self, user: str, newest_first: bool, limit: int) -> None:
+        for place in sorted(range(3), reverse=newest_first):
+            self.delete(user, place, "")
+        self.list_page(user, "deleted", "asc", limit, -1)
+        self.list_page(user, "deleted", "desc", limit, 0)
+
+
+def _bare(key: str | None) -> str | None:
+    return key and key.strip('"')
+
+
+def _one_of(known: list[str], pick: int) -> str | None:
+    """One of the newest, which are those that can still be good; none where `pick` is below 0."""
+    return known[-1 - pick % min(len(known), 4)] if known and pick >= 0 else None
+
+
+@pytest.fixture
+def machine(engine_url: str) -> type[Handlers]:
+    class OnThisEngine(Handlers):
+        url = engine_url
+
+    return OnThisEngine
+
+
+def test_the_handlers_answer_as_the_model_does(machine: type[Handlers]) -> None:
+    chosen = random.SystemRandom().randrange(2**32)
+    if PROVE not in {"", "ci"}:
+        sys.stderr.write(f"seed {chosen}\n")
+        seed(chosen)(machine)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=SEQUENCES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=PROVE in {"", "ci"},
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,225 @@
+"""Records what every operation answers: its own events, sent to its own handler, on a clock and a DynamoDB of ours.
+
+The answers are the same in every run, byte for byte: time and chance are set, and nothing else is.
+"""
+
+import base64
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from local import dynamodb as engines
+from local.template import Template
+from shared import bodies, cursors, items, telemetry
+from shared import operation as frame
+from shared.dynamodb import Failure, OutcomeUnknown, Unavailable, new_client
+from shared.items import Stamp
+from shared.models import NewTask
+from shared.task_store import TaskStore
+
+EVENTS = Path(__file__).parent.parent / "events"
+_NOW = 1_795_415_874_917  # milliseconds: the time of the events
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "TABLE_NAME": "TaskTable",
+}
+_NO_TASK = "01a20720-1d65-7ec7-a429-000000000000"
+
+type Event = dict[str, Any]
+type Handle = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was answered; `kind` is that of the problem, empty where it is none."""
+
+    kind: str
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class _Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 10_000
+
+
+class Recorder:
+    """Sends the events of operations to their handlers; `handles` are those by name, without their frame."""
+
+    def __init__(self, handles: Mapping[str, Handle], client: DynamoDBClient) -> None:
+        self._handles, self._client = handles, client
+        used = _event("create_task", headers={"idempotency-key": "used"})
+        self._ask("create_task", used)
+
+    def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
+        """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
+        self._lay_out()
+        return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
+
+    def _successes(self, name: str) -> Iterator[Recording]:
+        first = self._ask(name, _event(name))
+        yield first
+        if _event(name)["routeKey"].startswith("POST "):
+            for _ in range(2):
+                keyed = _event(name)
+                keyed["headers"]["idempotency-key"] = f"of {name}"
+                if name == "restore_task":
+                    self._ask("delete_task", {**_event("delete_task"), "pathParameters": keyed["pathParameters"]})
+                # It differs from the first in what only the key brings: headers.
+                yield replace(self._ask(name, keyed), body=None)
+        if name == "list_tasks":
+            yield self._ask(name, _event(name, query={"limit": "1"}))
+            yield self._ask(name, _event(name, query={"status": "deleted"}))
+        if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
+            yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
+
+    def _problem(self, name: str, kind: str) -> Recording:
+        event, handle = _event(name), self._handles[name]
+        if kind in _FAILURES:
+
+            @wraps(handle)
+            def fail(_: object) -> NoReturn:
+                raise _FAILURES[kind]
+
+            recorded = self._ask(name, event, fail)
+        else:
+            _SPOIL[kind](event)
+            recorded = self._ask(name, event)
+        if recorded.kind != kind:
+            raise AssertionError(f"{name} answered {recorded}, not {kind}")
+        return recorded
+
+    def _lay_out(self) -> None:
+        """Put the tasks that events/ speak of where they expect them."""
+        stamp = Stamp("sample", _NOW - 60_000, _NOW - 60_000)
+        for name, trashed in (("get_task", False), ("restore_task", True)):
+            path = _event(name)["pathParameters"]
+            new = NewTask(title="Buy milk", description="Two bottles")
+            item = items.new_item(path["user_id"], path["task_id"], new, stamp)
+            self._client.put_item(TableName="TaskTable", Item=items.deleted(item, stamp) if trashed else item)
+
+    def _ask(self, name: str, event: Event, handle: Handle | None = None) -> Recording:
+        framed = self._handles[name] if _is_public(name) else frame.operation(handle or self._handles[name])
+        answer = framed(event, _Context())
+        body: Any = json.loads(answer["body"]) if answer.get("body") else None
+        kind = body["type"].rpartition(":")[2] if "problem" in answer["headers"].get("Content-Type", "") else ""
+        return Recording(kind, answer["statusCode"], answer["headers"], body)
+
+
+@contextmanager
+def recorder(template: Template, handles: Mapping[str, Handle]) -> Iterator[Recorder]:
+    """A recorder on a moto of its own."""
+    ticks, chances = itertools.count(_NOW * 1_000_000, 1_000_000_000), itertools.count(0x2A << 56)
+    store = partial(TaskStore, clock=lambda: next(ticks))
+    with (
+        engines.moto() as url,
+        patch.dict("os.environ", _ENVIRONMENT, AWS_ENDPOINT_URL_DYNAMODB=url),
+        patch.object(telemetry, "report"),
+        patch.object(frame, "TaskStore", store),
+        patch("shared.uuid7.secrets.randbits", lambda _: next(chances)),
+    ):
+        engines.create_tables(template, url)
+        yield Recorder(handles, new_client(url))
+
+
+def _event(name: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Event:
+    event: Event = json.loads((EVENTS / f"{name}.json").read_text())
+    event["queryStringParameters"] = query or event.get("queryStringParameters")
+    event["headers"].update(headers or {})
+    return event
+
+
+def body_of(name: str) -> Any:
+    """The body that the event of an operation brings."""
+    event = _event(name)
+    return json.loads(base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"])
+
+
+def _is_public(name: str) -> bool:
+    return "authorizer" not in _event(name)["requestContext"]
+
+
+def _body(event: Event, content: bytes) -> None:
+    event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
+
+
+def _batch(event: Event, **operation: str) -> None:
+    event["headers"]["idempotency-key"] = "not used yet"
+    _body(event, json.dumps({"operations": [{**_TOGGLE, **operation}]}).encode())
+
+
+def _not_there(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["pathParameters"]["task_id"] = _NO_TASK
+    else:
+        _batch(event, id=_NO_TASK)
+
+
+def _not_in_trash(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["pathParameters"]["task_id"] = _TOGGLE["id"]
+    else:
+        _batch(event, op="restore")
+
+
+def _at_another_version(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["headers"]["if-match"] = '"9-1"'
+    else:
+        _batch(event, if_match='"9-1"')
+
+
+def _of_another_user(event: Event) -> None:
+    event["pathParameters"]["user_id"] = "not a user id"
+    event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
+
+
+def _garbled(event: Event) -> None:
+    parameter = "since" if event["routeKey"].endswith("/changes") else "cursor"
+    event["queryStringParameters"] = {parameter: "x"}
+
+
+_TOGGLE = {"op": "toggle", "id": _event("toggle_task")["pathParameters"]["task_id"]}
+_OLD = cursors.encode("000000000000001", "alice", "changes")
+# How a good event becomes one that ends in a problem.
+_SPOIL: Mapping[str, Callable[[Event], object]] = {
+    "bad-query": lambda event: event.update(queryStringParameters={"colour": "red"}),
+    "bad-cursor": _garbled,
+    "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _OLD}),
+    "bad-user-id": _of_another_user,
+    "no-identity": lambda event: event["requestContext"].pop("authorizer"),
+    "forbidden": lambda event: event["pathParameters"].update(user_id="bob"),
+    "bad-task-id": lambda event: event["pathParameters"].update(task_id="1"),
+    "bad-etag": lambda event: event["headers"].update({"if-match": "3-1", "if-none-match": "3-1"}),
+    "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),
+    "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
+    "idempotency-key-reused": lambda event: event["headers"].update({"idempotency-key": "used", "if-match": "*"}),
+    "task-not-found": _not_there,
+    "not-deleted": _not_in_trash,
+    "precondition-failed": _at_another_version,
+    "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),
+    "unsupported-media-type": lambda event: event["headers"].update({"content-type": "text/plain"}),
+    "bad-encoding": lambda event: _body(event, b'{"title": "\xff"}'),
+    "bad-json": lambda event: _body(event, b'{"title": "Buy milk",}'),
+    "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
+    "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
+}
+# What of our own doing makes them fail.
+_FAILURES: Mapping[str, Exception] = {
+    "database-throttled": Unavailable(Failure.THROTTLED),
+    "database-unavailable": Unavailable(Failure.UNREACHABLE),
+    "contended": Unavailable(Failure.CONTENDED),
+    "outcome-unknown": OutcomeUnknown(),
+    "internal-error": RuntimeError(),
+}
