@@ -122,6 +122,10 @@ bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instr
 
 NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
 
+.PHONY: cost
+cost: .venv/.ready ## Write docs/cost.md from the inputs in tools/cost.py
+	@$(BIN)/python -m tools.cost > docs/cost.md
+
 .PHONY: format
 format: .venv/.ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .

@@ -4,7 +4,6 @@
 """
 
 import io
-import json
 import os
 import platform
 import random
@@ -13,12 +12,13 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench import contenders, engines, measure
-from bench.contenders import AS_WE_BUILD, COLUMNS, OURS, PEERS, WITH_BYTECODE, Contender
+from bench.contenders import COLUMNS, PEERS, WITH_BYTECODE, Contender
 from bench.stub import stub
 
 RESULTS = contenders.ROOT / "bench" / "RESULTS.md"
@@ -52,8 +52,10 @@ def gate() -> None:
     failed = False
     with stub() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
         ours = {operation: contenders.ours(operation) for operation in ("create_task", "get_task", "list_tasks")}
-        jobs = {
-            "cold start": [pool.submit(measure.instructions, one, "create_task", url) for one in (ours["create_task"], bare)]
+        jobs: dict[str, list[Future[int] | Future[float]]] = {
+            "cold start": [
+                pool.submit(measure.instructions, one, "create_task", url) for one in (ours["create_task"], bare)
+            ]
         }
         for operation, function in ours.items():
             jobs[f"warm {operation}"] = [
@@ -63,7 +65,9 @@ def gate() -> None:
             ratio = mine.result() / theirs.result()
             failed |= ratio > LIMITS[name]
             verdict = "TOO MUCH" if ratio > LIMITS[name] else "ok"
-            sys.stdout.write(f"{name}: {ratio:.3f} of the bare peer's instructions, at most {LIMITS[name]}: {verdict}\n")
+            sys.stdout.write(
+                f"{name}: {ratio:.3f} of the bare peer's instructions, at most {LIMITS[name]}: {verdict}\n"
+            )
     sys.exit(failed)
 
 
@@ -74,8 +78,8 @@ def everything() -> None:
     report.say(
         "# Results\n\nWritten by `make bench`; how each figure is taken is in [README.md](README.md).\n\n"
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} processors, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}. Others kept the machine busy "
-        f"with a load of {load:.1f} when it began: times are {'rough' if load > 1 else 'good'}, instructions are exact.\n"
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}; "
+        f"the machine's load was {load:.1f} when it began.\n"
     )
     ours = {operation: contenders.ours(operation) for operation in OPERATIONS}
     peers = {(name, column): contenders.peer(name, column) for column in COLUMNS for name in PEERS}
@@ -113,9 +117,9 @@ def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str],
     """Fresh processes, to the end of their first answer: POST /tasks."""
     every = [ours, *peers.values()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(lambda one: measure.instructions(one, "create_task", url), every))
+        counts = list(pool.map(partial(measure.instructions, operation="create_task", url=url), every))
     instructions = dict(zip(every, counts, strict=True))
-    samples = _interleaved(every, COLD_ROUNDS, lambda one: measure.run(one, "create_task", url))
+    samples = _interleaved(every, COLD_ROUNDS, partial(measure.run, operation="create_task", url=url))
     report.table(
         "Cold start: ours as a share of each peer's",
         ["peer", "built", "instructions", "CPU", "wall", "peer's CPU, ms"],
@@ -137,19 +141,16 @@ def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str],
     )
 
 
-def warm(
-    report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]
-) -> None:
+def warm(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:
     """Answers of a process that has given some already, with DynamoDB canned at the socket."""
     bare = peers["bare", WITH_BYTECODE]
     rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
     rows = []
     for operation, function in ours.items():
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            mine, theirs = pool.map(lambda one: measure.warm_instructions(one, operation, url), (function, bare))
-        samples = _interleaved(
-            [function, *rivals], WARM_ROUNDS, lambda one: measure.warm(one, operation, url, WARM_UPS, CALLS)
-        )
+            mine, theirs = pool.map(partial(measure.warm_instructions, operation=operation, url=url), (function, bare))
+        call = partial(measure.warm, operation=operation, url=url, warm_ups=WARM_UPS, calls=CALLS)
+        samples = _interleaved([function, *rivals], WARM_ROUNDS, call)
         shares = [_ratio(samples, function, rival, "cpu") for rival in rivals]
         rows.append([operation, f"{mine / theirs:.2f}", *shares, _milliseconds(samples[function], "cpu")])
     names = [f"CPU / {rival.name}" for rival in rivals]
@@ -165,7 +166,8 @@ def walls(report: Report, url: str, ours: dict[str, Contender], peers: dict[tupl
     rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
     rows = []
     for operation, function in ours.items():
-        samples = _interleaved([function, *rivals], 5, lambda one: measure.warm(one, operation, url, WARM_UPS, 60))
+        call = partial(measure.warm, operation=operation, url=url, warm_ups=WARM_UPS, calls=CALLS)
+        samples = _interleaved([function, *rivals], WARM_ROUNDS, call)
         shares = [_ratio(samples, function, rival, "wall") for rival in rivals]
         rows.append([operation, *shares, _milliseconds(samples[function], "wall")])
     report.table(
@@ -198,12 +200,12 @@ def load_test(report: Report, url: str, ours: dict[str, Contender]) -> None:
         start = time.perf_counter()
         with ThreadPoolExecutor(LOAD_WORKERS) as pool:
             one = ours[operation]
-            list(pool.map(lambda _: measure.warm(one, operation, url, 0, LOAD_CALLS), range(LOAD_WORKERS)))
+            jobs = [pool.submit(measure.warm, one, operation, url, 0, LOAD_CALLS) for _ in range(LOAD_WORKERS)]
+        for job in jobs:
+            job.result()
         rate = LOAD_WORKERS * LOAD_CALLS / (time.perf_counter() - start)
         rows.append([operation, str(LOAD_WORKERS), f"{rate:,.0f}"])
-    report.table(
-        "Load on DynamoDB Local, cold starts included", ["operation", "workers", "requests a second"], rows
-    )
+    report.table("Load on DynamoDB Local, cold starts included", ["operation", "workers", "requests a second"], rows)
 
 
 def import_time(ours: Contender, url: str) -> None:
@@ -215,7 +217,9 @@ def import_time(ours: Contender, url: str) -> None:
     )  # fmt: skip
     lines = [line.removeprefix("import time:") for line in done.stderr.splitlines() if line.startswith("import time:")]
     slowest = sorted(lines[1:], key=lambda line: -int(line.split("|")[0]))[:20]
-    IMPORTS.write_text("\n".join(["The 20 modules that take longest to import, by themselves.", lines[0], *slowest]) + "\n")
+    IMPORTS.write_text(
+        "\n".join(["The 20 modules that take longest to import, by themselves.", lines[0], *slowest]) + "\n"
+    )
 
 
 def _interleaved(every: Sequence[Contender], rounds: int, take: Callable[[Contender], measure.Cost]) -> Samples:
@@ -251,7 +255,11 @@ def _megabytes(folder: Path) -> list[str]:
 
 
 def _processor() -> str:
-    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
     return names[0] if names else platform.machine()
 
 

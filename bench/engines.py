@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from shared.task_store import TaskStore
 
 TABLE = "TaskTable"
 ROUNDS = 15
+BATCH = 25  # requests that a BatchWriteItem may have
 NEW = NewTask(title="Buy milk", description="Two bottles, and whatever else the kitchen lacks.")
 
 
@@ -44,7 +45,7 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def fill(url: str, user: str, tasks: int, tombstones: int = 0) -> None:
-    """Put tasks into a user's partition, 25 at a time, and tombstones behind them."""
+    """Put tasks into a user's partition, as many at a time as go, and tombstones behind them."""
     client: Any = new_client(url)
     now = time.time_ns() // 1_000_000 - 3_600_000
     requests = []
@@ -54,7 +55,7 @@ def fill(url: str, user: str, tasks: int, tombstones: int = 0) -> None:
         if place < tombstones:
             item = items.deleted(item, stamp)
         requests.append({"PutRequest": {"Item": item}})
-        if len(requests) == 25 or place == tombstones + tasks - 1:
+        if len(requests) == BATCH or place == tombstones + tasks - 1:
             client.batch_write_item(RequestItems={TABLE: requests})
             requests = []
 
@@ -80,7 +81,7 @@ def growth(url: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float,
         def store(user: str = user) -> TaskStore:
             return TaskStore(table, user, time.monotonic() + 10)
 
-        pages = {
+        pages: dict[str, Callable[[], object]] = {
             "list": lambda: store().list(TaskQuery(limit=50)),
             "status": lambda: store().list(TaskQuery(limit=50, status="open")),
             "sync": lambda: store().changes(ChangesQuery(limit=50)),

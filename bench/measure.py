@@ -74,14 +74,26 @@ def command(contender: Contender, operation: str, *counts: int) -> list[str]:
     status = STATUS.get(operation, 200)
     # No site-packages (-S, -s), nothing from the working folder (-P), and nothing written (-B), as on Lambda.
     flags = ["-S", "-s", "-P", "-B"]
-    return [PYTHON, *flags, PROCESS, str(contender.folder), contender.module, str(event), str(status), *map(str, counts)]
+    return [
+        PYTHON,
+        *flags,
+        PROCESS,
+        str(contender.folder),
+        contender.module,
+        str(event),
+        str(status),
+        *map(str, counts),
+    ]
 
 
 def run(contender: Contender, operation: str, url: str) -> Cost:
     """A fresh process, from its start to the end of its first answer."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        command(contender, operation), env=environment(contender, url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(contender, operation),
+        env=environment(contender, url),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
@@ -108,10 +120,14 @@ def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: i
 def instructions(contender: Contender, operation: str, url: str, *counts: int) -> int:
     """The instructions of a fresh process, counted by callgrind."""
     with tempfile.NamedTemporaryFile(suffix=".callgrind") as out:
+        callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", *command(contender, operation, *counts)],
-            env={"PATH": os.environ["PATH"], **environment(contender, url)}, check=False, capture_output=True, text=True,
-        )  # fmt: skip
+            [*callgrind, *command(contender, operation, *counts)],
+            env={"PATH": os.environ["PATH"], **environment(contender, url)},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
     found = _INSTRUCTIONS.search(done.stderr)
     if done.returncode or not found:
         sys.exit(f"{contender.name}: {done.stderr}")

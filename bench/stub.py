@@ -27,7 +27,9 @@ def canned() -> Mapping[str, bytes]:
     def item(place: int) -> dict[str, Any]:
         task_id = f"{TASK_ID[:-4]}{place:04x}"
         # 60 characters of description: between a shopping list and a bug report.
-        new = NewTask(title=f"Task number {place}", description="Two bottles, and whatever else the kitchen lacks " + "." * 11)
+        new = NewTask(
+            title=f"Task number {place}", description="Two bottles, and whatever else the kitchen lacks " + "." * 11
+        )
         return dict(items.new_item(USER, task_id, new, Stamp("Zk3v9xPq0sE", now, now)))
 
     answers = {

@@ -1,8 +1,8 @@
 """DynamoDB's answers: checked, and read without botocore's parser.
 
-The parser probes each of the ten types that a value may have, for every value: of a page of 50 tasks it is two thirds of
-the work. On the wire an answer has the shape that the parser gives it, blobs and times aside, and no item of ours has any of
-those. So the body of a success is read by the JSON parser and handed over; errors go botocore's way.
+The parser probes each of the ten types that a value may have, for every value: of a page of 50 tasks it is two thirds
+of the work. On the wire an answer has the shape that the parser gives it, blobs and times aside, and no item of ours
+has any of those. So the body of a success is read by the JSON parser and handed over; errors go botocore's way.
 """
 
 import json

@@ -1,8 +1,8 @@
 """SnapStart: what a function makes ready before Lambda takes its snapshot, and renews in each copy of it.
 
-A snapshot holds no credentials, since a copy may begin long after they have expired, and no state of a random generator,
-which all copies would go on from alike. What needs unguessable or unique values - ids, tokens - takes them from the operating
-system each time, and is not concerned.
+A snapshot holds no credentials, since a copy may begin long after they have expired, and no state of a random
+generator, which all copies would go on from alike. What needs unguessable or unique values - ids, tokens - takes them
+from the operating system each time, and is not concerned.
 """
 
 import importlib

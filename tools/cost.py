@@ -1,6 +1,6 @@
 """What a million of each operation costs on AWS: prints docs/cost.md from the inputs below.
 
-    python -m tools.cost > docs/cost.md
+    make cost
 
 Change an input, run it again, and commit both: a test holds the two together.
 """
@@ -81,16 +81,18 @@ def document() -> str:
     for operation in OPERATIONS:
         costs = million(operation, default)
         shown = " | ".join(f"{costs[name]:.2f}" for name in spent)
-        rows.append(f"| {operation.name} | {milliseconds(operation, default):.0f} | {shown} | **{sum(costs.values()):.2f}** |")
+        rows.append(
+            f"| {operation.name} | {milliseconds(operation, default):.0f} | {shown} | **{sum(costs.values()):.2f}** |"
+        )
     sizes = []
     for operation in OPERATIONS[:5]:
         totals = " | ".join(f"{sum(million(operation, memory).values()):.2f}" for memory in MEMORY)
         sizes.append(f"| {operation.name} | {totals} |")
     return f"""# Cost
 
-Made by `python -m tools.cost` from the inputs in [tools/cost.py](../tools/cost.py): list prices in US dollars of us-east-1 as of
-{PRICES_OF}, processor time measured on {MEASURED_ON}, units as in [data-model.md](data-model.md). Free tiers, storage and
-traffic to the internet are left out. Check the prices of your region before you rely on a figure.
+Made by `make cost` from the inputs in [tools/cost.py](../tools/cost.py): list prices in US dollars of us-east-1 as of
+{PRICES_OF}, processor time measured on {MEASURED_ON}, units as in [data-model.md](data-model.md). Free tiers, storage
+and traffic to the internet are left out. Check the prices of your region before you rely on a figure.
 
 ## A million calls, at {default} MB
 
@@ -98,9 +100,9 @@ traffic to the internet are left out. Check the prices of your region before you
 |---|---|{"---|" * len(spent)}---|
 {chr(10).join(rows)}
 
-A call is billed for its processor time, which is {WHOLE_PROCESSOR_MB / default:.1f} times longer at {default} MB than at
-{WHOLE_PROCESSOR_MB:,} MB, where a function has a whole processor, and for {DYNAMODB_MS:.0f} ms a DynamoDB request, during which it waits. Cold
-starts come on top: since August 2025 their start is billed like a call.
+A call is billed for its processor time, which is {WHOLE_PROCESSOR_MB / default:.1f} times longer at {default} MB than
+at {WHOLE_PROCESSOR_MB:,} MB, where a function has a whole processor, and for {DYNAMODB_MS:.0f} ms a DynamoDB request,
+during which it waits. Cold starts come on top: since August 2025 their start is billed like a call.
 
 ## The same by memory size
 
@@ -109,7 +111,8 @@ starts come on top: since August 2025 their start is billed like a call.
 {chr(10).join(sizes)}
 
 Memory hardly changes the cost of a million calls, since what is saved in size is spent in time; it changes how long a
-cold start takes. DynamoDB and the API are most of the bill: three local indexes make a write of a task four to six units.
+cold start takes. DynamoDB and the API are most of the bill: three local indexes make a write of a task four to six
+units.
 
 A task of 700 bytes, stored in the table and three indexes, is 2.8 KB: a million tasks are 2.8 GB.
 """

@@ -1,7 +1,7 @@
-"""`make build` runs this on what pip installed: it takes out what no function reads, so that less is shipped and loaded.
+"""`make build` runs this on what pip installed: it takes out what no function reads, to ship and load less.
 
-Some modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left as
-it was published.
+Some modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left
+as it was published.
 """
 
 import gzip
@@ -30,12 +30,15 @@ STUBS = {
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
     # botocore's documentation of itself, with a parser of HTML: 3 %.
     "botocore/docs/__init__.py": "",
-    "botocore/docs/docstring.py": "ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = lambda *_, **__: None\n",
+    "botocore/docs/docstring.py": (
+        "ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = lambda *_, **__: None\n"
+    ),
     "botocore/docs/utils.py": (
         "class _Undocumented:\n"
         "    def __init__(self, *_, **__): ...\n"
         "    def __getattr__(self, _): return self\n\n\n"
-        "AppendParamDocumentation = AutoPopulatedParam = DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
+        "AppendParamDocumentation = AutoPopulatedParam = _Undocumented\n"
+        "DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
     ),
 }
 

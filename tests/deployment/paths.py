@@ -1,14 +1,16 @@
-"""Every path of every function, run by test_artifact_paths.py in a process that can import the artifacts and nothing else.
+"""Every path of every function, run by test_artifact_paths.py in a process that can import nothing but the artifacts.
 
     python -I -S paths.py ARTIFACT ...
 
-It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoints of three partitions.
+It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoints of three
+partitions.
 """
 
 import importlib
 import json
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,7 @@ call(204, "delete_task", one)
 call(200, "restore_task", one)
 operations = [
     {"op": "create", "task": {"title": "of a batch"}},
-    {"op": "update", "id": one, "changes": {"title": "in a batch"}},
+    {"op": "update", "id": one, "patch": {"title": "in a batch"}},
     {"op": "toggle", "id": kept["id"]},
 ]
 call(200, "batch_tasks", body={"operations": operations}, headers=key())
@@ -101,8 +103,8 @@ changes = call(200, "list_changes")
 call(200, "list_changes", query={"since": changes["next_since"]})
 
 # What every operation refuses.
-for name in ROUTES:
-    on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
+for name, route in ROUTES.items():
+    on_a_task = NOBODY if "task_id" in route else ""
     call(401, name, on_a_task, claims={})
     call(403, name, on_a_task, user="somebody-else")
     call(400, name, on_a_task, query={"unknown": "1"})
@@ -114,9 +116,15 @@ for name in ("create_task", "replace_task", "update_task", "batch_tasks"):
     call(415, name, on_a_task, "{}", headers={"content-type": "text/plain"})
     call(422, name, on_a_task, {"title": "\0", "unknown": 1})
 live = call(201, "create_task", body={"title": "live"})["id"]
-for name, body in {"get_task": None, "toggle_task": None, "restore_task": None, "delete_task": None,
-                   "update_task": {"title": "x"}, "replace_task": {"title": "x", "description": None, "completed": True},
-                   }.items():  # fmt: skip
+BODIES: dict[str, object] = {
+    "get_task": None,
+    "toggle_task": None,
+    "restore_task": None,
+    "delete_task": None,
+    "update_task": {"title": "x"},
+    "replace_task": {"title": "x", "description": None, "completed": True},
+}
+for name, body in BODIES.items():
     call(404, name, NOBODY, body)
     call(400, name, "no-uuid", body)
     if name not in {"get_task", "restore_task"}:
@@ -136,7 +144,7 @@ import os  # noqa: E402
 from shared import dynamodb  # noqa: E402
 
 del os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
-endpoints = []
+endpoints: list[str] = []
 
 
 class Sent(Exception):
@@ -153,10 +161,8 @@ for region in ("eu-central-1", "cn-north-1", "us-gov-west-1"):
     dynamodb.session.cache_clear()
     client = dynamodb.new_client()
     client.meta.events.register("before-send.dynamodb", stop)
-    try:
+    with suppress(Sent):
         client.get_item(TableName="tasks", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
-    except Sent:
-        pass
 os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
 dynamodb.client.cache_clear()
 dynamodb.session.cache_clear()

@@ -61,7 +61,8 @@ def units_of_a_write(old: Any, new: Any) -> int:
 def metered(table: Table, reader: Table) -> Iterator[Counter[str]]:
     """Counts the units that requests consume while it lasts, as DynamoDB Local tells them.
 
-    Of a transaction that writes it tells too much: that is computed by AWS's rule, twice what each part would take alone.
+    Of a transaction that writes it tells too much: that is computed by AWS's rule, twice what each part would take
+    alone.
     """
     units: Counter[str] = Counter()
     events: Any = table.client.meta.events
@@ -103,7 +104,9 @@ def measured(dynamodb_local_url: str) -> dict[str, tuple[float, float]]:
     user = f"user-{uuid.uuid4()}"
     found: dict[str, tuple[float, float]] = {}
 
-    def meter[Result](name: str, do: Callable[[TaskStore], Result], key: Once | None = None, whose: str = user) -> Result:
+    def meter[Result](
+        name: str, do: Callable[[TaskStore], Result], key: Once | None = None, whose: str = user
+    ) -> Result:
         with metered(table, reader) as units:
             result = do(TaskStore(table, whose, deadline_in(10), once=key))
         found[name] = (units["write"], units["read"])
@@ -151,7 +154,9 @@ def test_the_rule_for_transactions_agrees_with_what_plain_writes_consume(
     new: str, changed: str | None, index: str | None, units: int, measured: dict[str, tuple[float, float]]
 ) -> None:
     after = items.new_item("alice", str(uuid.uuid4()), NEW, items.Stamp("token", 2, 2))
-    before: dict[str, Any] = {} if changed is None else {**after, changed: items.text("other"), "by_change": items.text("1")}
+    before: dict[str, Any] = (
+        {} if changed is None else {**after, changed: items.text("other"), "by_change": items.text("1")}
+    )
     if index:
         before[index] = items.text("other")
     assert units_of_a_write(before, after) == units

@@ -15,7 +15,10 @@ from shared.models import NewTask, TaskPage
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
 NEW = st.builds(
-    NewTask, title=TEXT.filter(str.strip), description=st.none() | TEXT.map(lambda text: text + " "), completed=st.booleans()
+    NewTask,
+    title=TEXT.filter(str.strip),
+    description=st.none() | TEXT.map(lambda text: text + " "),
+    completed=st.booleans(),
 )
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
 STAMP = Stamp("Zk3v9xPq0sE", 1_795_415_874_917, 1_795_415_874_917)
@@ -58,7 +61,9 @@ def test_a_page_is_read_as_botocore_reads_it(model: Any, news: list[NewTask], de
         body["LastEvaluatedKey"] = items.key_of("älice", TASK_ID)
     mine, theirs = fast(model, "Query", body), plain(model, "Query", body)
     assert mine == theirs
-    pages = [TaskPage(items=[items.to_task(item) for item in read["Items"]], next_cursor=None) for read in (mine, theirs)]
+    pages = [
+        TaskPage(items=[items.to_task(item) for item in read["Items"]], next_cursor=None) for read in (mine, theirs)
+    ]
     assert pages[0].model_dump_json() == pages[1].model_dump_json()
 
 
