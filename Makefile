@@ -194,12 +194,14 @@ DEPENDENCIES := .build/runtime-$(ARCH)
 # Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
+# The last step is not mv's, which would move into the folder that another build may have made meanwhile.
 $(DEPENDENCIES): requirements/runtime.txt tools/trim.py Makefile
 	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
 	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  $(BIN)/python tools/trim.py $$work && $(COMPILE) $$work $$work && mv $$work $@
+	  $(BIN)/python tools/trim.py $$work && $(COMPILE) $$work $$work && \
+	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
 
 build-%: $(DEPENDENCIES)
 	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import botocore
 from botocore.config import Config
@@ -81,8 +80,7 @@ class OutcomeUnknown(Exception):
     """A write was sent, and whether it was applied can no longer be known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A table and the client to reach it with."""
 
     client: DynamoDBClient

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.cursors import InvalidCursor
 from shared.items import (
@@ -45,9 +44,8 @@ if TYPE_CHECKING:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
-    index: str
+class _List(NamedTuple):
+    index_name: str
     prefix: str
     position: re.Pattern[str]
 
@@ -66,8 +64,7 @@ _STILL: Final = "#version = :version"
 _SWAP_STATUS: Final = ("#by_status = #other_status", "#other_status = #by_status", "#status_changed_at = :now")
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(NamedTuple):
     """The requests that one user's tasks are read and written with; none can name another user's partition."""
 
     table: str
@@ -84,10 +81,10 @@ class Partition:
         condition = "#pk = :pk"
         if which.prefix:
             values[":prefix"] = text(which.prefix)
-            condition += f" AND begins_with(#{which.index}, :prefix)"
+            condition += f" AND begins_with(#{which.index_name}, :prefix)"
         request: QueryInputTypeDef = {
             "TableName": self.table,
-            "IndexName": which.index,
+            "IndexName": which.index_name,
             "KeyConditionExpression": condition,
             "ExpressionAttributeNames": _names(condition),
             "ExpressionAttributeValues": values,
@@ -99,7 +96,7 @@ class Partition:
             if not which.position.fullmatch(position):
                 raise InvalidCursor
             # Every index key ends with the id of its task.
-            request["ExclusiveStartKey"] = {**key_of(self.user_id, position[-36:]), which.index: text(position)}
+            request["ExclusiveStartKey"] = {**key_of(self.user_id, position[-36:]), which.index_name: text(position)}
         return request
 
     def changes(self, first: int, last: int, limit: int, position: str | None) -> QueryInputTypeDef:
@@ -311,14 +308,13 @@ class Partition:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """What a write does to a task beside what every write does."""
 
     sets: Sequence[str]
     removes: Sequence[str] = ()
     conditions: Sequence[str] = ()
-    values: Mapping[str, AttributeValueTypeDef] = field(default_factory=dict)
+    values: Mapping[str, AttributeValueTypeDef] = {}
     # Only a live task has a position; without this the update would make an item.
     state: str = "attribute_exists(#by_position)"
 
@@ -351,7 +347,7 @@ def upgrade(table: str, item: Item, upgraded: Item) -> UpdateItemInputTypeDef:
 
 def position_of(last_key: Item, status: Status) -> str:
     """The position of the last item of a page, from the page's LastEvaluatedKey."""
-    return last_key[_LISTS[status].index]["S"]
+    return last_key[_LISTS[status].index_name]["S"]
 
 
 def _versions(versions: Iterable[int], prefix: str, values: dict[str, AttributeValueTypeDef]) -> str:

@@ -6,8 +6,7 @@ docs/data-model.md shows every item with an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.models import DeletedTask, NewTask, Task, Tombstone
 
@@ -28,8 +27,7 @@ type Item = Mapping[str, "AttributeValueTypeDef"]
 type Changes = Mapping[str, str | bool | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What marks one send of a write.
 
     `token` is the same for all sends of one operation, `now` (ms) is this send's own time, and `since` (ms) is a time
@@ -41,8 +39,7 @@ class Stamp:
     since: int
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class Once(NamedTuple):
     """What makes an operation happen once: a digest of its key, one of all that was asked, and for how long (s)."""
 
     key: str

@@ -4,8 +4,7 @@ import gc
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, get_args, get_type_hints
+from typing import Any, NamedTuple, Protocol, get_args, get_type_hints
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ValidationError
@@ -40,17 +39,15 @@ class LambdaContext(Protocol):
         """How long the function may still run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer: a status, headers, and a body that is JSON already."""
 
     status: int
     body: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery]:
+class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTuple):
     """A request whose every part is checked: its handler names the models of its body and its query parameters."""
 
     tasks: TaskStore
@@ -96,7 +93,7 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
             response = handle(request)
             record.status = response.status
             if request.tasks.replayed:
-                response = replace(response, headers={**response.headers, "Idempotency-Replayed": "true"})
+                response = response._replace(headers={**response.headers, "Idempotency-Replayed": "true"})
         except Exception as error:  # noqa: BLE001 - the one place where an error becomes an answer
             problem = _problem_of(error)
             record.status, record.problem = problem.status, problem.kind

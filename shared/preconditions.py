@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared import problems
 from shared.models import REPRESENTATION
@@ -17,8 +16,7 @@ ETAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 _OURS = re.compile(rf'"([1-9][0-9]{{0,14}})-{REPRESENTATION}"')
 
 
-@dataclass(frozen=True, slots=True)
-class Precondition:
+class Precondition(NamedTuple):
     """Which versions of a task a request may meet: one of `wanted` (any, where that is None), none of `unwanted`."""
 
     wanted: frozenset[int] | None = None

@@ -41,12 +41,17 @@ STUBS = {
         "DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
     ),
 }
+# pydantic_core describes its schemas in 71 TypedDicts, which only type checkers read: making them takes 7 %.
+CORE_SCHEMA = "pydantic_core/core_schema.py"
+TYPED_DICT = "    from typing import TypedDict\n"
+PLAIN_DICT = "    class TypedDict(dict):\n        def __init_subclass__(cls, **_): ...\n"
 
 
 def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
     """Take out of a folder of installed packages what no function reads."""
     trim_botocore(packages / "botocore" / "data", operations)
     stand_in(packages)
+    describe_nothing(packages / CORE_SCHEMA)
     for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
         for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
             _remove(path)
@@ -69,6 +74,14 @@ def stand_in(packages: Path) -> None:
         if not stub.is_file():
             raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
         stub.write_text(f"# A stand-in by tools/trim.py.\n{source}")
+
+
+def describe_nothing(core_schema: Path) -> None:
+    """Make the TypedDicts of pydantic_core plain dictionaries. Raises ValueError where they are made otherwise."""
+    source = core_schema.read_text()
+    if source.count(TYPED_DICT) != 1:
+        raise ValueError(f"{CORE_SCHEMA} makes its TypedDicts in another way: see what is to be done about it")
+    core_schema.write_text(source.replace(TYPED_DICT, PLAIN_DICT))
 
 
 def trim_botocore(data: Path, operations: Collection[str]) -> None:
