@@ -1,0 +1,15 @@
+"""Which engines faults are tried on: one, and in `make prove` both, since each fault takes its time."""
+
+import pytest
+
+from local.dynamodb import missing_for_dynamodb_local
+from tests.conftest import PROVE
+
+ENGINES = ["moto"] if missing_for_dynamodb_local() else ["dynamodb_local"]
+
+
+@pytest.fixture(params=["moto", "dynamodb_local"] if PROVE not in {"", "ci"} else ENGINES)
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Each of the engines in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
