@@ -41,9 +41,9 @@ class Contender:
     module: str
 
     @property
-    def handler(self) -> str:
-        """The module that is loaded."""
-        return self.module
+    def table(self) -> str:
+        """The table of its own: peers write items that nobody else could read."""
+        return re.sub(r"\W+", "-", self.name)
 
 
 def ours(operation: str) -> Contender:

@@ -3,8 +3,9 @@
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from bench.contenders import ROOT
@@ -19,7 +20,6 @@ from shared.items import Stamp
 from shared.models import ChangesQuery, NewTask, TaskQuery
 from shared.task_store import TaskStore
 
-TABLE = "TaskTable"
 ROUNDS = 15
 BATCH = 25  # requests that a BatchWriteItem may have
 NEW = NewTask(title="Buy milk", description="Two bottles, and whatever else the kitchen lacks.")
@@ -31,20 +31,22 @@ def template() -> Template:
 
 
 @contextmanager
-def dynamodb_local() -> Iterator[str]:
-    """DynamoDB Local with the table, and the task that the events name in it; yields its URL."""
+def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
+    """DynamoDB Local with tables, and in each the task that the events name and 50 others; yields its URL."""
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
     with engines.dynamodb_local(None) as url:
-        engines.create_tables(template(), url)
-        fill(url, USER, 50)
+        (of_template,) = template().tables
         now = time.time_ns() // 1_000_000
-        new_client(url).put_item(
-            TableName=TABLE, Item=items.new_item(USER, TASK_ID, NEW, Stamp("Zk3v9xPq0sE", now, now))
-        )
+        named = items.new_item(USER, TASK_ID, NEW, Stamp("Zk3v9xPq0sE", now, now))
+        for name in tables:
+            table = replace(of_template, arguments={**of_template.arguments, "TableName": name})
+            engines.create_tables(replace(template(), tables=(table,)), url)
+            fill(url, name, USER, 50)
+            new_client(url).put_item(TableName=name, Item=named)
         yield url
 
 
-def fill(url: str, user: str, tasks: int, tombstones: int = 0) -> None:
+def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> None:
     """Put tasks into a user's partition, as many at a time as go, and tombstones behind them."""
     client: Any = new_client(url)
     now = time.time_ns() // 1_000_000 - 3_600_000
@@ -56,14 +58,14 @@ def fill(url: str, user: str, tasks: int, tombstones: int = 0) -> None:
             item = items.deleted(item, stamp)
         requests.append({"PutRequest": {"Item": item}})
         if len(requests) == BATCH or place == tombstones + tasks - 1:
-            client.batch_write_item(RequestItems={TABLE: requests})
+            client.batch_write_item(RequestItems={table: requests})
             requests = []
 
 
-def growth(url: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float, float, float]]:
+def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float, float, float]]:
     """For users of so many tasks and tombstones: what a page of 50 of each kind takes, in units and milliseconds."""
     client: Any = new_client(url)
-    table = Table(client, TABLE)
+    table = Table(client, table_name)
     units: list[float] = []
 
     def ask(params: dict[str, Any], **_: object) -> None:
@@ -76,7 +78,7 @@ def growth(url: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float,
     client.meta.events.register("after-call.dynamodb", count)
     for tasks, tombstones in sizes:
         user = f"grown-{uuid.uuid4()}"
-        fill(url, user, tasks, tombstones)
+        fill(url, table_name, user, tasks, tombstones)
 
         def store(user: str = user) -> TaskStore:
             return TaskStore(table, user, time.monotonic() + 10)

@@ -56,7 +56,7 @@ def environment(contender: Contender, url: str) -> Mapping[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": "bench",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_ENDPOINT_URL_DYNAMODB": url,
-        "TABLE_NAME": "TaskTable",
+        "TABLE_NAME": contender.table,
         "POWERTOOLS_SERVICE_NAME": "tasks",
         "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
         "POWERTOOLS_TRACE_DISABLED": "true",

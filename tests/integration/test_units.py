@@ -165,9 +165,11 @@ def test_the_rule_for_transactions_agrees_with_what_plain_writes_consume(
 
 
 def test_a_page_costs_the_same_however_much_there_is(dynamodb_local_url: str) -> None:
+    table = table_at(dynamodb_local_url).name
+
     def pages(tasks: int, tombstones: int) -> dict[str, float]:
         found = {}
-        for label, units, requests, _ in growth(dynamodb_local_url, [(tasks, tombstones)]):
+        for label, units, requests, _ in growth(dynamodb_local_url, table, [(tasks, tombstones)]):
             assert requests == ROUNDS
             found[label.rpartition(" ")[2]] = units
         return found

@@ -237,8 +237,8 @@ MUTANTS = [
     Mutant("one write is remembered", "items.py", "REMEMBERED_WRITES = 4", "REMEMBERED_WRITES = 1"),
     Mutant("If-Match is not sent", "expressions.py", "if precondition.wanted is not None:", "if False:"),
     Mutant("If-None-Match is not sent", "expressions.py", "if precondition.unwanted:", "if False:"),
-    Mutant("an update keeps its place in by_change", "expressions.py", ', "#by_change = :change"', ""),
-    Mutant("an update keeps its version", "expressions.py", ', "#version = #version + :one"]', "]"),
+    Mutant("an update keeps its place in by_change", "expressions.py", '            "#by_change = :change",\n', ""),
+    Mutant("an update keeps its version", "expressions.py", '            "#version = #version + :one",\n', ""),
     Mutant(
         "the guess is not checked", "expressions.py", 'conditions.append("begins_with(#by_status, :guess)")', "pass"
     ),
@@ -534,7 +534,7 @@ def killer(mutant: Mutant) -> str | None:
     """The test that a mutant turns red, if one does. Raises ValueError where the code no longer has its text."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("conformance", "docs", "events", "functions", "local", "shared", "tests", "tools"):
+        for name in ("bench", "conformance", "docs", "events", "functions", "local", "shared", "tests", "tools"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("template.yaml", "pyproject.toml"):
             shutil.copy(ROOT / name, copy)
