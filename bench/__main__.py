@@ -24,6 +24,7 @@ from bench.stub import stub
 RESULTS = contenders.ROOT / "bench" / "RESULTS.md"
 IMPORTS = contenders.ROOT / "bench" / "importtime.txt"
 OPERATIONS = ("create_task", "get_task", "list_tasks", "update_task", "toggle_task")
+ALONE = ("replace_task", "delete_task", "restore_task", "list_changes", measure.KEYED)
 COLD_ROUNDS, WARM_ROUNDS = 15, 7
 WARM_UPS, CALLS = 20, 150
 LOAD_WORKERS, LOAD_CALLS = 8, 300
@@ -86,6 +87,7 @@ def everything() -> None:
     with stub() as url:
         cold(report, url, ours["create_task"], peers)
         warm(report, url, ours, peers)
+        alone(report, url)
         import_time(ours["create_task"], url)
     sizes(report, ours["create_task"], peers)
     every = [ours["create_task"], *peers.values()]
@@ -160,6 +162,16 @@ def warm(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple
         ["operation", f"instructions / {BARE}", *names, "ours, ms CPU"],
         rows,
     )
+
+
+def alone(report: Report, url: str) -> None:
+    """What no peer does: for docs/cost.md."""
+    rows = []
+    for operation in ALONE:
+        function = contenders.ours(operation.removesuffix("_with_key"))
+        costs = [measure.warm(function, operation, url, WARM_UPS, CALLS) for _ in range(WARM_ROUNDS)]
+        rows.append([operation, _milliseconds(costs, "cpu")])
+    report.table("Warm call of other operations", ["operation", "ours, ms CPU"], rows)
 
 
 def walls(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:

@@ -18,7 +18,8 @@ from bench.contenders import BUILD, OURS, ROOT, Contender
 PYTHON = str(Path(sys.executable).resolve())
 PROCESS = str(ROOT / "bench" / "process.py")
 EVENTS = BUILD / "events"
-STATUS = {"create_task": 201}
+KEYED = "create_task_with_key"
+STATUS = {"create_task": 201, KEYED: 201, "delete_task": 204}
 _INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
 
 
@@ -43,6 +44,9 @@ def write_events() -> None:
         if "content-type" in event["headers"]:
             event["headers"]["content-type"] = "application/json"
         (EVENTS / source.name).write_text(json.dumps(event))
+        if source.stem == "create_task":
+            event["headers"]["idempotency-key"] = "bench"
+            (EVENTS / f"{KEYED}.json").write_text(json.dumps(event))
 
 
 def environment(contender: Contender, url: str) -> Mapping[str, str]:

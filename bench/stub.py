@@ -36,6 +36,7 @@ def canned() -> Mapping[str, bytes]:
         "PutItem": {},
         "GetItem": {"Item": item(0)},
         "UpdateItem": {"Attributes": item(0)},
+        "TransactWriteItems": {},
         "Query": {"Items": [item(place) for place in range(PAGE)], "Count": PAGE, "ScannedCount": PAGE},
     }
     return {name: json.dumps(answer, separators=(",", ":")).encode() for name, answer in answers.items()}
