@@ -31,6 +31,7 @@ ROUTES = {
     "restore_task": f"POST {TASKS}/{{task_id}}/restore",
     "list_changes": "GET /v1/users/{user_id}/changes",
 }
+CONTRACT = "get_openapi"
 NOBODY = "01a20720-1d65-7ec7-a429-721882d38931"
 
 
@@ -43,7 +44,7 @@ class Context:
 
 functions = {path.name for artifact in ARTIFACTS for path in Path(artifact, "functions").iterdir() if path.is_dir()}
 handlers = {name: importlib.import_module(f"functions.{name}.app").handler for name in ROUTES}
-wrong = [f"{name} is never called" for name in functions - ROUTES.keys() - {"__pycache__"}]
+wrong = [f"{name} is never called" for name in functions - ROUTES.keys() - {CONTRACT}]
 
 
 def call(expected: int, name: str, task_id: str = "", body: object = None, **more: Any) -> Any:
@@ -138,6 +139,13 @@ call(400, "list_changes", query={"since": "x"})
 call(400, "clear_tasks")
 call(400, "batch_tasks", body={"operations": operations})
 call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, headers=key())
+
+# The contract, which takes nothing of a caller but what it knows already.
+contract = importlib.import_module(f"functions.{CONTRACT}.app").handler
+shown = contract({"headers": {}}, Context())
+known = contract({"headers": {"if-none-match": shown["headers"]["ETag"]}}, Context())
+if (shown["statusCode"], known["statusCode"]) != (200, 304) or "paths" not in json.loads(shown["body"]):
+    wrong.append(f"{CONTRACT} answered {shown['statusCode']} and {known['statusCode']}")
 
 # Where requests go in each partition of AWS, and what a database that cannot be reached is.
 import os  # noqa: E402
