@@ -26,7 +26,7 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from shared import answers
+from shared import wire
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -106,13 +106,14 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
     client = session().create_client(
         "dynamodb", endpoint_url=endpoint_url, config=config, aws_access_key_id=key, aws_secret_access_key=secret
     )
-    client.meta.events.register("before-parse.dynamodb", answers.read)
+    client._serializer = wire.Serializer()  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no place for it
+    client.meta.events.register("before-parse.dynamodb", wire.read)
     return cast("DynamoDBClient", client)
 
 
 def clock_skew() -> float | None:
     """How many seconds this machine's clock is ahead of DynamoDB's, by its last answer; None within the bounds."""
-    return None if -SKEW_BEHIND <= answers.skew[0] <= SKEW_AHEAD else round(answers.skew[0], 1)
+    return None if -SKEW_BEHIND <= wire.skew[0] <= SKEW_AHEAD else round(wire.skew[0], 1)
 
 
 @cache

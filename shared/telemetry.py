@@ -9,7 +9,8 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
-logger = Logger(utc=True, use_rfc3339=True)
+# Without the place in the code that logs: it is always the same.
+logger = Logger(utc=True, use_rfc3339=True, location=None)
 metrics = Metrics()
 # It tells at INFO where it found credentials, on every cold start; our lines are one a request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -69,7 +70,7 @@ def report(record: Record) -> None:
     # Counted twice, for each operation and for all of them: alarms cannot add up what has different dimensions.
     metrics.add_dimension(name="operation", value=record.operation)
     metrics.add_dimensions(service=metrics.service)
-    metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
+    # The number of its samples is that of the requests.
     metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
     if record.problem is not None:
         # Every client's fault is one kind; ours are told apart, since each asks for something else to be done.

@@ -102,7 +102,7 @@ def test_alarms_watch_what_is_emitted(translated: dict[str, Any], emitted: set[M
 
 
 def test_every_failure_of_ours_is_watched(translated: dict[str, Any], emitted: set[Metric]) -> None:
-    ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Requests", "Latency", "ClientFault"}
+    ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Latency", "ClientFault"}
     assert ours == {
         *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew")
     }

@@ -260,11 +260,11 @@ MUTANTS = [
     Mutant("botocore retries", "dynamodb.py", '"total_max_attempts": 1', '"total_max_attempts": 3'),
     Mutant(
         "checksum is not checked",
-        "answers.py",
+        "wire.py",
         "(checksum is not None and int(checksum) != zlib.crc32(body))",
         "False",
     ),
-    Mutant("garbled answers pass", "answers.py", 'body[:1] + body[-1:] != b"{}" or', "False or"),
+    Mutant("garbled answers pass", "wire.py", 'body[:1] + body[-1:] != b"{}" or', "False or"),
     Mutant(
         "5xx is a defect",
         "dynamodb.py",
@@ -520,8 +520,8 @@ MUTANTS = [
         "not _CHANGE.fullmatch(position) or not start < position < end",
         "not _CHANGE.fullmatch(position)",
     ),
-    Mutant("sync: skew is not noticed", "answers.py", "time.time() - parsedate_to_datetime(date).timestamp()", "0.0"),
-    Mutant("errors are read like successes", "answers.py", 'if response_dict["status_code"] < 300:', "if True:"),
+    Mutant("sync: skew is not noticed", "wire.py", "time.time() - _seconds_of(date)", "0.0"),
+    Mutant("errors are read like successes", "wire.py", 'if response_dict["status_code"] < 300:', "if True:"),
     Mutant("copies share random numbers", "snapstart.py", "    random.seed()\n", ""),
     Mutant("a snapshot holds credentials", "snapstart.py", 'credentials=("primer", "primer")', ""),
 ]

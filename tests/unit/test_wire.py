@@ -1,4 +1,4 @@
-"""Answers are read as botocore's own parser would read them, and what is garbled is refused."""
+"""Requests are written and answers read as botocore would by itself, and what is garbled is refused."""
 
 import json
 import zlib
@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import answers, dynamodb, items
-from shared.items import Stamp
+from shared import dynamodb, items, wire
+from shared.expressions import Partition
+from shared.items import Once, Stamp
 from shared.models import NewTask, TaskPage
+from shared.preconditions import Precondition
+from tools import trim
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
 NEW = st.builds(
@@ -45,7 +49,7 @@ def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[s
 def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
     """What it makes of it with our handler, as botocore.endpoint puts the two together."""
     response, customized = answer(body, status), dict[str, Any]()
-    answers.read(response, customized)
+    wire.read(response, customized)
     shape = model.operation_model(operation).output_shape
     parsed: dict[str, Any] = create_parser("json").parse(response, shape)
     return {**parsed, **customized}
@@ -82,6 +86,27 @@ def test_an_item_is_read_as_botocore_reads_it(model: Any, new: NewTask) -> None:
         assert fast(model, operation, body) == plain(model, operation, body)
 
 
+@given(new=NEW, user=TEXT)
+def test_a_request_is_written_as_botocore_writes_it(model: Any, new: NewTask, user: str) -> None:
+    partition, once = Partition("TaskTable", user), Once("key", "fingerprint", 3600)
+    asked = Precondition(frozenset({1, 2}), frozenset({3}))
+    changes = {"title": new.title, "description": None, "completed": True}
+    item = items.new_item(user, TASK_ID, new, STAMP)
+    requests: list[tuple[str, Any]] = [
+        ("PutItem", partition.create(TASK_ID, new, STAMP)),
+        ("GetItem", partition.get(TASK_ID)),
+        ("Query", partition.list("open", "asc", 50, f"open#9999-12-31T23:59:59Z#{TASK_ID}")),
+        ("UpdateItem", partition.update(TASK_ID, changes, False, asked, STAMP)),
+        ("TransactGetItems", partition.look(once, [TASK_ID])),
+        ("TransactWriteItems", partition.commit(once, [item], [partition.put_over(item, 1)], STAMP)),
+    ]
+    assert {operation for operation, _ in requests} == set(trim.OPERATIONS)
+    plain, fast = create_serializer("json", include_validation=False), wire.Serializer()
+    for operation, request in requests:
+        shape = model.operation_model(operation)
+        assert fast.serialize_to_request(request, shape) == plain.serialize_to_request(request, shape)
+
+
 @pytest.mark.parametrize("status", [400, 500])
 def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
     assert fast(model, "UpdateItem", ERROR, status) == plain(model, "UpdateItem", ERROR, status)
@@ -90,11 +115,11 @@ def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
 @pytest.mark.parametrize("garbled", [b"", b"{", b"<html></html>", b"[]", b'{"Item": }', b'{"Item": {}} {}'])
 def test_what_is_garbled_is_refused_though_no_checksum_came(garbled: bytes) -> None:
     with pytest.raises(ResponseParserError):
-        answers.read({"status_code": 200, "headers": {}, "body": garbled}, {})
+        wire.read({"status_code": 200, "headers": {}, "body": garbled}, {})
 
 
 def test_an_answer_whose_checksum_is_another_is_refused() -> None:
     response = answer({"Item": {}})
     response["body"] = response["body"].replace(b"Item", b"Itme")
     with pytest.raises(ResponseParserError):
-        answers.read(response, {})
+        wire.read(response, {})
