@@ -195,7 +195,7 @@ DEPENDENCIES := .build/runtime-$(ARCH)
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
 # The last step is not mv's, which would move into the folder that another build may have made meanwhile.
-$(DEPENDENCIES): requirements/runtime.txt tools/trim.py Makefile
+$(DEPENDENCIES): requirements/runtime.txt tools/trim.py tools/frozen_pydantic.py Makefile
 	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
@@ -203,14 +203,19 @@ $(DEPENDENCIES): requirements/runtime.txt tools/trim.py Makefile
 	  $(BIN)/python tools/trim.py $$work && $(COMPILE) $$work $$work && \
 	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
 
-build-%: $(DEPENDENCIES)
+# What pydantic makes of our models. The last step is of one piece, since another build may be at it.
+SCHEMAS := .build/schemas.py
+$(SCHEMAS): $(wildcard shared/*.py) tools/freeze.py requirements/runtime.txt
+	@mkdir -p .build && $(BIN)/python -m tools.freeze $@.$$$$ && mv $@.$$$$ $@
+
+build-%: $(DEPENDENCIES) $(SCHEMAS)
 	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
 	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/shared" && \
 	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
-	  cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
+	  cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" && cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
 	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
-	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
+	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
 # The contract needs neither libraries nor what the others share, only itself.
 build-GetOpenapi:

@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -45,22 +45,18 @@ def rfc3339(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
 
 
-def _text(longest: int) -> Callable[[str], str]:
-    """A validator that normalizes a text, and counts its code points as they will be stored: after that."""
-
-    def validate(text: str) -> str:
-        if "\0" in text:
-            raise PydanticCustomError("nul", "Must not contain the NUL character")
-        text = unicodedata.normalize("NFC", text)
-        if len(text) > longest:
-            raise PydanticCustomError(
-                "too_long",
-                "Must have at most {longest} characters, not {length}",
-                {"longest": longest, "length": len(text)},
-            )
-        return text
-
-    return validate
+def _text(longest: int, text: str) -> str:
+    """The text in normal form, whose code points are counted as they will be stored: after that."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "Must not contain the NUL character")
+    text = unicodedata.normalize("NFC", text)
+    if len(text) > longest:
+        raise PydanticCustomError(
+            "too_long",
+            "Must have at most {longest} characters, not {length}",
+            {"longest": longest, "length": len(text)},
+        )
+    return text
 
 
 def _not_blank(text: str) -> str:
@@ -77,13 +73,13 @@ def _digits(text: object) -> object:
 
 Title = Annotated[
     str,
-    AfterValidator(_text(TITLE_LENGTH)),
+    AfterValidator(partial(_text, TITLE_LENGTH)),
     AfterValidator(_not_blank),
     Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH, "pattern": _NOT_BLANK}),
 ]
 Description = Annotated[
     str,
-    AfterValidator(_text(DESCRIPTION_LENGTH)),
+    AfterValidator(partial(_text, DESCRIPTION_LENGTH)),
     Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
 ]
 Timestamp = Annotated[

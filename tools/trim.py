@@ -1,7 +1,7 @@
 """`make build` runs this on what pip installed: it takes out what no function reads, to ship and load less.
 
-Some modules, which other modules import and no function uses, are replaced by nearly empty ones. All other code is left
-as it was published.
+Some modules, which other modules import and no function uses, are replaced by nearly empty ones, and pydantic by what
+works with schemas that tools/freeze.py has written down. All other code is left as it was published.
 """
 
 import gzip
@@ -23,9 +23,10 @@ POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
 
 # What is imported on every cold start, for what functions never do; and the share of a cold start that it takes.
 STUBS = {
-    # urllib3 has HTTP/2 switched off, and there are no plugins of pydantic: both look through what is installed, 2 %.
+    # urllib3 has HTTP/2 switched off, and looks through what is installed for it: 1 %.
     "urllib3/http2/__init__.py": "",
-    "pydantic/plugin/_loader.py": "def get_plugins():\n    return ()\n",
+    # pydantic_core describes its schemas in 71 TypedDicts, which only type checkers read: 7 %.
+    "pydantic_core/core_schema.py": "CoreConfig = CoreSchema = CoreSchemaType = ErrorType = None\n",
     # Traces are Lambda's own; Powertools imports its tracer all the same: 1 %.
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
     # botocore's documentation of itself, with a parser of HTML: 3 %.
@@ -41,17 +42,16 @@ STUBS = {
         "DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
     ),
 }
-# pydantic_core describes its schemas in 71 TypedDicts, which only type checkers read: making them takes 7 %.
-CORE_SCHEMA = "pydantic_core/core_schema.py"
-TYPED_DICT = "    from typing import TypedDict\n"
-PLAIN_DICT = "    class TypedDict(dict):\n        def __init_subclass__(cls, **_): ...\n"
+# pydantic makes schemas of our models, and these help it. tools/freeze.py has them made, and this works with them.
+FROZEN = Path(__file__).parent / "frozen_pydantic.py"
+SCHEMA_MAKERS = ("annotated_types", "typing_inspection")
 
 
 def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
     """Take out of a folder of installed packages what no function reads."""
     trim_botocore(packages / "botocore" / "data", operations)
     stand_in(packages)
-    describe_nothing(packages / CORE_SCHEMA)
+    freeze_pydantic(packages)
     for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
         for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
             _remove(path)
@@ -76,12 +76,14 @@ def stand_in(packages: Path) -> None:
         stub.write_text(f"# A stand-in by tools/trim.py.\n{source}")
 
 
-def describe_nothing(core_schema: Path) -> None:
-    """Make the TypedDicts of pydantic_core plain dictionaries. Raises ValueError where they are made otherwise."""
-    source = core_schema.read_text()
-    if source.count(TYPED_DICT) != 1:
-        raise ValueError(f"{CORE_SCHEMA} makes its TypedDicts in another way: see what is to be done about it")
-    core_schema.write_text(source.replace(TYPED_DICT, PLAIN_DICT))
+def freeze_pydantic(packages: Path) -> None:
+    """Leave of pydantic what works with frozen schemas: pydantic_core, and the stand-in for the rest."""
+    for name in SCHEMA_MAKERS:
+        for path in (packages / name, *packages.glob(f"{name}-*.dist-info")):
+            _remove(path)
+    _remove(packages / "pydantic")
+    (packages / "pydantic").mkdir()
+    shutil.copy(FROZEN, packages / "pydantic" / "__init__.py")
 
 
 def trim_botocore(data: Path, operations: Collection[str]) -> None:

@@ -68,9 +68,3 @@ def test_dynamodb_gets_every_handler_of_botocores_that_another_session_would_giv
 
     dynamodb.session.cache_clear()
     assert names_of_handlers(dynamodb.session()) == names_of_handlers(Session())
-
-
-def test_trimming_stops_where_pydantic_describes_its_schemas_in_another_way(tmp_path: Path) -> None:
-    (tmp_path / "core_schema.py").write_text("from typing import TypedDict as _Typed\n")
-    with pytest.raises(ValueError, match="in another way"):
-        trim.describe_nothing(tmp_path / "core_schema.py")

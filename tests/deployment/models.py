@@ -1,0 +1,40 @@
+"""What a model makes of values: told by pydantic in the tests, and by its stand-in where this has only an artifact.
+
+    python -I -S models.py ARTIFACT
+
+It reads lines of JSON, each the module and name of a model and a value, and answers each with a line.
+"""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+
+def told(module: str, name: str, value: Any) -> Any:
+    """Everything that shared/ gets to see of a value's way through a model."""
+    from pydantic import ValidationError  # noqa: PLC0415 - which pydantic it is, is known by now
+
+    model = getattr(importlib.import_module(module), name)
+    try:
+        made = model.model_validate(value)
+    except ValidationError as error:
+        return [[*fault["loc"], fault["type"], fault["msg"]] for fault in error.errors()]
+    seen = {
+        "json": made.model_dump_json(),
+        "values": repr(made.model_dump()),
+        "set": repr(made.model_dump(exclude_unset=True)),
+        "equal": made == model.model_validate(value) and made != object(),
+    }
+    if name == "TaskQuery":
+        seen["following"] = repr(made.following("x").model_dump(exclude_unset=True))
+    if module == "shared.models":
+        seen["built"] = made == model(**value)
+    return seen
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(told(*json.loads(line))) + "\n")
+        sys.stdout.flush()
