@@ -39,10 +39,13 @@ _START_SECONDS = 30
 def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
     """Moto's server in this process; yields its URL. What it holds belongs to the process: a second one shares it."""
     # Slow to import, and not always needed.
+    from moto.dynamodb import responses  # noqa: PLC0415
     from moto.dynamodb.models.table import Table  # noqa: PLC0415
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
     Table.__deepcopy__ = _copied  # type: ignore[attr-defined]
+    # It reads at most 25 items in a transaction, as DynamoDB once did; a full batch also reads the record of its key.
+    responses.TRANSACTION_MAX_ITEMS = 100
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.models import BATCH_LIMIT
 from tests.api import Api, Backend, Task
 from tests.contract.shapes import is_problem, is_task
 
@@ -111,6 +112,13 @@ def test_without_a_key_it_is_400(backend: Backend, api: Api) -> None:
     answer = api.send("POST", f"{api.tasks}/batch", {"operations": [{"op": "create", "task": {"title": "x"}}]})
     assert is_problem(answer, 400, "idempotency-key-required")
     assert backend.stored(api.caller) == []
+
+
+def test_the_largest_batch_on_tasks_that_are_there_fits(api: Api) -> None:
+    tasks = api.batch(*[{"op": "create", "task": {"title": "x"}}] * BATCH_LIMIT).json["results"]
+    answer = api.batch(*({"op": "toggle", "id": task["id"]} for task in tasks))
+    assert answer.status == 200
+    assert [result["task"]["version"] for result in answer.json["results"]] == [2] * BATCH_LIMIT
 
 
 def test_the_largest_batch_fits(api: Api) -> None:

@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 
 import pytest
 
@@ -99,6 +102,37 @@ def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
     assert pasted.returncode == 0, pasted.stderr
     assert pasted.stdout.count('"title":"Buy milk"') == 2  # created, and listed
     assert "'title': 'Buy milk'" in pasted.stdout  # by the client
+
+
+def test_the_client_of_the_readme_has_one_key_for_all_attempts_whatever_befalls_the_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [
+        b"",
+        b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "B',
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "Buy milk"}',
+    ]
+    keys = []
+
+    class Spoilt(StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            headers = parse_headers(self.rfile)
+            self.rfile.read(int(headers["Content-Length"]))
+            keys.append(headers["Idempotency-Key"])
+            self.wfile.write(answers[len(keys) - 1])
+
+    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setenv("TOKEN", "x")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with TCPServer(("127.0.0.1", 0), Spoilt) as server:
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
+        server.shutdown()
+    assert capsys.readouterr().out == "{'title': 'Buy milk'}\n"
+    assert len(keys) == len(answers)
+    assert len(set(keys)) == 1
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ MUTANTS = [
     ),
     Mutant("limit off by one", "bodies.py", "if len(raw) > LIMIT:", "if len(raw) >= LIMIT:"),
     Mutant("page size 101", "models.py", "PAGE_LIMIT = 100", "PAGE_LIMIT = 101"),
+    Mutant("page size of changes 501", "models.py", "CHANGES_LIMIT = 500", "CHANGES_LIMIT = 501"),
+    Mutant("501 cleared", "task_store.py", "MOST_CLEARED = 500", "MOST_CLEARED = 501"),
     Mutant("weak If-Match matches", "preconditions.py", "    if weak:\n", "    if True:\n"),
     Mutant(
         "If-None-Match star ignored on writes",

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from shared.models import DeletedTask, NewTask, Task, TaskPage, TaskPatch, TaskQuery, TaskReplacement, rfc3339
+from shared.models import (
+    ChangesQuery,
+    DeletedTask,
+    NewTask,
+    Task,
+    TaskPage,
+    TaskPatch,
+    TaskQuery,
+    TaskReplacement,
+    rfc3339,
+)
 
 TASK = Task(
     id="i",
@@ -151,6 +161,13 @@ def test_times(milliseconds: int, text: str) -> None:
 )
 def test_page_sizes(query: dict[str, str], size: int) -> None:
     assert TaskQuery.model_validate(query).page_size == size
+
+
+@pytest.mark.parametrize(
+    ("query", "size"), [({}, 100), ({"limit": "1"}, 1), ({"limit": "500"}, 500), ({"limit": "501"}, 500)]
+)
+def test_page_sizes_of_changes(query: dict[str, str], size: int) -> None:
+    assert ChangesQuery.model_validate(query).page_size == size
 
 
 @pytest.mark.parametrize(
