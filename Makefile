@@ -53,7 +53,8 @@ prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 
 .PHONY: proof
 proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
-	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py --no-cov
+	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
+	  tests/faults/test_keys.py --no-cov
 
 .PHONY: browser
 browser: .venv/.ready ## Try the page /docs in a headless Chromium

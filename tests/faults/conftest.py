@@ -1,4 +1,4 @@
-"""Which engines faults are tried on: one, and in `make prove` both, since each fault takes its time."""
+"""Which engines faults are tried on: one in `make test`, and both in the longer runs, since each fault takes its time."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.conftest import PROVE
 ENGINES = ["moto"] if missing_for_dynamodb_local() else ["dynamodb_local"]
 
 
-@pytest.fixture(params=["moto", "dynamodb_local"] if PROVE not in {"", "ci"} else ENGINES)
+@pytest.fixture(params=["moto", "dynamodb_local"] if PROVE else ENGINES)
 def engine_url(request: pytest.FixtureRequest) -> str:
     """Each of the engines in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
