@@ -1,4 +1,4 @@
-"""Which engines faults are tried on: one in `make test`, and both in the longer runs, since each fault takes its time."""
+"""Which engines faults are tried on: one in `make test`, both in longer runs, since each fault takes its time."""
 
 import pytest
 
