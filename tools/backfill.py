@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -23,6 +24,9 @@ from shared.items import Item
 
 # What became of an item, in a word that the report counts.
 type Work = Callable[[Item], str]
+
+# How often a write is sent that meets a transaction each time: for some half a minute.
+_CONFLICTS = 60
 
 
 class Interrupted(Exception):
@@ -179,7 +183,16 @@ def new_client(role_arn: str | None = None) -> Any:
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
     config = Config(retries=retries, max_pool_connections=64)
-    return (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
+    client = (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
+    behind: Any = _behind_a_transaction  # the stubs know of no handler that answers
+    client.meta.events.register("needs-retry.dynamodb", behind)
+    return client
+
+
+def _behind_a_transaction(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: object) -> float | None:
+    # botocore takes it for final, but it is somebody's keyed or batched write of this moment to the same item.
+    met = response is not None and response[1].get("Error", {}).get("Code") == "TransactionConflictException"
+    return random.uniform(0, 1) if met and attempts < _CONFLICTS else None  # noqa: S311 - no secret
 
 
 def _session_in(role_arn: str) -> boto3.Session:

@@ -26,6 +26,7 @@ from shared.task_store import TaskStore
 from shared.uuid7 import uuid7
 from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
+from tests.wire import Wire, answer
 from tools import migrate
 from tools.backfill import State
 from tools.backfill import new_client as new_patient_client
@@ -225,6 +226,17 @@ def test_it_is_no_faster_than_told_and_stops_when_told(table: Table, tmp_path: P
     done = sum(item["schema"]["N"] == "1" for item in everything(table).values())
     # An upgrade takes four units: the item's, and one for each index.
     assert 0 < done <= (time.monotonic() - since) * 100 / 4 + 1
+
+
+def test_who_writes_in_a_transaction_is_waited_for(table: Table, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(table, 2)
+    ours = Table(new_patient_client(), table.name)
+    monkeypatch.setattr(migrate, "new_client", lambda _: ours.client)
+    with Wire(ours) as wire:
+        # DescribeTable twice and Scan, then the writes.
+        wire.faults = [None] * 3 + [answer(400, "TransactionConflictException")] * 2
+        assert run("--segments", "1")[:2] == (0, {"seen": 2, "upgraded": 2})
+    assert not wire.faults
 
 
 def test_a_table_that_is_not_there(run: Run, table: Table) -> None:
