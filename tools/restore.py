@@ -85,24 +85,25 @@ def _brought_back(backup: Item, live: Item | None, stamp: Stamp) -> Item:
 def main(arguments: Sequence[str]) -> int:
     """Restore tasks: 0 when all are as they were, 2 for what stops it all."""
     options = _options(arguments)
-    scan: dict[str, Any] = {
+    search: dict[str, Any] = {
         "TableName": options.source,
         "FilterExpression": "begins_with(sk, :task)",
         "ExpressionAttributeValues": {":task": items.text("TASK#")},
         "ConsistentRead": True,
     }
-    if options.user:
-        scan["FilterExpression"] += " AND pk = :user"
-        scan["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
+    if options.user:  # a partition, and not all that there is
+        search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
+        search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
     try:
         table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
         kind = "count" if options.dry_run else "restore"
         purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
         path = Path(f".local/restore-{table}.{kind}.json")
-        with stopping() as stop, State.at(path, purpose, options.segments) as state:
+        segments = 1 if options.user else options.segments
+        with stopping() as stop, State.at(path, purpose, segments) as state:
             client, pace = new_client(), Pace(options.units)
             work = Restoration(client, table, pace, dry_run=options.dry_run)
-            counts = walk(client, scan, work, state, pace, stop)
+            counts = walk(client, search, work, state, pace, stop)
     except Interrupted:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         return 130

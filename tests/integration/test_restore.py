@@ -83,7 +83,8 @@ def test_damage_is_undone_and_work_is_kept(tables: Callable[[], Table], run: Res
     token = synced(store, replica)
     seen = {task_id: item.version for task_id, item in replica.items()}
 
-    assert run(backup, table, "--user", "somebody else") == {"seen": 4}
+    # One user's restore reads one user's partition: a whole table takes days.
+    assert run(backup, table, "--user", "somebody else") == {"seen": 0}
     assert run(backup, table, "--user", user, "--dry-run") == {"same": 1, "seen": 4, "to restore": 3}
     assert store.get(spoilt).title == "spoilt"
     assert run(backup, table, "--user", user) == {"restored": 3, "same": 1, "seen": 4}
