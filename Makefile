@@ -137,7 +137,8 @@ build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $(PARAMETERS)) && \
+	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
+	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(BIN)/sam deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
