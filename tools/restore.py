@@ -114,6 +114,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _named(user: str) -> str:
+    """A user who is named. Raises ValueError for none: that must not become everyone."""
+    if not user:
+        raise ValueError(user)
+    return user
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.restore", description=__doc__.partition("\n")[0])
     parser.add_argument("--from", dest="source", required=True, help="the table that a backup was restored to")
@@ -121,7 +128,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which.add_argument("--stack", help="a deployed stack, whose table is written to")
     which.add_argument("--table", help="the table that is written to")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", help="whose tasks are restored")
+    whose.add_argument("--user", type=_named, help="whose tasks are restored")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
     parser.add_argument("--segments", type=positive, default=4, help="how many walk at once (4)")
     parser.add_argument("--units", type=positive, default=1000, help="capacity units a second, read and written (1000)")

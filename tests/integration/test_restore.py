@@ -102,6 +102,21 @@ def test_damage_is_undone_and_work_is_kept(tables: Callable[[], Table], run: Res
     assert replica[spoilt] == store.get(spoilt)
 
 
+@pytest.mark.parametrize("whose", [(), ("--user", "")])
+def test_whose_tasks_are_restored_must_be_said(
+    tables: Callable[[], Table], run: Restore, user: str, whose: tuple[str, ...]
+) -> None:
+    """`make restore` without WHO names nobody. That is not everybody."""
+    table = tables()
+    store = TaskStore(table, user, deadline_in(60))
+    task_id = store.create(NewTask(title="good")).id
+    backup = copied(table, tables)
+    store.update(task_id, {"title": "newer"}, ANY_VERSION)
+    with pytest.raises(SystemExit):
+        run(backup, table, "--segments", "1", *whose)
+    assert store.get(task_id).title == "newer"
+
+
 def test_into_an_empty_table_versions_go_on_from_where_no_client_has_been(
     tables: Callable[[], Table], run: Restore, user: str
 ) -> None:
