@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -23,6 +24,9 @@ from shared.items import Item
 
 # What became of an item, in a word that the report counts.
 type Work = Callable[[Item], str]
+
+# How often a write is sent that meets a transaction each time: for some half a minute.
+_CONFLICTS = 60
 
 
 class Interrupted(Exception):
@@ -126,15 +130,18 @@ class State:
 
 
 def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
-    client: Any, scan: Mapping[str, Any], work: Work, state: State, pace: Pace, stop: threading.Event
+    client: Any, search: Mapping[str, Any], work: Work, state: State, pace: Pace, stop: threading.Event
 ) -> Counter[str]:
-    """Do some work on every item that a Scan finds; return what became of them, and of how many in all ("seen").
+    """Do some work on every item that is found; return what became of them, and of how many in all ("seen").
 
-    A page counts as done when all its items are; one that was broken off is walked again next time. So `work` must be
-    safe to repeat. Raises Interrupted when told to stop, and what Scan or the work raises.
+    The search is a Scan, or the Query of one partition, which has one segment only. A page counts as done when all its
+    items are; one that was broken off is walked again next time. So `work` must be safe to repeat. Raises Interrupted
+    when told to stop, and what the search or the work raises.
     """
     lock = threading.Lock()
-    total: int = client.describe_table(TableName=scan["TableName"])["Table"]["ItemCount"]
+    scans = "KeyConditionExpression" not in search
+    read = client.scan if scans else client.query
+    total: int = client.describe_table(TableName=search["TableName"])["Table"]["ItemCount"] if scans else 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(state.purpose, total=total or None, completed=state.counts["seen"])
@@ -144,11 +151,11 @@ def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
             while not segment.done:
                 if stop.is_set():
                     raise Interrupted
-                where: dict[str, Any] = {"Segment": number, "TotalSegments": len(state.segments)}
+                where: dict[str, Any] = {"Segment": number, "TotalSegments": len(state.segments)} if scans else {}
                 if segment.after:
                     where["ExclusiveStartKey"] = segment.after
                 pace.wait()
-                page = client.scan(**scan, **where, ReturnConsumedCapacity="TOTAL")
+                page = read(**search, **where, ReturnConsumedCapacity="TOTAL")
                 pace.spent(page)
                 outcomes = Counter({"seen": page["ScannedCount"]})
                 for item in page["Items"]:
@@ -179,7 +186,16 @@ def new_client(role_arn: str | None = None) -> Any:
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
     config = Config(retries=retries, max_pool_connections=64)
-    return (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
+    client = (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
+    behind: Any = _behind_a_transaction  # the stubs know of no handler that answers
+    client.meta.events.register("needs-retry.dynamodb", behind)
+    return client
+
+
+def _behind_a_transaction(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: object) -> float | None:
+    # botocore takes it for final, but it is somebody's keyed or batched write of this moment to the same item.
+    met = response is not None and response[1].get("Error", {}).get("Code") == "TransactionConflictException"
+    return random.uniform(0, 1) if met and attempts < _CONFLICTS else None  # noqa: S311 - no secret
 
 
 def _session_in(role_arn: str) -> boto3.Session:

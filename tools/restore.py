@@ -85,24 +85,25 @@ def _brought_back(backup: Item, live: Item | None, stamp: Stamp) -> Item:
 def main(arguments: Sequence[str]) -> int:
     """Restore tasks: 0 when all are as they were, 2 for what stops it all."""
     options = _options(arguments)
-    scan: dict[str, Any] = {
+    search: dict[str, Any] = {
         "TableName": options.source,
         "FilterExpression": "begins_with(sk, :task)",
         "ExpressionAttributeValues": {":task": items.text("TASK#")},
         "ConsistentRead": True,
     }
-    if options.user:
-        scan["FilterExpression"] += " AND pk = :user"
-        scan["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
+    if options.user:  # a partition, and not all that there is
+        search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
+        search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
     try:
         table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
         kind = "count" if options.dry_run else "restore"
         purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
         path = Path(f".local/restore-{table}.{kind}.json")
-        with stopping() as stop, State.at(path, purpose, options.segments) as state:
+        segments = 1 if options.user else options.segments
+        with stopping() as stop, State.at(path, purpose, segments) as state:
             client, pace = new_client(), Pace(options.units)
             work = Restoration(client, table, pace, dry_run=options.dry_run)
-            counts = walk(client, scan, work, state, pace, stop)
+            counts = walk(client, search, work, state, pace, stop)
     except Interrupted:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         return 130
@@ -113,6 +114,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _named(user: str) -> str:
+    """A user who is named. Raises ValueError for none: that must not become everyone."""
+    if not user:
+        raise ValueError(user)
+    return user
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.restore", description=__doc__.partition("\n")[0])
     parser.add_argument("--from", dest="source", required=True, help="the table that a backup was restored to")
@@ -120,7 +128,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which.add_argument("--stack", help="a deployed stack, whose table is written to")
     which.add_argument("--table", help="the table that is written to")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", help="whose tasks are restored")
+    whose.add_argument("--user", type=_named, help="whose tasks are restored")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
     parser.add_argument("--segments", type=positive, default=4, help="how many walk at once (4)")
     parser.add_argument("--units", type=positive, default=1000, help="capacity units a second, read and written (1000)")

@@ -1,9 +1,12 @@
 """A release: what publishes a version, how traffic goes over to it, who may do that, and what each environment sets."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +113,42 @@ def test_what_is_given_counts_more_than_what_is_configured(build: Path) -> None:
         release.parameters_of("staging", [], build)
 
 
-@pytest.mark.parametrize(("ci", "asks"), [("true", False), ("", True)])
-def test_make_deploy_says_what_it_deploys(ci: str, asks: bool) -> None:
-    plan = subprocess.run(
-        ["make", "-n", "deploy", "ENV=prod", "PARAMETERS=LogLevel=DEBUG", f"CI={ci}"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert "tools.release prod Architecture=arm64 LogLevel=DEBUG" in plan
+@pytest.fixture
+def deploy(tmp_path: Path) -> Callable[..., list[str]]:
+    """Runs `make deploy` with a `sam` that only writes down what it is asked for; what `sam deploy` was."""
+    log, folder = tmp_path / "log", tmp_path / "bin"
+    folder.mkdir()
+    for name, command in (("python", f'exec {sys.executable} "$@"'), ("sam", f"printf '%s\\n' \"$@\" > {log}")):
+        (folder / name).write_text(f"#!/bin/sh\n{command}\n")
+        (folder / name).chmod(0o700)
+
+    def deploy(*arguments: str, **environment: str) -> list[str]:
+        made = ["make", "deploy", "ENV=prod", f"BIN={folder}", *arguments]
+        subprocess.run(made, cwd=ROOT, check=True, capture_output=True, env={**os.environ, **environment})
+        return log.read_text().splitlines()
+
+    return deploy
+
+
+def test_make_deploy_says_what_it_deploys(deploy: Callable[..., list[str]]) -> None:
+    asked = deploy("PARAMETERS=LogLevel=DEBUG JwtAudience=a,b", CI="")
+    assert asked[:3] == ["deploy", "--config-env", "prod"]
+    given = asked[asked.index("--parameter-overrides") + 1 :]
+    assert {"Architecture=arm64", "LogLevel=DEBUG", "JwtAudience=a,b", "DeletionProtection=yes"} <= set(given)
+    assert "--no-confirm-changeset" not in asked
     # Nobody is there to confirm in a workflow: whoever approves does so before.
-    assert ("--no-confirm-changeset" in plan) is not asks
-    assert re.search(r"sam deploy --config-env prod .*--parameter-overrides \$parameters", plan)
+    assert "--no-confirm-changeset" in deploy(CI="true")
+
+
+def test_what_is_typed_into_a_workflow_is_not_run(deploy: Callable[..., list[str]], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    typed = f"LogLevel=INFO;touch>{run} A=$(shell touch {run}) B=`touch {run}` C=* D=$(touch>{run})"
+    # It is let through by the environment, as the workflow does; words that are no NAME=VALUE are refused.
+    with pytest.raises(subprocess.CalledProcessError):
+        deploy(PARAMETERS=typed)
+    asked = deploy(PARAMETERS=f"LogLevel=INFO;touch>{run} C=*")
+    assert {f"LogLevel=INFO;touch>{run}", "C=*"} <= set(asked)
+    assert not run.exists()
 
 
 def configured(environment: str) -> dict[str, str]:

@@ -21,4 +21,5 @@ def test_a_limit_is_reached_where_the_load_says() -> None:
         assert getattr(scale.Load(round(users)), what) == pytest.approx(limit, rel=0.01)
     peak = scale.Load(1_000_000)
     assert peak.requests == pytest.approx(1_000_000 * 0.3 * 40 * 0.12 * 1.5 / 3600)
-    assert peak.executions == pytest.approx(peak.requests * 0.03)
+    # 1,000 executions at once are 10,000 requests a second, and no more, though each takes 30 ms only.
+    assert peak.executions == pytest.approx(peak.requests / 10)

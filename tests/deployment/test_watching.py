@@ -177,6 +177,9 @@ def test_the_dashboard_shows_what_is_emitted(translated: dict[str, Any], emitted
             assert is_there((row[0], row[1], tuple(row[2::2])), emitted, translated), row
             shown += 1
     assert shown > 20
+    # CloudWatch makes periods longer when somebody looks at a week: "a second" must follow, and no title name one.
+    assert not re.search(r'"expression": "[^"]*/ *\d', body)
+    assert not [one for one in dashboard["widgets"] if "minute" in one["properties"]["title"]]
 
 
 BUILT_IN = {"@timestamp"}

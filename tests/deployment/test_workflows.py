@@ -41,6 +41,8 @@ def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
             assert "uses" not in step or step["uses"].rpartition("@")[2].startswith("v")
             # What somebody typed must reach a shell as a variable, never as its text.
             assert "${{" not in step.get("run", "")
+            # And must not reach make as a variable of its command line, which make expands.
+            assert "PARAMETERS=" not in step.get("run", "")
 
 
 def test_only_deployments_may_ask_for_a_token() -> None:

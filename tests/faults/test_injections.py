@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import (
@@ -25,6 +26,7 @@ from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Table
 from shared.models import NewTask
 from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskNotFound, TaskStore
+from tests import api
 from tests.conftest import PROVE, forget, sized, table_at
 from tests.inprocess import Functions, Reply, functions
 from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_before, truncated, twice
@@ -293,6 +295,13 @@ def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tupl
     if reply.body and "version" in reply.json and not scene.others:
         assert after[reply.json["id"]] == reply.json["version"]
     return acknowledged, applied, 0
+
+
+def test_every_operation_is_struck() -> None:
+    scene = Mock(time=Mock(seconds=0))
+    for ask in OPERATIONS.values():
+        ask(scene)
+    assert {one.args[0] for one in scene.call.call_args_list} == api.OPERATIONS.keys()
 
 
 def test_what_the_client_is_told_is_what_happened(
