@@ -3,14 +3,42 @@
 import hashlib
 import logging
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
-# Without the place in the code that logs: it is always the same.
-logger = Logger(utc=True, use_rfc3339=True, location=None)
+
+class _Formatter(LambdaPowertoolsFormatter):
+    """Powertools' formatter, with a shorter way for the line of a request: a twentieth of a warm call is saved."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] | None = getattr(record, "request", None)
+        if fields is None:
+            return super().format(record)
+        line = {
+            "level": record.levelname,
+            "message": record.msg,
+            "timestamp": self.formatTime(record),
+            "service": metrics.service,
+            **fields,
+        }
+        if trace := self._get_latest_trace_id():
+            line["xray_trace_id"] = trace
+        return self.serialize(line)
+
+
+# None of this is logged, and to find it out takes a fortieth of a warm call:
+# https://docs.python.org/3/howto/logging.html#optimization
+logging._srcfile = None  # noqa: SLF001
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logger = Logger(
+    logger_formatter=_Formatter(utc=True, use_rfc3339=True, log_record_order=["level", "message", "timestamp"])
+)
 metrics = Metrics()
 # It tells at INFO where it found credentials, on every cold start; our lines are one a request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -35,6 +63,7 @@ class Record:
     clock_skew_s: float | None = None
 
 
+@lru_cache(256)
 def pseudonym(user_id: str) -> str:
     """A user id as logs name it: the first 16 hexadecimal digits of its SHA-256.
 
@@ -65,7 +94,7 @@ def report(record: Record) -> None:
     fields = {name: value for name in Record.__slots__ if (value := getattr(record, name)) not in (None, "")}
     worrying = record.status > 500 or record.clock_skew_s is not None  # noqa: PLR2004
     level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
-    level(f"{record.operation} {record.status}", **fields)
+    level(f"{record.operation} {record.status}", extra={"request": fields})
 
     # Counted twice, for each operation and for all of them: alarms cannot add up what has different dimensions.
     metrics.add_dimension(name="operation", value=record.operation)

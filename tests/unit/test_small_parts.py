@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import logging
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
@@ -157,6 +159,29 @@ def test_metrics_of_a_request(
     (sets,) = (one["Dimensions"] for one in emitted.pop("_aws")["CloudWatchMetrics"])
     assert sorted(map(sorted, sets)) == [["operation", "service"], ["service"]]
     assert emitted == {"operation": "get_task", "service": "tasks", "Latency": [12.5], **counted}
+
+
+@pytest.mark.parametrize("trace", [None, "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"])
+def test_the_line_of_a_request_is_as_powertools_would_write_it(
+    trace: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trace is not None:
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
+    fields = {"operation": "get_task", "status": 404, "duration_ms": 1.5, "user": "2bd806c97f0e00af", "problem": "é"}
+    record = logging.LogRecord("tasks", logging.WARNING, "", 0, "get_task 404", None, None)
+    plain = logging.makeLogRecord({**vars(record), **fields})
+    record.request = fields
+    ours = telemetry.logger.registered_formatter
+    theirs = LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, service=telemetry.metrics.service)
+    line = json.loads(ours.format(record))
+    assert line == {name: value for name, value in json.loads(theirs.format(plain)).items() if name != "location"}
+    assert ("xray_trace_id" in line) == (trace is not None)
+
+
+def test_other_lines_go_powertools_way() -> None:
+    record = logging.LogRecord("tasks", logging.ERROR, "", 0, "went wrong", None, (KeyError, KeyError("x"), None))
+    line = json.loads(telemetry.logger.registered_formatter.format(record))
+    assert (line["message"], line["exception_name"]) == ("went wrong", "KeyError")
 
 
 def test_pseudonyms() -> None:
