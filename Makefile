@@ -47,6 +47,11 @@ openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
 test: .venv/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
+# Apart from `make test`, of which it would take a quarter.
+.PHONY: coverage
+coverage: .venv/.ready ## Show which lines of the product no test of the unit and contract suites runs
+	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
+
 .PHONY: prove
 prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
@@ -54,14 +59,14 @@ prove: .venv/.ready ## Run the suite at full scale: as long as it takes
 .PHONY: proof
 proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
-	  tests/faults/test_keys.py --no-cov
+	  tests/faults/test_keys.py
 
 .PHONY: browser
 browser: .venv/.ready ## Try the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
-	@$(BIN)/python -m pytest tests/browser -n 0 --no-cov
+	@$(BIN)/python -m pytest tests/browser -n 0
 
 .PHONY: conformance
 conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
