@@ -218,7 +218,7 @@ class Tombstone(Model):
     """What is left of a deleted task for those who keep copies."""
 
     id: str
-    deleted: Literal[True] = True
+    deleted: Literal[True]
     version: int
     deleted_at: Timestamp
 

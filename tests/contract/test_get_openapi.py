@@ -99,6 +99,23 @@ def test_its_examples_are_what_it_says() -> None:
     assert seen > 200
 
 
+def test_what_every_answer_has_is_required() -> None:
+    """Else a typed client must ask whether it is there, and cannot tell a tombstone by it."""
+    optional = {
+        (name, member)
+        for name, schema in json.loads(DOCUMENT.read_text())["components"]["schemas"].items()
+        if schema.get("additionalProperties", True)  # what is sent allows for no others
+        for member in schema.get("properties", {}).keys() - set(schema.get("required", ()))
+    }
+    assert optional == {("Problem", "errors")}
+
+
+def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() -> None:
+    """A deleted task fits a task, too."""
+    page = contract()["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
+    assert [one["$ref"].rpartition("/")[2] for one in page] == ["DeletedTask", "Task"]
+
+
 def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
     """The examples of problems that an operation shows for a status."""
     response = resolved((operation_at(method, path) or {})["responses"][str(status)])
