@@ -277,3 +277,4 @@ class ClearQuery(NoQuery):
     """Which tasks to clear: it must be said, so that nothing is ever cleared by mistake."""
 
     status: Literal["completed"]
+    """None but `completed`; it must be said."""

@@ -375,7 +375,8 @@ def _used(one: Operation, name: str) -> dict[str, Any]:
     """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
     if one.public:
         # What is no ETag is no version that a client could have.
-        return {**_parameter(name), "schema": {"type": "string"}}
+        words = "ETags that the client has, or `*`: 304 where the contract has one of them."
+        return {**_parameter(name), "description": words, "schema": {"type": "string"}}
     if one.name == "batch_tasks" and name == "Idempotency-Key":
         return {**_parameter(name), "required": True}
     return {"$ref": f"#/components/parameters/{name}"}
@@ -396,7 +397,9 @@ def _query(model: type[NoQuery]) -> Iterator[dict[str, Any]]:
             del of["default"]
         required = name in schema.get("required", ())
         text = {"description": words[name]} if name in words else {}
-        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}}
+        # So that the page /docs fills it in.
+        example = {"example": of["const"]} if "const" in of else {}
+        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}, **example}
 
 
 def _schemas(every: Iterable[Operation]) -> dict[str, Any]:

@@ -99,6 +99,15 @@ def test_its_examples_are_what_it_says() -> None:
     assert seen > 200
 
 
+def test_every_parameter_says_what_it_is() -> None:
+    """In words, and without words that are of another operation."""
+    for operation in (one for path in contract()["paths"].values() for one in path.values()):
+        words = {one["name"]: one.get("description", "") for one in map(resolved, operation["parameters"])}
+        assert all(words.values()), words
+        if operation["operationId"] == "get_openapi":
+            assert "task" not in words["If-None-Match"]
+
+
 def test_what_every_answer_has_is_required() -> None:
     """Else a typed client must ask whether it is there, and cannot tell a tombstone by it."""
     optional = {
