@@ -25,7 +25,11 @@ def users_of(environment: Mapping[str, str]) -> Users:
     url, token, other = (environment.get(name, "").strip() for name in ("URL", "TOKEN", "OTHER_TOKEN"))
     if not (url and token and other):
         raise CannotRun(_USAGE)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        address = urlsplit(url)
+    except ValueError as error:
+        raise CannotRun(f"URL is {url!r}: {error}") from error
+    if address.scheme not in ("http", "https") or not address.hostname:
         raise CannotRun(f"URL must begin with http:// or https://, and {url!r} does not")
     callers = (Caller(url.rstrip("/"), token), Caller(url.rstrip("/"), other))
     ids = []

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -227,13 +228,11 @@ def _named(headers: Mapping[str, str]) -> dict[str, str | None]:
 def _send(url: str, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
     base = urlsplit(url)
     kind = HTTPSConnection if base.scheme == "https" else HTTPConnection
-    connection = kind(base.netloc, timeout=TIMEOUT)
     what = f"{method} {path}"
     try:
-        connection.request(method, base.path.rstrip("/") + path, content, dict(headers))
-        response = connection.getresponse()
-        return Answer(what, response.status, response.headers, response.read())
-    except (OSError, HTTPException) as error:
+        with closing(kind(base.netloc, timeout=TIMEOUT)) as connection:
+            connection.request(method, base.path.rstrip("/") + path, content, dict(headers))
+            response = connection.getresponse()
+            return Answer(what, response.status, response.headers, response.read())
+    except (OSError, HTTPException, ValueError) as error:  # the last for a host or a token that cannot be sent
         raise Failed(f"{what} got no answer: {type(error).__name__} {error}") from error
-    finally:
-        connection.close()

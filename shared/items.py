@@ -227,7 +227,7 @@ def to_change(item: Item) -> Task | Tombstone:
     """The task that an item holds, or what is left of it."""
     task = to_task(item)
     if isinstance(task, DeletedTask):
-        return Tombstone(id=task.id, version=task.version, deleted_at=task.deleted_at)
+        return Tombstone(id=task.id, deleted=True, version=task.version, deleted_at=task.deleted_at)
     return task
 
 

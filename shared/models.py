@@ -214,7 +214,7 @@ class Tombstone(Model):
     """What is left of a deleted task for those who keep copies."""
 
     id: str
-    deleted: Literal[True] = True
+    deleted: Literal[True]
     version: int
     deleted_at: Timestamp
 
@@ -273,3 +273,4 @@ class ClearQuery(NoQuery):
     """Which tasks to clear: it must be said, so that nothing is ever cleared by mistake."""
 
     status: Literal["completed"]
+    """None but `completed`; it must be said."""

@@ -194,11 +194,14 @@ def document() -> dict[str, Any]:
     every = list(operations(template))
     with recorder(template, {one.name: one.handle for one in every}) as recordings:
         recorded = {one.name: recordings.answers(one.name, one.problems) for one in every}
+    kinds: dict[str, Any] = {}
+    for answer in itertools.chain.from_iterable(recorded.values()):
+        if answer.kind:
+            kinds.setdefault(answer.kind, answer.body)
     paths: dict[str, dict[str, Any]] = {}
     for one in every:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, recorded[one.name], every)
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, recorded[one.name], every, kinds)
     shared = _share([operation["responses"] for path in paths.values() for operation in path.values()])
-    kinds = {answer.kind: answer for answers in recorded.values() for answer in reversed(answers) if answer.kind}
     return {
         "openapi": "3.1.1",
         "info": {
@@ -214,7 +217,7 @@ def document() -> dict[str, Any]:
             "responses": shared,
             "parameters": {name: _parameter(name) for name in _PARAMETERS},
             "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
-            "examples": {kind: {"value": answer.body} for kind, answer in sorted(kinds.items())},
+            "examples": {kind: {"value": body} for kind, body in sorted(kinds.items())},
             "securitySchemes": {
                 "Jwt": {
                     "type": "http",
@@ -227,7 +230,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(one: Operation, recorded: list[Recording], every: list[Operation]) -> dict[str, Any]:
+def _operation(
+    one: Operation, recorded: list[Recording], every: list[Operation], examples: Mapping[str, Any]
+) -> dict[str, Any]:
     said: dict[str, Any] = {
         "operationId": one.name,
         "tags": ["contract" if one.public else "tasks"],
@@ -245,7 +250,7 @@ def _operation(one: Operation, recorded: list[Recording], every: list[Operation]
         status for status in _GATEWAYS if not (one.public and status == HTTPStatus.UNAUTHORIZED)
     }
     said["responses"] = {
-        str(status): _response(one, status, [answer for answer in recorded if answer.status == status])
+        str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
         for status in sorted(statuses)
     }
     _link(one, said["responses"], every)
@@ -254,7 +259,7 @@ def _operation(one: Operation, recorded: list[Recording], every: list[Operation]
     return said
 
 
-def _response(one: Operation, status: int, recorded: list[Recording]) -> dict[str, Any]:
+def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     kinds = [answer.kind for answer in recorded if answer.kind]
     gateways = status in _GATEWAYS and not (one.public and status == HTTPStatus.UNAUTHORIZED)
@@ -264,7 +269,13 @@ def _response(one: Operation, status: int, recorded: list[Recording]) -> dict[st
         types = [f"urn:problem:tasks:{kind}" for kind in kinds]
         content[_PROBLEM] = {
             "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"type": {"enum": types}}}]},
-            "examples": {kind: {"$ref": f"#/components/examples/{kind}"} for kind in kinds},
+            # What another operation answers alike is said once; a batch, for one, names what cannot be done in errors.
+            "examples": {
+                answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
+                if answer.body == examples[answer.kind]
+                else {"value": answer.body}
+                for answer in recorded
+            },
         }
     if gateways:
         content[_JSON] = {
@@ -364,7 +375,8 @@ def _used(one: Operation, name: str) -> dict[str, Any]:
     """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
     if one.public:
         # What is no ETag is no version that a client could have.
-        return {**_parameter(name), "schema": {"type": "string"}}
+        words = "ETags that the client has, or `*`: 304 where the contract has one of them."
+        return {**_parameter(name), "description": words, "schema": {"type": "string"}}
     if one.name == "batch_tasks" and name == "Idempotency-Key":
         return {**_parameter(name), "required": True}
     return {"$ref": f"#/components/parameters/{name}"}
@@ -385,7 +397,9 @@ def _query(model: type[NoQuery]) -> Iterator[dict[str, Any]]:
             del of["default"]
         required = name in schema.get("required", ())
         text = {"description": words[name]} if name in words else {}
-        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}}
+        # So that the page /docs fills it in.
+        example = {"example": of["const"]} if "const" in of else {}
+        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}, **example}
 
 
 def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
@@ -411,6 +425,8 @@ def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
                 said.pop("default", None)
             if of is models.TaskPatch:
                 said.pop("default", None)  # what is absent stays as it is
+            # Generated clients take the first that fits, and a deleted task fits a task: who asks for more is first.
+            said.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
     schemas["Message"] = {
         "title": "Message",
         "description": "What API Gateway answers itself.",
@@ -419,6 +435,10 @@ def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
         "required": ["message"],
     }
     return dict(sorted(schemas.items()))
+
+
+def _name(reference: Schema) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
 
 
 def _named(name: str) -> Any:

@@ -97,6 +97,11 @@ def test_create_and_list_work_at_the_first_click(opened: Chrome, url: str) -> No
     assert Api(url, "alice").get(created["id"]).json == created
 
 
+def test_completed_tasks_are_cleared_at_the_first_click(opened: Chrome) -> None:
+    status, cleared = executed(opened, "clear_tasks")
+    assert (status, cleared["more"]) == (200, False)
+
+
 def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
     """What Chromium has logged of a kind."""
     lines: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]

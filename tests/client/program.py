@@ -3,8 +3,26 @@
 import sys
 
 from tasks_client import AuthenticatedClient
-from tasks_client.api.tasks import create_task, delete_task, get_task, list_tasks, toggle_task, update_task
-from tasks_client.models import GetTaskResponse404, NewTask, Task, TaskPage, TaskPatch
+from tasks_client.api.tasks import (
+    create_task,
+    delete_task,
+    get_task,
+    list_changes,
+    list_tasks,
+    toggle_task,
+    update_task,
+)
+from tasks_client.models import (
+    Changes,
+    DeletedTask,
+    GetTaskResponse404,
+    ListTasksStatus,
+    NewTask,
+    Task,
+    TaskPage,
+    TaskPatch,
+    Tombstone,
+)
 
 
 def main(url: str, token: str) -> None:
@@ -32,6 +50,12 @@ def main(url: str, token: str) -> None:
         assert toggled.completed_at.tzinfo is not None
 
         assert delete_task.sync_detailed("me", created.id, client=client).status_code == 204
+        trash = list_tasks.sync("me", client=client, status=ListTasksStatus.DELETED)
+        assert isinstance(trash, TaskPage), trash
+        assert [(type(task), task.id) for task in trash.items] == [(DeletedTask, created.id)]
+        changes = list_changes.sync("me", client=client)
+        assert isinstance(changes, Changes), changes
+        assert [isinstance(one, Tombstone) and one.deleted for one in changes.items] == [True]
         gone = get_task.sync("me", created.id, client=client)
         assert isinstance(gone, GetTaskResponse404), gone
         assert gone.type_ == "urn:problem:tasks:task-not-found"

@@ -128,11 +128,18 @@ def test_every_breakage_is_tried() -> None:
         (["a", "b"], {"URL": "ftp://x"}, "must begin with http"),
         (["a", "b"], {"URL": "http://"}, "must begin with http"),
         (["a", "b"], {"URL": "http://127.0.0.1:1"}, "got no answer"),
+        (["a", "b"], {"URL": "http://127.0.0.1:x"}, "nonnumeric port"),
+        (["a", "b"], {"URL": "http://[::1"}, "Invalid IPv6 URL"),
+        (["a", "b"], {"URL": "http://a..b"}, "got no answer"),
         (["a", "a"], {}, "isolation needs two"),
         (["a", "b"], {"TOKEN": "x.y.z"}, "401"),
+        (["a", "b"], {"OTHER_TOKEN": "\N{EURO SIGN}"}, "OTHER_TOKEN cannot create a task"),
         (["a", "b"], {"ONLY": "everything"}, "There is no part"),
     ],
-    ids=["no tokens", "no HTTP", "no host", "nobody there", "one user", "a bad token", "no such part"],
+    ids=[
+        *("no tokens", "no HTTP", "no host", "nobody there", "no port", "no address", "no name", "one user"),
+        *("a bad token", "no token at all", "no such part"),
+    ],
 )
 def test_bad_arguments(sound: str, users: list[str], settings: dict[str, str], said: str) -> None:
     code, out, err = run(sound, *users, **settings)

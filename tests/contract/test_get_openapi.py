@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from tests.api import PUBLIC, Answer, Api
+from tests.api import OPERATIONS, PUBLIC, Answer, Api, Operation
 from tests.conftest import ROOT
 from tests.contract.shapes import is_gateways
 from tests.openapi import DOCUMENT, OutsideContract, contract, hold, operation_at, resolved
@@ -96,6 +97,55 @@ def test_its_examples_are_what_it_says() -> None:
                         )
                         seen += 1
     assert seen > 200
+
+
+def test_every_parameter_says_what_it_is() -> None:
+    """In words, and without words that are of another operation."""
+    for operation in (one for path in contract()["paths"].values() for one in path.values()):
+        words = {one["name"]: one.get("description", "") for one in map(resolved, operation["parameters"])}
+        assert all(words.values()), words
+        if operation["operationId"] == "get_openapi":
+            assert "task" not in words["If-None-Match"]
+
+
+def test_what_every_answer_has_is_required() -> None:
+    """Else a typed client must ask whether it is there, and cannot tell a tombstone by it."""
+    optional = {
+        (name, member)
+        for name, schema in json.loads(DOCUMENT.read_text())["components"]["schemas"].items()
+        if schema.get("additionalProperties", True)  # what is sent allows for no others
+        for member in schema.get("properties", {}).keys() - set(schema.get("required", ()))
+    }
+    assert optional == {("Problem", "errors")}
+
+
+def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() -> None:
+    """A deleted task fits a task, too."""
+    page = contract()["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
+    assert [one["$ref"].rpartition("/")[2] for one in page] == ["DeletedTask", "Task"]
+
+
+def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
+    """The examples of problems that an operation shows for a status."""
+    response = resolved((operation_at(method, path) or {})["responses"][str(status)])
+    examples: dict[str, Any] = response["content"][PROBLEM]["examples"]
+    return {kind: resolved(example)["value"] for kind, example in examples.items()}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_its_examples_are_of_the_operation_itself(api: Api, operation: Operation) -> None:
+    """What one operation says of a bad body, or of a media type, another would not say."""
+    path = operation.path_of("me", "x")
+    for status, kind, body, headers in (
+        (422, "invalid-body", {"title": "", "colour": "red"}, {}),
+        (415, "unsupported-media-type", None, {"Content-Type": "text/plain"}),
+    ):
+        if operation.body is not None:
+            said = operation.ask(api, str(uuid.uuid4()), body=body, headers=headers).json
+            assert {**examples_of(operation.method, path, status)[kind], "instance": said["instance"]} == said
+    # Only a batch can say which of its operations cannot be done.
+    missing = examples_of(operation.method, path, 404).get("task-not-found", {}) if operation.on_a_task else {}
+    assert "errors" not in missing
 
 
 PROBLEM = "application/problem+json"
