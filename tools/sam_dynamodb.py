@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 from local import dynamodb, template, tokens
@@ -26,12 +27,15 @@ def address() -> str:
     docker = shutil.which("docker")
     if docker is None:
         return "127.0.0.1"
-    inspect = [docker, "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    bridge = subprocess.run(inspect, check=False, capture_output=True, text=True).stdout.strip()
+    # Docker 20.10 names no gateway until its second start. It is the first address of the subnet.
+    wanted = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}"
+    inspect = [docker, "network", "inspect", "bridge", "--format", wanted]
+    found = subprocess.run(inspect, check=False, capture_output=True, text=True).stdout.strip()
     try:
+        bridge = str(next(iter(ip_network(found).hosts())))
         with socket.create_server((bridge, 0)):
-            return bridge or "127.0.0.1"
-    except OSError:  # Docker runs in a virtual machine, and forwards to loopback
+            return bridge
+    except (OSError, ValueError):  # Docker does not run, or in a virtual machine, and forwards to loopback
         return "127.0.0.1"
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from local import dynamodb
 from local.template import Template
 from tests.conftest import eventually
 from tests.local.conftest import PARAMETERS, descendants, gone
+from tools import sam_dynamodb
 
 ROOT = Path(dynamodb.__file__).parent.parent
 # A process that serves and stores, to be killed.
@@ -104,3 +106,23 @@ class running_victim:  # noqa: N801 - reads as the context it is
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("gateway", "subnet", "expected"),
+    [
+        ("172.18.0.9", "172.18.0.0/16", "172.18.0.9"),
+        ("", "172.17.0.0/16", "172.17.0.1"),  # Docker 20.10, until its second start
+        ("", "", "127.0.0.1"),  # it does not run
+    ],
+)
+def test_the_dynamodb_of_containers_is_where_they_look_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gateway: str, subnet: str, expected: str
+) -> None:
+    docker = tmp_path / "docker"
+    asked = f'case "$*" in *Subnet*) echo "{gateway or subnet}";; *) echo "{gateway}";; esac'
+    docker.write_text(f"#!/bin/sh\n{asked}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("socket.create_server", lambda _: nullcontext())
+    assert sam_dynamodb.address() == expected
