@@ -18,8 +18,8 @@ from bench.contenders import BUILD, OURS, ROOT, Contender
 PYTHON = str(Path(sys.executable).resolve())
 PROCESS = str(ROOT / "bench" / "process.py")
 EVENTS = BUILD / "events"
-KEYED = "create_task_with_key"
-STATUS = {"create_task": 201, KEYED: 201, "delete_task": 204}
+WITH_KEY, OF_NOTHING = "_with_key", "_of_nothing"
+STATUS = {"create_task": 201, f"create_task{WITH_KEY}": 201, "delete_task": 204}
 _INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
 
 
@@ -44,9 +44,17 @@ def write_events() -> None:
         if "content-type" in event["headers"]:
             event["headers"]["content-type"] = "application/json"
         (EVENTS / source.name).write_text(json.dumps(event))
-        if source.stem == "create_task":
+        if source.stem in {"create_task", "toggle_task"}:
             event["headers"]["idempotency-key"] = "bench"
-            (EVENTS / f"{KEYED}.json").write_text(json.dumps(event))
+            (EVENTS / f"{source.stem}{WITH_KEY}.json").write_text(json.dumps(event))
+        if source.stem == "list_changes":
+            event.update(queryStringParameters={"limit": "1"})
+            (EVENTS / f"{source.stem}{OF_NOTHING}.json").write_text(json.dumps(event))
+
+
+def function_of(operation: str) -> str:
+    """The function that does an operation, whatever is special about it."""
+    return operation.removesuffix(WITH_KEY).removesuffix(OF_NOTHING)
 
 
 def environment(contender: Contender, url: str) -> Mapping[str, str]:

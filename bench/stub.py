@@ -18,6 +18,8 @@ from shared.models import NewTask
 USER = "alice"
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
 PAGE = 50
+# The answer to who asks for a page of one.
+NOTHING = "Query of nothing"
 
 
 def canned() -> Mapping[str, bytes]:
@@ -36,7 +38,9 @@ def canned() -> Mapping[str, bytes]:
         "PutItem": {},
         "GetItem": {"Item": item(0)},
         "UpdateItem": {"Attributes": item(0)},
+        "TransactGetItems": {"Responses": [{}, {"Item": item(0)}]},
         "TransactWriteItems": {},
+        NOTHING: {"Items": [], "Count": 0, "ScannedCount": 0},
         "Query": {"Items": [item(place) for place in range(PAGE)], "Count": PAGE, "ScannedCount": PAGE},
     }
     return {name: json.dumps(answer, separators=(",", ":")).encode() for name, answer in answers.items()}
@@ -51,8 +55,8 @@ class _Connection(socketserver.StreamRequestHandler):
             while line := self.rfile.readline().strip():
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
-            self.rfile.read(int(headers["content-length"]))
-            body = self.answers[headers["x-amz-target"].rpartition(".")[2]]
+            of_nothing = b'"Limit": 1}' in self.rfile.read(int(headers["content-length"]))
+            body = self.answers[NOTHING if of_nothing else headers["x-amz-target"].rpartition(".")[2]]
             head = (
                 f"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: {formatdate(usegmt=True)}\r\n"
                 f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n"
