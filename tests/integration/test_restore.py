@@ -142,9 +142,14 @@ def test_into_an_empty_table_versions_go_on_from_where_no_client_has_been(
     assert after.toggle(task_id, Precondition(frozenset({toggled.version}))).version == toggled.version + 1
 
 
-def test_who_writes_in_a_transaction_is_waited_for(
-    tables: Callable[[], Table], run: Restore, user: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def spoilt(
+    tables: Callable[[], Table],
+    run: Restore,  # noqa: ARG001 - it says where DynamoDB is
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[TaskStore, str, Table, Table]:
+    """A task that was good when it was backed up: its store and id, the backup, and the table as restore reaches it."""
     table = tables()
     store = TaskStore(table, user, deadline_in(60))
     task_id = store.create(NewTask(title="good")).id
@@ -152,28 +157,31 @@ def test_who_writes_in_a_transaction_is_waited_for(
     store.update(task_id, {"title": "spoilt"}, ANY_VERSION)
     ours = Table(backfill.new_client(), table.name)
     monkeypatch.setattr(restore, "new_client", lambda: ours.client)
+    return store, task_id, backup, ours
+
+
+# DescribeTable, Scan, GetItem, and then the write.
+BEFORE_THE_WRITE = [None] * 3
+
+
+def test_who_writes_in_a_transaction_is_waited_for(spoilt: tuple[TaskStore, str, Table, Table], run: Restore) -> None:
+    store, task_id, backup, ours = spoilt
     with Wire(ours) as wire:
-        wire.faults = [None] * 3 + [answer(400, "TransactionConflictException")] * 2
-        assert run(backup, table, "--everyone", "--segments", "1") == {"restored": 1, "seen": 1}
+        wire.faults = [*BEFORE_THE_WRITE, *[answer(400, "TransactionConflictException")] * 2]
+        assert run(backup, ours, "--everyone", "--segments", "1") == {"restored": 1, "seen": 1}
     assert not wire.faults
     assert store.get(task_id).title == "good"
 
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_who_writes_at_the_same_moment_is_written_over_knowingly(
-    tables: Callable[[], Table], run: Restore, user: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+    spoilt: tuple[TaskStore, str, Table, Table], run: Restore, lost: bool
 ) -> None:
-    table = tables()
-    store = TaskStore(table, user, deadline_in(60))
-    task_id = store.create(NewTask(title="good")).id
-    backup = copied(table, tables)
-    store.update(task_id, {"title": "spoilt"}, ANY_VERSION)
-    ours = Table(backfill.new_client(), table.name)
-    monkeypatch.setattr(restore, "new_client", lambda: ours.client)
+    store, task_id, backup, ours = spoilt
     with Wire(ours) as wire:
-        # DescribeTable, Scan, GetItem, and then the write.
-        wire.faults = [None] * 3 + [lost_after if lost else lost_before_and(lambda: store.toggle(task_id, ANY_VERSION))]
-        counts = run(backup, table, "--everyone", "--segments", "1")
+        meanwhile = lost_after if lost else lost_before_and(lambda: store.toggle(task_id, ANY_VERSION))
+        wire.faults = [*BEFORE_THE_WRITE, meanwhile]
+        counts = run(backup, ours, "--everyone", "--segments", "1")
     assert counts == ({"same": 1, "seen": 1} if lost else {"restored": 1, "seen": 1})
     task = store.get(task_id)
     assert (task.title, task.completed, task.version) == ("good", False, 3 if lost else 4)
