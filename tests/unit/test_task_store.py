@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from shared import dynamodb
+from shared.batches import Batch
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.items import Once
 from shared.models import NewTask, Task, TaskQuery
@@ -277,10 +278,29 @@ def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, scr
     assert deadline - dynamodb.RESERVE - dynamodb.LONGEST_DELAY < clock.seconds <= deadline - dynamodb.RESERVE
 
 
+def keyed_store(store: TaskStore, clock: Clock, seconds: float) -> TaskStore:
+    return TaskStore(
+        Table(store._client, "tasks"), "alice", clock.seconds + seconds, clock.time_ns, Once("digest", "asked", 3600)
+    )
+
+
+def test_an_operation_of_a_batch_that_changes_nothing_is_checked_and_not_written(
+    store: TaskStore, script: Script, clock: Clock
+) -> None:
+    (same,) = Batch.model_validate(
+        {"operations": [{"op": "update", "id": TASK_ID, "patch": {"title": "Buy milk"}}]}
+    ).operations
+    script.answers = [{"Responses": [{}, {"Item": item()}]}, {}]
+    (result,) = keyed_store(store, clock, 10).batch([same]).results
+    assert result.task is not None
+    assert result.task.version == 1
+    _, (_, sent) = script.requests
+    _, check = sent["TransactItems"]
+    assert list(check) == ["ConditionCheck"]
+
+
 def test_a_keyed_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script, clock: Clock) -> None:
-    table = Table(store._client, "tasks")
-    once = Once("digest", "fingerprint", 3600)
-    keyed = TaskStore(table, "alice", clock.seconds + 8, clock.time_ns, once)
+    keyed = keyed_store(store, clock, 8)
     script.answers, script.seconds_per_request = [{"Responses": [{}, {"Item": item()}]}], 4.0
     with pytest.raises(Unavailable):
         keyed.toggle(TASK_ID, ANY_VERSION)
