@@ -23,6 +23,14 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def age(backend: Backend, api: Api, task: Task) -> None:
+    """Let a task be one that was written a minute before it was."""
+    (item,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(task["id"])]
+    written = int(item["by_change"]["S"][:15]) - 60_000
+    aged = {**item, "by_change": {"S": f"{written:015}#{task['id']}"}}
+    backend.table.client.put_item(TableName=backend.table.name, Item=aged)
+
+
 def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api) -> None:
     live, gone = api.made(title="live"), api.made(title="gone")
     api.delete(gone["id"])
@@ -44,10 +52,7 @@ def test_of_nothing_there_is_nothing(api: Api) -> None:
 
 def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api) -> None:
     old, new = api.made(title="old"), api.made(title="new")
-    for item in backend.stored(api.caller):  # the old one was written a minute ago, the new one just now
-        if item["sk"]["S"].endswith(old["id"]):
-            aged = {**item, "by_change": {"S": f"{now() - 60_000:015}#{old['id']}"}}
-            backend.table.client.put_item(TableName=backend.table.name, Item=aged)
+    age(backend, api, old)
     since = token(api.caller, now() - 30_000)
     assert api.changes(since=since).json["items"] == [new]
     toggled = api.toggle(old["id"]).json
@@ -57,8 +62,11 @@ def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api
     assert [item["version"] for item in api.changes(since=since).json["items"]] == [2, 3]
 
 
-def test_page_by_page(api: Api) -> None:
+@pytest.mark.parametrize("aged", [0, 4, 7])
+def test_page_by_page(backend: Backend, api: Api, aged: int) -> None:
     made = [api.made(title=f"{number}") for number in range(7)]
+    for task in made[:aged]:  # these were written a minute ago, before the watermark that the walk will end with
+        age(backend, api, task)
     pages = [api.changes(limit=3).json]
     while pages[-1]["has_more"]:
         assert len(pages) <= len(made), "the walk does not end"
