@@ -35,11 +35,9 @@ def computed_field(method: property) -> property:
 class _WhenAsked[Made]:
     """A class's validator or serializer, made when it is asked for first: a function uses but a few."""
 
-    def __init__(self, make: Callable[[Any, Any], Made]) -> None:
-        self._make = make
-
-    def __set_name__(self, _: type, name: str) -> None:
+    def __init__(self, name: str, make: Callable[[Any, Any], Made]) -> None:
         self._name = name
+        self._make = make
 
     def __get__(self, _: object, model: type) -> Made:
         schema = SCHEMAS[model.__qualname__]()
@@ -57,10 +55,9 @@ class BaseModel:
     __pydantic_fields_set__: set[str]
 
     def __init_subclass__(cls) -> None:
+        # Of its own, or it would find those of the model that it is made of.
         for name, make in (("__pydantic_validator__", SchemaValidator), ("__pydantic_serializer__", SchemaSerializer)):
-            made = _WhenAsked(make)
-            made.__set_name__(cls, name)
-            setattr(cls, name, made)
+            setattr(cls, name, _WhenAsked(name, make))
 
     def __init__(self, /, **data: object) -> None:
         self.__pydantic_validator__.validate_python(data, self_instance=self)
