@@ -18,7 +18,7 @@ _PSEUDO = {
 _NO_VALUE = object()
 _TABLE_KEYS = (
     *("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes"),
-    "ProvisionedThroughput",
+    *("ProvisionedThroughput", "StreamSpecification"),
 )
 # What else a resource says may hold intrinsics that mean nothing here.
 _USED = {
@@ -101,17 +101,20 @@ def load(path: Path, parameters: Mapping[str, str]) -> Template:
     audience = jwt.get("audience", ())
     return Template(
         functions=tuple(_function(name, defaults, own) for name, own in of_type("AWS::Serverless::Function").items()),
-        tables=tuple(
-            Table(
-                {"TableName": name, **{key: own[key] for key in _TABLE_KEYS if key in own}},
-                ttl["AttributeName"] if (ttl := own.get("TimeToLiveSpecification", {})).get("Enabled") else None,
-            )
-            for name, own in of_type("AWS::DynamoDB::Table").items()
-        ),
+        tables=tuple(_table(name, own) for name, own in of_type("AWS::DynamoDB::Table").items()),
         issuer=jwt.get("issuer", ""),
         audiences=(audience,) if isinstance(audience, str) else tuple(audience),
         cors=api.get("CorsConfiguration", {}),
     )
+
+
+def _table(name: str, own: Mapping[str, Any]) -> Table:
+    arguments = {"TableName": name, **{key: own[key] for key in _TABLE_KEYS if key in own}}
+    if stream := own.get("StreamSpecification"):
+        # CloudFormation enables a stream by naming it, CreateTable by a flag.
+        arguments["StreamSpecification"] = {"StreamEnabled": True, **stream}
+    ttl = own.get("TimeToLiveSpecification", {})
+    return Table(arguments, ttl["AttributeName"] if ttl.get("Enabled") else None)
 
 
 def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Function:

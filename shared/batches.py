@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shared import preconditions
-from shared.models import BATCH_LIMIT, TASK_ID, UUID, Input, NewTask, TaskPatch
-from shared.preconditions import ANY_VERSION, ETAGS, Precondition
+from shared import preconditions, tasks
+from shared.models import BATCH_LIMIT, TASK_ID, UUID, Input, NewTask, Task, TaskPatch
+from shared.preconditions import ETAGS
+from shared.tasks import ANY_VERSION, Precondition
 
 
 def _task_id(text: str) -> str:
@@ -48,11 +49,19 @@ class UpdateOperation(_OnTask):
     op: Literal["update"]
     patch: TaskPatch
 
+    def decide(self, found: Task | None, now: int) -> Task:
+        """The new state of the task."""
+        return tasks.change(found, self.patch.changes(), self.precondition, now)
+
 
 class ToggleOperation(_OnTask):
     """Flip a task between open and completed."""
 
     op: Literal["toggle"]
+
+    def decide(self, found: Task | None, now: int) -> Task:
+        """The new state of the task."""
+        return tasks.toggle(found, self.precondition, now)
 
 
 class DeleteOperation(_OnTask):
@@ -60,14 +69,21 @@ class DeleteOperation(_OnTask):
 
     op: Literal["delete"]
 
+    def decide(self, found: Task | None, now: int) -> Task:
+        """The new state of the task."""
+        return tasks.delete(found, self.precondition, now)
+
 
 class RestoreOperation(_OnTask):
     """Bring a task back from the trash."""
 
     op: Literal["restore"]
 
+    def decide(self, found: Task | None, now: int) -> Task:
+        """The new state of the task."""
+        return tasks.restore(found, self.precondition, now)
 
-type OnTask = UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation
+
 type Operation = Annotated[
     CreateOperation | UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation, Field(discriminator="op")
 ]

@@ -1,7 +1,8 @@
 """Cursors: the place reached in a list, as a token that only the list and the user it came from accept.
 
 A cursor carries position only: the format's version, the index key of the last task shown, and a hash of the list it
-belongs to. It needs no signature, because it can reach nothing: the partition is always that of the verified user.
+belongs to. The hash also covers the position, so that a damaged cursor is refused and not taken for another place. It
+needs no signature, because it can reach nothing: the partition is always that of the verified user.
 """
 
 import base64
@@ -19,7 +20,7 @@ class InvalidCursor(Exception):
 
 def encode(position: str, *scope: str) -> str:
     """The cursor for a position in the list that the scope (user, status, order ...) names."""
-    return _base64("\n".join((_FORMAT, _digest(scope), position)).encode())
+    return _base64("\n".join((_FORMAT, _digest(scope, position), position)).encode())
 
 
 def decode(cursor: str, *scope: str) -> str:
@@ -33,13 +34,13 @@ def decode(cursor: str, *scope: str) -> str:
         raise InvalidCursor from None
     shape = _SHAPE.fullmatch(text)
     # A cursor has one spelling: what decodes to it but is written in another way was not made here.
-    if shape is None or shape[1] != _digest(scope) or _base64(text.encode()) != cursor:
+    if shape is None or shape[1] != _digest(scope, shape[2]) or _base64(text.encode()) != cursor:
         raise InvalidCursor
     return shape[2]
 
 
-def _digest(scope: tuple[str, ...]) -> str:
-    return _base64(hashlib.sha256("\n".join(scope).encode()).digest()[:16])
+def _digest(scope: tuple[str, ...], position: str) -> str:
+    return _base64(hashlib.sha256("\n".join((*scope, position)).encode()).digest()[:16])
 
 
 def _base64(data: bytes) -> str:

@@ -38,8 +38,9 @@ READ_TIMEOUT = 2.0
 # into both timeouts, with two addresses to connect to, and the answer still fit.
 RESERVE = 4.5
 MAX_FAILURES = 5
-FIRST_DELAY = 0.05
-LONGEST_DELAY = 1.0
+# The first and the longest pause before another attempt: after a failure, and after a conflict with another write.
+FAILURE_DELAYS = (0.05, 1.0)
+CONFLICT_DELAYS = (0.01, 0.2)
 # Clocks may differ by 2 s. DynamoDB tells its time in whole seconds, and its answer takes a moment.
 SKEW_BEHIND = 2.0
 SKEW_AHEAD = 3.5
@@ -97,8 +98,8 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
         read_timeout=READ_TIMEOUT,
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,
-        # Both save a tenth of a warm call. The requests are built by shared.expressions, byte for byte as tests have
-        # them, and botocore's own name for itself is made up anew for every request.
+        # Both save a tenth of a warm call. Tests check what the requests of shared.engine and shared.queries look like,
+        # and botocore computes its default user agent for every request.
         parameter_validation=False,
         user_agent=f"Botocore/{botocore.__version__} tasks",
     )
@@ -106,7 +107,6 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
     client = session().create_client(
         "dynamodb", endpoint_url=endpoint_url, config=config, aws_access_key_id=key, aws_secret_access_key=secret
     )
-    client._serializer = wire.Serializer()  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no place for it
     client.meta.events.register("before-parse.dynamodb", wire.read)
     return cast("DynamoDBClient", client)
 
@@ -149,55 +149,56 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
-class Sends:
-    """The sends of one read or write: counts them, spaces them, and ends them in time.
+class Retries:
+    """Counts, spaces and ends the attempts of one read or write.
 
-    `deadline` is on the clock of time.monotonic, in seconds. `unsure` says whether an earlier send of a write may have
-    been applied, or may still be, without our knowing.
+    `deadline` is on the clock of time.monotonic, in seconds. `unanswered` says whether a request of a write was sent
+    that may have been applied, or may still be, without our knowing.
     """
 
-    def __init__(self, deadline: float, *, writing: bool) -> None:
+    def __init__(self, deadline: float, *, writing: bool = False) -> None:
         self._last_start = deadline - RESERVE
         self._writing = writing
         self._failures = 0
-        self._refusals = 0
-        self.unsure = False
+        self._conflicts = 0
+        self.unanswered = False
 
     def failed(self, error: Exception) -> None:
-        """Wait before the next send.
+        """Wait before the same request is sent again.
 
-        Raises the error itself where it is no passing failure; OutcomeUnknown or Unavailable after the last send.
+        Raises the error itself where sending again cannot help; OutcomeUnknown or Unavailable after the last attempt.
         """
         failure = failure_of(error)
         if failure is None:
             raise error
-        self.unsure |= self._writing and failure is Failure.UNANSWERED
-        # Contenders get their turn, so those are waited for as long as there is time.
+        if failure is Failure.CONTENDED:
+            self.conflicted(error)
+            return
+        self.unanswered |= self._writing and failure is Failure.UNANSWERED
         self._failures += 1
-        tired = self._failures >= MAX_FAILURES and failure is not Failure.CONTENDED
-        if tired or not self._pause(self._failures):
-            raise OutcomeUnknown if self.unsure else Unavailable(failure) from error
+        if self._failures == MAX_FAILURES or not self._pause(FAILURE_DELAYS, self._failures):
+            raise self.given_up(failure) from error
+
+    def conflicted(self, error: Exception | None = None) -> None:
+        """Wait, as long as there is time, before a write is tried again that met another write of the same task."""
+        self._conflicts += 1
+        if not self._pause(CONFLICT_DELAYS, self._conflicts):
+            raise self.given_up(Failure.CONTENDED) from error
+
+    def given_up(self, failure: Failure) -> Exception:
+        """What the caller must know after the last attempt."""
+        return OutcomeUnknown() if self.unanswered else Unavailable(failure)
 
     def begin(self) -> None:
-        """Raise OutcomeUnknown or Unavailable where a send that begins now could not end in time."""
+        """Raise OutcomeUnknown or Unavailable where a request that is sent now could not end in time."""
         if time.monotonic() > self._last_start:
-            raise OutcomeUnknown if self.unsure else Unavailable(Failure.UNANSWERED)
+            raise self.given_up(Failure.UNANSWERED)
 
-    def refused(self) -> None:
-        """Wait before another attempt, after DynamoDB has said that nothing was applied. Raises Unavailable if late.
-
-        The first time does not wait: mostly the caller now knows what it had to guess.
-        """
-        self.unsure = False
-        if not self._pause(self._refusals):
-            raise Unavailable(Failure.CONTENDED)
-        self._refusals += 1
-
-    def _pause(self, count: int) -> bool:
-        # Exponential back-off with full jitter, which spreads contenders best:
+    def _pause(self, delays: tuple[float, float], count: int) -> bool:
+        # Exponential backoff with full jitter, which spreads contenders best:
         # https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 10)) if count else 0
-        delay = random.uniform(0, longest)  # noqa: S311 - no secret
+        first, longest = delays
+        delay = random.uniform(0, min(longest, first * 2 ** min(count - 1, 10)))  # noqa: S311 - no secret
         if time.monotonic() + delay > self._last_start:
             return False
         time.sleep(delay)

@@ -12,20 +12,12 @@ from pydantic import BaseModel, ValidationError
 from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, snapstart, telemetry
 from shared.cursors import InvalidCursor
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.engine import KeyReused
 from shared.models import TASK_ID, BatchResults, Changes, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
-from shared.preconditions import Precondition
 from shared.problems import Problem
 from shared.settings import settings
-from shared.task_store import (
-    KeyMissing,
-    KeyReused,
-    NotDeleted,
-    OperationRefused,
-    SyncTokenExpired,
-    TaskNotFound,
-    TaskStore,
-    VersionMismatch,
-)
+from shared.task_store import KeyMissing, OperationRefused, SyncTokenExpired, TaskStore
+from shared.tasks import NotDeleted, Precondition, TaskNotFound, VersionMismatch
 
 CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 

@@ -2,32 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from shared import problems
 from shared.models import REPRESENTATION
+from shared.tasks import Precondition
 
-# Over this many versions a condition would not fit into one DynamoDB IN.
+# How many ETags a header may name: more than any client needs.
 MOST_TAGS = 100
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 # What a header may hold, for the contract: * or a list of tags.
 ETAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 _OURS = re.compile(rf'"([1-9][0-9]{{0,14}})-{REPRESENTATION}"')
-
-
-class Precondition(NamedTuple):
-    """Which versions of a task a request may meet: one of `wanted` (any, where that is None), none of `unwanted`."""
-
-    wanted: frozenset[int] | None = None
-    unwanted: frozenset[int] = frozenset()
-
-    def allows(self, version: int) -> bool:
-        """Whether a task at this version may be written."""
-        return (self.wanted is None or version in self.wanted) and version not in self.unwanted
-
-
-ANY_VERSION = Precondition()
 
 
 def if_match(value: str) -> Precondition:

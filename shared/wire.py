@@ -1,9 +1,8 @@
-"""DynamoDB's wire: requests written, and answers checked and read, without botocore's walk through every value.
+"""DynamoDB's answers: checked, and read by the JSON module instead of botocore's walk through every value.
 
-On the wire a request has the shape that shared.expressions gives it, and an answer the shape that botocore would give
-it, blobs and times aside, of which no item of ours has any. botocore walks through both all the same: to write each
-value as it is, a thirtieth of a call, and to probe, for each value read, the ten types that it may have, two thirds of
-the work for a page of 50 tasks. So bodies are written and read by the JSON module; errors go botocore's way.
+An answer has the shape that botocore would give it already, except for blobs and times, which no item of ours has.
+botocore tests each value for the ten types that it may have: two thirds of the work for a page of 50 tasks. Errors
+are still read by botocore.
 """
 
 import json
@@ -14,19 +13,10 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
-from botocore.model import Shape
 from botocore.parsers import ResponseParserError
-from botocore.serialize import JSONSerializer
 
 # How many seconds this machine's clock was ahead of DynamoDB's, by the last answer.
 skew = [0.0]
-
-
-class Serializer(JSONSerializer):
-    """What makes a request's body of its parameters, which have its shape already."""
-
-    def _serialize(self, serialized: dict[str, Any], value: Mapping[str, Any], shape: Shape, key: None = None) -> None:  # noqa: ARG002 - botocore's
-        serialized.update(value)
 
 
 def read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:

@@ -1,51 +1,64 @@
 """An older shape of items, schema 0, as a release before the first might have had it; and that release at work.
 
-Its tasks had no `other_status` and no `status_changed_at`, and a `colour` that nothing reads any more.
-`python -m tests.older_shape ...` is `make migrate` with the step from that shape.
+Its tasks had no `completed_at`: they had `status_changed_at`, and `by_status` said the rest. They had a `colour` that
+nothing reads any more. `python -m tests.older_shape ...` is `make migrate` with the step from that shape.
 """
 
 import sys
 from typing import Any
 
-from shared import items, upgrades
+from shared import items, tasks, upgrades
 from shared.dynamodb import Table
-from shared.items import Item, Stamp, number, text
-from shared.models import NewTask
+from shared.items import Item, number, text
+from shared.models import NewTask, Task
 from tools import migrate
 
 
 def step(item: Item) -> Item:
     """From schema 0 to 1."""
-    status = item.get("live_status", item["by_status"])["S"]
-    done = status.startswith("done#")
-    return {
-        # The older release does not know it, and may have changed what it follows from: it is always computed anew.
-        "other_status": text(status.replace("done#", "open#") if done else status.replace("open#", "done#")),
-        # It follows from nothing: what is there is kept.
-        "status_changed_at": item["updated_at"],
-        **{name: value for name, value in item.items() if name not in {"colour", "other_status"}},
-    }
+    upgraded = {name: value for name, value in item.items() if name not in {"colour", "completed_at"}}
+    # The older release does not know completed_at, and may have changed what it follows from: compute it every time.
+    if item["was_completed"]["BOOL"]:
+        upgraded["completed_at"] = item["status_changed_at"]
+    return upgraded
 
 
 STEPS = {0: step}
 
 
-def old_item(user: str, task_id: str, new: NewTask, now: int) -> dict[str, Any]:
+def old_item(task: Task) -> dict[str, Any]:
     """An item as the older release writes it."""
-    item = items.new_item(user, task_id, new, Stamp("old", now, now))
-    del item["other_status"], item["status_changed_at"]
-    return {**item, "schema": number(0), "colour": text("red")}
+    item = items.to_item(task, "old")
+    item.pop("completed_at", None)
+    return {
+        **item,
+        "schema": number(0),
+        "was_completed": {"BOOL": task.completed},
+        "status_changed_at": number(task.updated_at),
+        "colour": text("red"),
+    }
+
+
+def old_task(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool = False) -> dict[str, Any]:
+    """The item of a new task, or of one that was deleted at once, as the older release writes it."""
+    task = tasks.create(None, task_id, user, new, now)
+    if not trashed:
+        return old_item(task)
+    deleted = tasks.delete(task, tasks.ANY_VERSION, now + 1)
+    return {**old_item(deleted), "status_changed_at": number(now), "expires_at": number(int(4e12))}  # still kept
 
 
 def toggle_as_before(table: Table, user: str, task_id: str) -> bool:
     """Toggle a task as the older release does: it reads, and writes what it knows. False if another was quicker."""
     item = table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
-    status, version = item["by_status"]["S"], items.version_of(item)
-    kind, _, rest = status.partition("#")
+    completed, version, now = item["was_completed"]["BOOL"], items.version_of(item), int(item["updated_at"]["N"]) + 1
+    slot = "open#9999-12-31T23:59:59Z" if completed else f"done#{items.moment(now)}"
     after: Any = {
         **item,
         "schema": number(0),
-        "by_status": text(f"{'open' if kind == 'done' else 'done'}#{rest}"),
+        "was_completed": {"BOOL": not completed},
+        "status_changed_at": number(now),
+        "by_status": text(f"task#{slot}#{task_id}"),
         "version": number(version + 1),
     }
     try:

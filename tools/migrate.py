@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import expressions, items
+from shared import items
 from shared.items import Item
 from shared.telemetry import pseudonym
 from tools import stack
@@ -42,13 +42,12 @@ class Migration:
             if found is None or items.schema_of(found) >= items.SCHEMA:
                 return "overtaken"
             try:
-                upgraded = items.current(found)
+                upgraded = items.to_item(items.from_item(found), before=items.current(found))
             except Exception as error:  # noqa: BLE001 - one item that no step can read must not hold up the others
                 return _failed(found, type(error).__name__)
             self._pace.wait()
             try:
-                request: Any = expressions.upgrade(self._table, found, upgraded)
-                self._pace.spent(self._client.update_item(**request, ReturnConsumedCapacity="TOTAL"))
+                self._pace.spent(self._client.put_item(**self._put(found, upgraded)))
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
                 found = refusal.response.get("Item")
             except ClientError as error:
@@ -58,6 +57,21 @@ class Migration:
             else:
                 return "upgraded"
         return _failed(item, "written again and again by an older release")
+
+    def _put(self, found: Item, upgraded: Item) -> dict[str, Any]:
+        """Write an item in its new shape, on condition that nobody has written it since. Its version stays.
+
+        So the ETag stays, too: to clients the task is what it was.
+        """
+        return {
+            "TableName": self._table,
+            "Item": upgraded,
+            "ConditionExpression": "#schema = :schema AND #version = :version",
+            "ExpressionAttributeNames": {"#schema": "schema", "#version": "version"},
+            "ExpressionAttributeValues": {":schema": found["schema"], ":version": found["version"]},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            "ReturnConsumedCapacity": "TOTAL",
+        }
 
 
 def _failed(item: Item, reason: str) -> str:

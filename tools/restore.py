@@ -15,13 +15,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import items
-from shared.items import Item, Stamp
+from shared import items, tasks
+from shared.items import Item
 from tools import stack
 from tools.backfill import Interrupted, Pace, State, new_client, positive, stopping, walk
 
-# What tells no version of a task from another.
-_MARKS = frozenset({"version", "updated_at", "by_change", "write_tokens", "write_times", "schema"})
+# What does not tell the content of one version from another.
+_MARKS = frozenset({"version", "updated_at", "by_change", "write_tokens", "schema"})
 
 
 class Restoration:
@@ -38,14 +38,14 @@ class Restoration:
         backup = items.current(item)
         while True:
             now = time.time_ns() // 1_000_000
-            if not items.is_kept(backup, now):
+            if tasks.is_expired(items.from_item(backup), now):
                 return "expired"
             live = self._live(backup)
             if live is not None and _content(live) == _content(backup):
                 return "same"
             if self._dry_run:
                 return "to restore"
-            after = _brought_back(backup, live, Stamp(secrets.token_urlsafe(8), now, now))
+            after = _brought_back(backup, live, secrets.token_urlsafe(12), now)
             condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(sk)"}
             if live is not None:
                 condition = {
@@ -74,12 +74,12 @@ def _content(item: Item) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in _MARKS}
 
 
-def _brought_back(backup: Item, live: Item | None, stamp: Stamp) -> Item:
-    if live is not None:
-        memory = {name: live[name] for name in ("version", "write_tokens", "write_times")}
-        return items.written({**backup, **memory}, stamp)
-    # Above every version that was ever shown of it: nobody writes a task once in each millisecond.
-    return {**items.written(backup, stamp), "version": items.number(stamp.now)}
+def _brought_back(backup: Item, live: Item | None, token: str, now: int) -> Item:
+    """The item of the backup as the next version of the task."""
+    # Where the task is gone, a version above every one that was ever shown: nobody writes a task once a millisecond.
+    version = now if live is None else items.version_of(live) + 1
+    task = items.from_item(backup).model_copy(update={"version": version, "updated_at": now})
+    return items.to_item(task, token, {**backup, "write_tokens": (live or backup)["write_tokens"]})
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # Every request that shared/ can make (tests/deployment checks that the artifacts make no other).
-OPERATIONS = ("GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems", "UpdateItem")
+OPERATIONS = ("GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
 MODEL = "dynamodb/2012-08-10"
 # botocore reads these besides; partitions and endpoints are those of the whole AWS, China and GovCloud included.
 DATA = ("endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json")

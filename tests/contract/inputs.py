@@ -63,7 +63,7 @@ FAULTY: dict[str, tuple[dict[str, object], list[str]]] = {
     "null for completed": ({"completed": None}, ["/completed"]),
     "an unknown field": ({"colour": "red"}, ["/colour"]),
     "another case": ({"Title": "x"}, ["/Title"]),
-    "a field of the table": ({"by_position": "0", "pk": "USER#x"}, ["/by_position", "/pk"]),
+    "a field of the table": ({"by_creation": "0", "pk": "USER#x"}, ["/by_creation", "/pk"]),
     "a field to be escaped in a pointer": ({"a/b~c": 1}, ["/a~1b~0c"]),
     "a field without a name": ({"": 1}, ["/"]),
     "everything at once": (

@@ -82,7 +82,7 @@ OTHERS = {
         *("lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"),
         "cloudwatch:DescribeAlarms",
     },
-    "MigrateRole": {"dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:UpdateItem"},
+    "MigrateRole": {"dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:Scan"},
 }
 
 

@@ -36,7 +36,14 @@ def test_an_update_keeps_the_data_and_a_removal_too(translated: dict[str, Any]) 
     name = output["OutputValue"]
 
     table = tables.describe_table(TableName=name)["Table"]
-    assert {index["IndexName"] for index in table["LocalSecondaryIndexes"]} == {"by_position", "by_status", "by_change"}
+    assert {index["IndexName"] for index in table["LocalSecondaryIndexes"]} == {
+        "by_creation",
+        "by_status",
+        "by_list",
+        "by_change",
+        "by_reserve",
+    }
+    assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     functions = boto3.client("lambda").list_functions()["Functions"]
     assert {function["Environment"]["Variables"]["TABLE_NAME"] for function in functions} == {name}

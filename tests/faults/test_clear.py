@@ -8,8 +8,8 @@ import pytest
 
 from shared.dynamodb import RESERVE, Table, Unavailable
 from shared.models import Cleared, NewTask, TaskQuery
-from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.wire import Send, Wire, answer, lost_after, lost_before
 

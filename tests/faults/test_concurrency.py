@@ -10,8 +10,8 @@ import pytest
 
 from shared.dynamodb import OutcomeUnknown, Table, Unavailable
 from shared.models import NewTask
-from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from tests.conftest import SCALE, deadline_in, table_at
 from tests.wire import Wire, lost_after_and
 

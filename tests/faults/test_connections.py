@@ -11,8 +11,8 @@ import pytest
 
 from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Failure, OutcomeUnknown, Unavailable
 from shared.models import NewTask
-from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from shared.dynamodb import Table
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import NotDeleted, TaskStore, VersionMismatch
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, NotDeleted, Precondition, VersionMismatch
 from tests.conftest import deadline_in, table_at
 from tests.wire import Crash, Fault, Wire, crash_after, crash_before
 

@@ -24,8 +24,8 @@ from botocore.exceptions import (
 from shared import dynamodb, operation, task_store
 from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Table
 from shared.models import NewTask
-from shared.preconditions import ANY_VERSION
-from shared.task_store import TaskNotFound, TaskStore
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, TaskNotFound
 from tests import api
 from tests.conftest import PROVE, forget, sized, table_at
 from tests.inprocess import Functions, Reply, functions

@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from shared.batches import Operation
 from shared.dynamodb import OutcomeUnknown, Table, Unavailable
+from shared.engine import KeyReused
 from shared.items import Once
 from shared.models import BatchResults, NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION
-from shared.task_store import KeyReused, TaskStore
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from tests.conftest import SCALE, deadline_in, table_at
 from tests.wire import (
     Crash,

@@ -8,8 +8,8 @@ import pytest
 
 from shared.dynamodb import RESERVE, Failure, OutcomeUnknown, Table, Unavailable
 from shared.models import NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import deadline_in, table_at
 from tests.wire import (
     Fault,

@@ -7,8 +7,8 @@ import pytest
 from shared.dynamodb import Table
 from shared.items import RETENTION_SECONDS
 from shared.models import DeletedTask, NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import SCALE, deadline_in, table_at
 
 

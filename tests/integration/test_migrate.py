@@ -23,8 +23,8 @@ from local.template import Template
 from shared import items, upgrades
 from shared.dynamodb import Table, new_client
 from shared.models import NewTask
-from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from shared.uuid7 import uuid7
 from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually

@@ -12,8 +12,8 @@ from shared.batches import Operation
 from shared.dynamodb import Table
 from shared.items import Item, Once, Stamp, text
 from shared.models import ChangesQuery, NewTask, TaskQuery, Tombstone
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import TaskNotFound, TaskStore, VersionMismatch
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from shared.uuid7 import uuid7
 from tests import older_shape
 from tests.conftest import deadline_in, table_at

@@ -12,8 +12,8 @@ from local import dynamodb as engines
 from local.template import Template
 from shared.dynamodb import Table, new_client
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import TaskStore, VersionMismatch
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import deadline_in
 from tests.wire import Wire, answer, lost_after, lost_before_and
 from tools import backfill, restore

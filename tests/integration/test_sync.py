@@ -17,8 +17,8 @@ from shared.cursors import InvalidCursor
 from shared.dynamodb import Unavailable
 from shared.items import Once
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
-from shared.preconditions import ANY_VERSION
-from shared.task_store import NotDeleted, SyncTokenExpired, TaskNotFound, TaskStore
+from shared.task_store import SyncTokenExpired, TaskStore
+from shared.tasks import ANY_VERSION, NotDeleted, TaskNotFound
 from tests.conftest import SCALE, deadline_in, table_at
 from tests.wire import Fault, Send, Wire
 

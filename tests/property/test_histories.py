@@ -17,8 +17,8 @@ from shared.batches import Operation
 from shared.dynamodb import Unavailable
 from shared.items import Once, change_key
 from shared.models import NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import NotDeleted, OperationRefused, TaskNotFound, TaskStore, VersionMismatch
+from shared.task_store import OperationRefused, TaskStore
+from shared.tasks import ANY_VERSION, NotDeleted, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import PROVE, deadline_in, sized, table_at
 from tests.property.histories import Event, State, faults
 

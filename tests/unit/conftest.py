@@ -82,18 +82,13 @@ class Script:
 
     @property
     def tokens(self) -> list[str]:
-        """The write token of each request."""
-        return [
-            body["Item"]["write_tokens"]["L"][0]["S"]
-            if "Item" in body
-            else body["ExpressionAttributeValues"][":token"]["S"]
-            for _, body in self.requests
-        ]
+        """The write token of each PutItem."""
+        return [body["Item"]["write_tokens"]["L"][0]["S"] for body in self.puts]
 
-    def values(self, place: int) -> dict[str, Any]:
-        """The values in the expressions of a request, without their types."""
-        values = self.requests[place][1]["ExpressionAttributeValues"]
-        return {name: next(iter(value.values())) for name, value in values.items()}
+    @property
+    def puts(self) -> list[dict[str, Any]]:
+        """The body of each PutItem."""
+        return [body for name, body in self.requests if name == "PutItem"]
 
 
 @pytest.fixture
@@ -124,14 +119,11 @@ def item(**changes: Any) -> dict[str, Any]:
         "title": {"S": "Buy milk"},
         "created_at": {"N": str(NOW)},
         "updated_at": {"N": str(NOW)},
-        "status_changed_at": {"N": str(NOW)},
         "version": {"N": "1"},
-        "by_position": {"S": TASK_ID},
-        "by_status": {"S": f"open#{NO_DUE}#{TASK_ID}"},
-        "other_status": {"S": f"done#{NO_DUE}#{TASK_ID}"},
-        "by_change": {"S": f"00{NOW}#{TASK_ID}"},
-        "write_tokens": {"L": [{"S": "first"}, {"S": "-"}, {"S": "-"}, {"S": "-"}]},
-        "write_times": {"L": [{"N": str(NOW)}, {"N": "0"}, {"N": "0"}, {"N": "0"}]},
+        "by_creation": {"S": f"task#{TASK_ID}"},
+        "by_status": {"S": f"task#open#{NO_DUE}#{TASK_ID}"},
+        "by_change": {"S": f"00{NOW}#task#{TASK_ID}"},
+        "write_tokens": {"L": [{"S": "first"}]},
     }
     return {name: value for name, value in {**whole, **changes}.items() if value is not None}
 
@@ -139,10 +131,8 @@ def item(**changes: Any) -> dict[str, Any]:
 def tombstone(expires_at: int = NOW // 1000 + 1000) -> dict[str, Any]:
     """The item of a task in the trash."""
     return item(
-        by_position=None,
-        by_status={"S": f"deleted#00{NOW}#{TASK_ID}"},
-        live_status={"S": f"open#{NO_DUE}#{TASK_ID}"},
-        live_position={"S": TASK_ID},
+        by_creation=None,
+        by_status={"S": f"task#trash#00{NOW}#{TASK_ID}"},
         deleted_at={"N": str(NOW)},
         expires_at={"N": str(expires_at)},
     )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.preconditions import ANY_VERSION, MOST_TAGS, Precondition, not_modified, write_precondition
+from shared.preconditions import MOST_TAGS, not_modified, write_precondition
 from shared.problems import Problem
+from shared.tasks import ANY_VERSION, Precondition
 
 
 def versions(*numbers: int) -> frozenset[int]:

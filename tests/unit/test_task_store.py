@@ -9,48 +9,73 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from shared import dynamodb
 from shared.batches import Batch
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.engine import KeyReused
 from shared.items import Once
-from shared.models import NewTask, Task, TaskQuery
-from shared.preconditions import ANY_VERSION, Precondition
-from shared.task_store import CLOCK_SKEW, TaskNotFound, TaskStore, VersionMismatch
-from tests.unit.conftest import NO_DUE, NOW, TASK_ID, Clock, Script, item, tombstone
+from shared.models import BatchResults, ChangesQuery, NewTask, Task, TaskQuery
+from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION, Precondition, TaskExists, TaskNotFound, VersionMismatch
+from tests.unit.conftest import NOW, TASK_ID, Clock, Script, item, tombstone
 
 LOST = ConnectionClosedError(endpoint_url="scripted")
 SILENT = ReadTimeoutError(endpoint_url="scripted")
 AWAY = EndpointConnectionError(endpoint_url="scripted")
-DONE = item(by_status={"S": f"done#{NO_DUE}#{TASK_ID}"}, other_status={"S": f"open#{NO_DUE}#{TASK_ID}"})
+READ: dict[str, Any] = {"Item": item()}
+STILL = {
+    "ConditionExpression": "#version = :version",
+    "ExpressionAttributeNames": {"#version": "version"},
+    "ExpressionAttributeValues": {":version": {"N": "1"}},
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+}
 
 
 def refused(found: dict[str, Any] | None) -> tuple[int, str, dict[str, Any]]:
     return 400, "ConditionalCheckFailedException", {} if found is None else {"Item": found}
 
 
-def written_by(token: str, *others: str, at: int = NOW) -> dict[str, Any]:
-    tokens = [*others, token, "-", "-", "-", "-"][:4]
-    return item(
-        version={"N": "2"},
-        write_tokens={"L": [{"S": one} for one in tokens]},
-        write_times={"L": [{"N": str(at if one != "-" else 0)} for one in tokens]},
-    )
+def cancelled(*reasons: object) -> tuple[int, str, dict[str, Any]]:
+    """A transaction that was cancelled: for each part None, a code, or the item that refused it."""
+
+    def told(reason: object) -> dict[str, Any]:
+        if isinstance(reason, dict):
+            return {"Code": "ConditionalCheckFailed", "Item": reason}
+        return {"Code": reason or "None"}
+
+    return 400, "TransactionCanceledException", {"CancellationReasons": [told(reason) for reason in reasons]}
 
 
-type Write = Callable[[TaskStore], object]
-WRITES: dict[str, Write] = {
+def at(version: int, *tokens: str, **changes: Any) -> dict[str, Any]:
+    """The item at a version, with the tokens of its last writes, newest first."""
+    return item(version={"N": str(version)}, write_tokens={"L": [{"S": one} for one in tokens]}, **changes)
+
+
+type Operation = Callable[[TaskStore], object]
+WRITES: dict[str, Operation] = {
     "update": lambda store: store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION),
     "toggle": lambda store: store.toggle(TASK_ID, ANY_VERSION),
     "delete": lambda store: store.delete(TASK_ID, ANY_VERSION),
 }
-OPERATIONS: dict[str, Write] = {
-    **WRITES,
-    "create": lambda store: store.create(NewTask(title="Buy milk")),
+CREATE: dict[str, Operation] = {"create": lambda store: store.create(NewTask(title="Buy milk"))}
+READS: dict[str, Operation] = {
     "get": lambda store: store.get(TASK_ID),
     "list": lambda store: store.list(TaskQuery()),
+    "changes": lambda store: store.changes(ChangesQuery()),
 }
-ANSWERS: dict[str, dict[str, Any]] = {
-    "create": {},
-    "get": {"Item": item()},
-    "list": {"Items": [item()], "Count": 1},
-    **{name: {"Attributes": item()} for name in WRITES},
+OPERATIONS = {**WRITES, **CREATE, **READS}
+ANSWERS: dict[str, list[dict[str, Any]]] = {
+    "create": [{}],
+    "get": [READ],
+    "list": [{"Items": [item()], "Count": 1}],
+    "changes": [{"Items": [item()], "Count": 1}],
+    **{name: [READ, {}] for name in WRITES},
+}
+PASSING: dict[str, Any] = {
+    "lost": LOST,
+    "silent": SILENT,
+    "away": AWAY,
+    "garbled": b'{"Garbled": {}}',
+    "500": (500, "InternalServerError"),
+    "throttled": (400, "ThrottlingException"),
+    "conflict": (400, "TransactionConflictException"),
 }
 
 
@@ -58,97 +83,141 @@ ANSWERS: dict[str, dict[str, Any]] = {
 def _tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokens of writes in this file are token1, token2, ..."""
     count = iter(range(1, 100))
-    monkeypatch.setattr("shared.task_store.secrets.token_urlsafe", lambda _: f"token{next(count)}")
+    monkeypatch.setattr("shared.engine.secrets.token_urlsafe", lambda _: f"token{next(count)}")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_is_one_request(name: str, store: TaskStore, script: Script, clock: Clock) -> None:
-    script.answers = [ANSWERS[name]]
+def test_a_read_and_a_create_are_one_request_and_a_write_two(
+    name: str, store: TaskStore, script: Script, clock: Clock
+) -> None:
+    script.answers = [*ANSWERS[name]]
     OPERATIONS[name](store)
-    assert len(script.requests) == 1
     assert not clock.pauses
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize(
-    "failure",
-    [
-        LOST,
-        SILENT,
-        AWAY,
-        b'{"Garbled": {}}',
-        (500, "InternalServerError"),
-        (400, "ThrottlingException"),
-        (400, "TransactionConflictException"),
-    ],
-    ids=["lost", "silent", "away", "garbled", "500", "throttled", "conflict"],
-)
-def test_a_passing_failure_is_not_noticed(name: str, failure: Any, store: TaskStore, script: Script) -> None:
-    script.answers = [failure, failure, ANSWERS[name]]
-    OPERATIONS[name](store)
-    assert len(script.requests) == 3
-
-
-@pytest.mark.parametrize("name", ["create", *WRITES])
-def test_all_sends_of_a_write_have_one_token_and_each_its_own_time(name: str, store: TaskStore, script: Script) -> None:
-    script.answers, script.seconds_per_request = [SILENT, ANSWERS[name]], 2.0
-    OPERATIONS[name](store)
-    assert script.tokens == ["token1", "token1"]
-    first, second = (body for _, body in script.requests)
-    if name == "create":
-        assert first["Item"]["sk"] == second["Item"]["sk"]
-        times = [body["Item"]["updated_at"]["N"] for body in (first, second)]
-    else:
-        times = [script.values(place)[":now"] for place in (0, 1)]
-        # Others' clocks are trusted only so far, once it is open whether the first send was applied.
-        assert [int(script.values(place)[":since"]) - NOW for place in (0, 1)] == [0, -CLOCK_SKEW]
-    assert [int(time) - NOW for time in times] == [0, 2050]
-
-
-@pytest.mark.parametrize("name", WRITES)
-def test_a_resend_that_finds_its_own_token_has_succeeded(name: str, store: TaskStore, script: Script) -> None:
-    script.answers = [LOST, refused(written_by("token1", "other"))]
-    OPERATIONS[name](store)
-    assert len(script.requests) == 2
-
-
-def test_a_create_that_finds_its_own_item_has_succeeded(store: TaskStore, script: Script) -> None:
-    script.answers = [LOST, refused(written_by("token1"))]
-    assert store.create(NewTask(title="Buy milk")).version == 2
-
-
-@pytest.mark.parametrize("name", WRITES)
-def test_a_resend_that_finds_itself_perhaps_forgotten_is_an_unknown_outcome(
-    name: str, store: TaskStore, script: Script
+def test_a_write_reads_the_task_and_puts_its_next_version_in_place_of_the_one_it_read(
+    store: TaskStore, script: Script
 ) -> None:
-    script.answers = [LOST, refused(written_by("a", "b", "c", "d", at=NOW - CLOCK_SKEW))]
+    script.answers = [READ, {}]
+    task = store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION)
+    (read, (_, put)) = script.requests
+    key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}}
+    assert read == ("GetItem", {"TableName": "tasks", "Key": key, "ConsistentRead": True})
+    assert put == {"TableName": "tasks", "Item": at(2, "token1", "first", title={"S": "Tea"}), **STILL}
+    assert (task.title, task.version) == ("Tea", 2)
+
+
+def test_a_create_is_on_condition_that_the_task_is_not_there(store: TaskStore, script: Script) -> None:
+    script.answers = [{}]
+    task = store.create(NewTask(title="Buy milk"))
+    ((name, put),) = script.requests
+    assert (name, put["ConditionExpression"], put["ExpressionAttributeNames"]) == (
+        "PutItem",
+        "attribute_not_exists(#sk)",
+        {"#sk": "sk"},
+    )
+    assert put["Item"]["sk"] == {"S": f"TASK#{task.id}"}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
+def test_a_passing_failure_is_not_noticed(name: str, failure: Any, store: TaskStore, script: Script) -> None:
+    read, *write = ANSWERS[name]
+    script.answers = [failure, failure, read, *([failure, failure, *write] if write else [])]
+    OPERATIONS[name](store)
+
+
+@pytest.mark.parametrize("name", [*WRITES, "create"])
+def test_an_unanswered_write_is_sent_again_byte_for_byte(name: str, store: TaskStore, script: Script) -> None:
+    *read, write = ANSWERS[name]
+    script.answers, script.seconds_per_request = [*read, SILENT, LOST, write], 1.0
+    OPERATIONS[name](store)
+    first, *others = script.puts
+    assert others == [first, first]
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("others", range(4))
+def test_a_refusal_by_the_own_write_is_success(name: str, others: int, store: TaskStore, script: Script) -> None:
+    tokens = [*(f"other{place}" for place in range(others)), "token1"]
+    script.answers = [READ, LOST, refused(at(2 + others, *tokens))]
+    result = OPERATIONS[name](store)
+    # The answer is what this operation wrote, not what others made of it since.
+    assert not isinstance(result, Task) or result.version == 2
+
+
+def test_a_create_that_finds_its_own_item_answers_with_what_it_wrote(store: TaskStore, script: Script) -> None:
+    script.answers = [LOST, refused(at(2, "other", "token1", title={"S": "changed"}))]
+    task = store.create(NewTask(title="Buy milk"))
+    assert (task.title, task.version) == ("Buy milk", 1)
+
+
+def test_an_id_that_is_taken_overwrites_nothing(store: TaskStore, script: Script) -> None:
+    script.answers = [refused(item())]
+    with pytest.raises(TaskExists):
+        store.create(NewTask(title="Buy milk"))
+
+
+@pytest.mark.parametrize("first", [LOST, None], ids=["unanswered", "answered"])
+@pytest.mark.parametrize("others", [1, 4])
+def test_a_refusal_by_others_is_decided_again_on_the_returned_item(
+    first: Any, others: int, store: TaskStore, script: Script, clock: Clock
+) -> None:
+    tokens = [f"other{place}" for place in range(others)]
+    theirs = at(1 + others, *tokens, title={"S": "theirs"})
+    script.answers = [READ, *([first] if first else []), refused(theirs), {}]
+    task = store.toggle(TASK_ID, ANY_VERSION)
+    assert (task.title, task.completed, task.version) == ("theirs", True, 2 + others)
+    assert [name for name, _ in script.requests].count("GetItem") == 1
+    assert script.puts[-1]["ExpressionAttributeValues"] == {":version": {"N": str(1 + others)}}
+    # A new attempt has a new token: a transaction with another content must not share it.
+    assert script.tokens[-1] == "token2"
+    assert clock.pauses[-1] == 0.01
+
+
+def test_more_writes_than_an_item_remembers_make_an_unanswered_write_unknown(store: TaskStore, script: Script) -> None:
+    forgotten = at(6, "a", "b", "c", "d")
+    script.answers = [READ, LOST, refused(forgotten)]
     with pytest.raises(OutcomeUnknown):
-        OPERATIONS[name](store)
+        store.toggle(TASK_ID, ANY_VERSION)
+    # A write whose only request was answered was refused, however many came before.
+    script.answers = [READ, refused(forgotten), {}]
+    assert store.toggle(TASK_ID, ANY_VERSION).version == 7
 
 
-def test_a_first_send_that_finds_four_writes_since_starts_over(store: TaskStore, script: Script) -> None:
-    script.answers = [refused(written_by("a", "b", "c", "d", at=NOW)), {"Attributes": item()}]
-    script.seconds_per_request = 0.001
-    store.toggle(TASK_ID, ANY_VERSION)
-    assert script.tokens == ["token1", "token1"]
-    assert [int(script.values(place)[":since"]) - NOW for place in (0, 1)] == [0, 1]
+def test_a_new_attempt_is_not_unknown_for_the_unanswered_requests_of_the_last(store: TaskStore, script: Script) -> None:
+    script.answers = [READ, LOST, refused(at(2, "a")), refused(at(8, "b", "c", "d", "e")), {}]
+    assert store.toggle(TASK_ID, ANY_VERSION).version == 9
+    script.answers = [READ, LOST, refused(at(2, "a")), *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
+    with pytest.raises(Unavailable):
+        store.toggle(TASK_ID, ANY_VERSION)
 
 
-def test_what_was_written_long_before_does_not_make_an_outcome_unknown(store: TaskStore, script: Script) -> None:
-    script.answers = [LOST, refused(written_by("a", "b", "c", "d", at=NOW - CLOCK_SKEW - 1)), {"Attributes": item()}]
-    store.toggle(TASK_ID, ANY_VERSION)
+@pytest.mark.parametrize("first", [LOST, None], ids=["unanswered", "answered"])
+def test_a_refusal_that_ends_the_operation_needs_no_pause(
+    first: Any, store: TaskStore, script: Script, clock: Clock
+) -> None:
+    script.answers = [READ, *([first] if first else []), refused(at(2, "a", title={"S": "Tea"}))]
+    assert store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION).version == 2
+    assert len(clock.pauses) == (1 if first else 0)
+    script.answers = [READ, *([first] if first else []), refused(tombstone())]
+    with pytest.raises(TaskNotFound):
+        store.toggle(TASK_ID, ANY_VERSION)
+    script.answers = [READ, *([first] if first else []), refused(None)]
+    with pytest.raises(TaskNotFound):
+        store.toggle(TASK_ID, ANY_VERSION)
 
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("found", [None, tombstone(NOW // 1000)], ids=["never there", "expired"])
 def test_what_is_not_there_is_not_found(name: str, found: Any, store: TaskStore, script: Script) -> None:
-    script.answers = [refused(found)]
+    script.answers = [{} if found is None else {"Item": found}]
     with pytest.raises(TaskNotFound):
         OPERATIONS[name](store)
 
 
 def test_what_lies_in_the_trash_is_not_found_but_deleted_already(store: TaskStore, script: Script) -> None:
-    script.answers = [refused(tombstone()), refused(tombstone()), refused(tombstone())]
+    script.answers = [{"Item": tombstone()}] * 3
     for name in ("update", "toggle"):
         with pytest.raises(TaskNotFound):
             OPERATIONS[name](store)
@@ -173,43 +242,20 @@ def test_get_of_what_is_not_live(answer: dict[str, Any], store: TaskStore, scrip
 def test_another_version_is_told(
     write: Callable[[TaskStore, Precondition], object], store: TaskStore, script: Script
 ) -> None:
-    script.answers = [refused(item(version={"N": "3"}))]
+    script.answers = [{"Item": at(3, "a")}]
     with pytest.raises(VersionMismatch) as mismatch:
         write(store, Precondition(frozenset({2})))
     assert mismatch.value.version == 3
 
 
 def test_a_change_that_changes_nothing_writes_nothing(store: TaskStore, script: Script) -> None:
-    script.answers = [refused(item())]
+    script.answers = [READ, READ]
+    assert store.update(TASK_ID, {}, ANY_VERSION).version == 1
     assert store.update(TASK_ID, {"title": "Buy milk", "description": None}, ANY_VERSION).version == 1
 
 
-def test_a_wrong_guess_of_the_status_costs_one_more_request_and_no_pause(
-    store: TaskStore, script: Script, clock: Clock
-) -> None:
-    script.answers = [refused(DONE), {"Attributes": DONE}]
-    store.update(TASK_ID, {"title": "Tea", "completed": True}, ANY_VERSION)
-    assert [script.values(place)[":guess"] for place in (0, 1)] == ["open#", "done#"]
-    assert clock.pauses == [0]
-
-
-def test_a_lone_status_is_guessed_to_change(store: TaskStore, script: Script) -> None:
-    script.answers = [{"Attributes": item()}, refused(item())]
-    store.update(TASK_ID, {"completed": False}, ANY_VERSION)
-    assert script.values(0)[":guess"] == "done#"
-    assert store.update(TASK_ID, {"completed": False}, ANY_VERSION).completed is False
-
-
-def test_an_empty_change_is_a_read(store: TaskStore, script: Script) -> None:
-    script.answers = [{"Item": item()}, {"Item": item()}]
-    assert isinstance(store.update(TASK_ID, {}, Precondition(frozenset({1}))), Task)
-    with pytest.raises(VersionMismatch):
-        store.update(TASK_ID, {}, Precondition(frozenset({2})))
-    assert [name for name, _ in script.requests] == ["GetItem", "GetItem"]
-
-
 def test_a_page_has_a_cursor_only_where_more_may_follow(store: TaskStore, script: Script) -> None:
-    key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}, "by_position": {"S": TASK_ID}}
+    key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}, "by_creation": {"S": f"task#{TASK_ID}"}}
     script.answers = [{"Items": [item()], "LastEvaluatedKey": key}, {"Items": []}]
     first = store.list(TaskQuery(limit=1))
     assert [task.id for task in first.items] == [TASK_ID]
@@ -227,11 +273,13 @@ def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) ->
     ("failure", "told"),
     [(AWAY, Failure.UNREACHABLE), ((400, "ProvisionedThroughputExceededException"), Failure.THROTTLED)],
 )
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_after_the_last_send_it_is_told_that_nothing_was_changed(
-    name: str, failure: Any, told: Failure, store: TaskStore, script: Script, clock: Clock
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name in OPERATIONS for place in range(len(ANSWERS[name]))]
+)
+def test_after_the_last_attempt_it_is_said_that_nothing_was_changed(
+    name: str, place: int, failure: Any, told: Failure, store: TaskStore, script: Script, clock: Clock
 ) -> None:
-    script.answers = [failure] * dynamodb.MAX_FAILURES
+    script.answers = [*ANSWERS[name][:place], *[failure] * dynamodb.MAX_FAILURES]
     with pytest.raises(Unavailable) as unavailable:
         OPERATIONS[name](store)
     assert unavailable.value.failure is told
@@ -240,13 +288,13 @@ def test_after_the_last_send_it_is_told_that_nothing_was_changed(
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_after_one_lost_answer_no_write_is_said_to_be_undone(name: str, store: TaskStore, script: Script) -> None:
-    script.answers = [LOST, *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
-    with pytest.raises(Unavailable if name in {"get", "list"} else OutcomeUnknown):
+    script.answers = [*ANSWERS[name][:-1], LOST, *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
+    with pytest.raises(Unavailable if name in READS else OutcomeUnknown):
         OPERATIONS[name](store)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_send_begins_too_late_to_end_in_time(name: str, store: TaskStore, script: Script, clock: Clock) -> None:
+def test_no_request_begins_too_late_to_end_in_time(name: str, store: TaskStore, script: Script, clock: Clock) -> None:
     deadline, script.seconds_per_request = clock.seconds + 10, 2.0
     script.answers = [SILENT] * 3
     with pytest.raises((Unavailable, OutcomeUnknown)):
@@ -258,53 +306,181 @@ def test_no_send_begins_too_late_to_end_in_time(name: str, store: TaskStore, scr
 def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
     # Nobody is refused for ever, but the script does: as often as fits.
-    script.answers = [refused(written_by("a", "b", "c", "d", at=NOW * 2)) for _ in range(60)]
+    script.answers = [READ, *(refused(at(number, "other")) for number in range(2, 60))]
     with pytest.raises(Unavailable) as unavailable:
         store.toggle(TASK_ID, ANY_VERSION)
-    script.answers.clear()
     assert unavailable.value.failure is Failure.CONTENDED
-    assert clock.seconds <= deadline - dynamodb.RESERVE
-    assert max(clock.pauses) == dynamodb.LONGEST_DELAY
+    assert deadline - dynamodb.RESERVE - 0.2 < clock.seconds <= deadline - dynamodb.RESERVE
+    assert clock.pauses[:6] == [0.01, 0.02, 0.04, 0.08, 0.16, 0.2]
+    assert max(clock.pauses) == 0.2
+    assert len(script.requests) > 20
+    script.answers.clear()
 
 
 def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
-    script.answers = [(400, "TransactionConflictException") for _ in range(60)]
+    script.answers = [READ, *[(400, "TransactionConflictException")] * 60]
     with pytest.raises(Unavailable) as unavailable:
         store.toggle(TASK_ID, ANY_VERSION)
     script.answers.clear()
     assert unavailable.value.failure is Failure.CONTENDED
     assert len(script.requests) > dynamodb.MAX_FAILURES
-    assert deadline - dynamodb.RESERVE - dynamodb.LONGEST_DELAY < clock.seconds <= deadline - dynamodb.RESERVE
+    assert deadline - dynamodb.RESERVE - 0.2 < clock.seconds <= deadline - dynamodb.RESERVE
 
 
-def keyed_store(store: TaskStore, clock: Clock, seconds: float) -> TaskStore:
-    return TaskStore(
-        Table(store._client, "tasks"), "alice", clock.seconds + seconds, clock.time_ns, Once("digest", "asked", 3600)
+def test_a_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script) -> None:
+    script.answers, script.seconds_per_request = [READ], 6.0
+    with pytest.raises(Unavailable):
+        store.toggle(TASK_ID, ANY_VERSION)
+
+
+# Writes with a key, which travel with the record of the key in one transaction.
+
+ONCE = Once("digest", "asked", 3600)
+OPERATIONS_ON_TWO = Batch.model_validate(
+    {
+        "operations": [
+            {"op": "update", "id": TASK_ID, "patch": {"title": "Tea"}},
+            {"op": "create", "task": {"title": "b"}},
+        ]
+    }
+).operations
+LOOKED = {"Responses": [{"Item": item()}, {}]}
+
+
+@pytest.fixture
+def keyed(store: TaskStore, clock: Clock) -> TaskStore:
+    return TaskStore(Table(store._client, "tasks"), "alice", clock.seconds + 10, clock.time_ns, ONCE)
+
+
+def record(token: str, fingerprint: str = "asked", expires_at: int = NOW // 1000 + 9) -> dict[str, Any]:
+    return {
+        "pk": {"S": "USER#alice"},
+        "sk": {"S": "KEY#digest"},
+        "schema": {"N": "1"},
+        "fingerprint": {"S": fingerprint},
+        "write_token": {"S": token},
+        "results": {"L": [{"M": at(9, title={"S": "remembered"})}]},
+        "expires_at": {"N": str(expires_at)},
+    }
+
+
+def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, {}]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
+    (read, (write, sent)) = script.requests
+    assert read[0] == "TransactGetItems"
+    assert [part["Get"]["Key"]["sk"]["S"] for part in read[1]["TransactItems"]] == [f"TASK#{TASK_ID}", "KEY#digest"]
+    put, kept = (part["Put"] for part in sent["TransactItems"])
+    assert (write, sent["ClientRequestToken"], put["Item"]["write_tokens"]["L"][0]) == (
+        "TransactWriteItems",
+        "token1",
+        {"S": "token1"},
     )
+    assert {name: value for name, value in put.items() if name not in {"TableName", "Item"}} == STILL
+    assert kept["ConditionExpression"] == "attribute_not_exists(#sk) OR #expires_at <= :now"
+    assert kept["ExpressionAttributeValues"] == {":now": {"N": str(NOW // 1000)}}
+    assert kept["Item"]["expires_at"] == {"N": str(NOW // 1000 + 3600)}
+    assert not keyed.replayed
+
+
+def test_an_unanswered_transaction_is_sent_again_byte_for_byte(keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, LOST, cancelled("TransactionConflict", None), (400, "TransactionInProgressException"), {}]
+    keyed.toggle(TASK_ID, ANY_VERSION)
+    first, *others = [body for name, body in script.requests if name == "TransactWriteItems"]
+    assert others == [first] * 3
+
+
+def test_a_key_that_was_used_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
+    script.answers = [{"Responses": [{"Item": item()}, {"Item": record("another")}]}]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
+    assert keyed.replayed
+
+
+def test_a_key_that_was_used_meanwhile_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, cancelled(None, record("another"))]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
+    assert keyed.replayed
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [cancelled(None, record("token1")), cancelled(at(2, "token1"), None), cancelled(at(3, "a", "token1"), None)],
+)
+def test_a_transaction_that_finds_itself_has_succeeded(refusal: Any, keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, LOST, refusal]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
+    assert not keyed.replayed
+
+
+def test_a_key_of_another_request_is_refused(keyed: TaskStore, script: Script) -> None:
+    other = record("another", "asked otherwise")
+    script.answers = [{"Responses": [{"Item": item()}, {"Item": other}]}, LOOKED, cancelled(None, other)]
+    for _ in range(2):
+        with pytest.raises(KeyReused):
+            keyed.toggle(TASK_ID, ANY_VERSION)
+
+
+def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script) -> None:
+    script.answers = [{"Responses": [{"Item": item()}, {"Item": record("another", expires_at=NOW // 1000)}]}, {}]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
+    assert not keyed.replayed
+
+
+def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, LOST, cancelled(at(2, "a"), None, None), {}]
+    results: BatchResults = keyed.batch(OPERATIONS_ON_TWO)
+    assert [result.task and result.task.version for result in results.results] == [3, 1]
+    assert [name for name, _ in script.requests] == ["TransactGetItems", *["TransactWriteItems"] * 3]
+    first, second = (script.requests[place][1]["TransactItems"] for place in (1, 3))
+    assert first[0]["Put"]["ExpressionAttributeValues"] == {":version": {"N": "1"}}
+    assert second[0]["Put"]["ExpressionAttributeValues"] == {":version": {"N": "2"}}
+    assert first[1]["Put"]["Item"]["sk"] == second[1]["Put"]["Item"]["sk"]
 
 
 def test_an_operation_of_a_batch_that_changes_nothing_is_checked_and_not_written(
-    store: TaskStore, script: Script, clock: Clock
+    keyed: TaskStore, script: Script
 ) -> None:
-    (same,) = Batch.model_validate(
-        {"operations": [{"op": "update", "id": TASK_ID, "patch": {"title": "Buy milk"}}]}
-    ).operations
-    script.answers = [{"Responses": [{}, {"Item": item()}]}, {}]
-    (result,) = keyed_store(store, clock, 10).batch([same]).results
+    same = {"op": "update", "id": TASK_ID, "patch": {"title": "Buy milk"}}
+    script.answers = [LOOKED, {}]
+    (result,) = keyed.batch(Batch.model_validate({"operations": [same]}).operations).results
     assert result.task is not None
     assert result.task.version == 1
-    _, (_, sent) = script.requests
-    _, check = sent["TransactItems"]
-    assert list(check) == ["ConditionCheck"]
+    check, _ = script.requests[1][1]["TransactItems"]
+    assert check == {"ConditionCheck": {"TableName": "tasks", "Key": {k: item()[k] for k in ("pk", "sk")}, **STILL}}
 
 
-def test_a_keyed_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script, clock: Clock) -> None:
-    keyed = keyed_store(store, clock, 8)
-    script.answers, script.seconds_per_request = [{"Responses": [{}, {"Item": item()}]}], 4.0
-    with pytest.raises(Unavailable):
+def test_a_task_that_is_only_checked_does_not_tell_whether_a_batch_was_applied(
+    keyed: TaskStore, script: Script
+) -> None:
+    """It never carries the token. Only the items that the batch writes do."""
+    operations = Batch.model_validate(
+        {
+            "operations": [
+                {"op": "update", "id": TASK_ID, "patch": {"title": "Buy milk"}},
+                {"op": "create", "task": {"title": "b"}},
+            ]
+        }
+    ).operations
+    script.answers = [LOOKED, LOST, cancelled(at(2, "a"), None, None)]
+    with pytest.raises(OutcomeUnknown):
+        keyed.batch(operations)
+
+
+def test_a_batch_of_new_tasks_is_one_request(keyed: TaskStore, script: Script) -> None:
+    script.answers = [{}]
+    keyed.batch(OPERATIONS_ON_TWO[1:])
+    ((name, sent),) = script.requests
+    assert name == "TransactWriteItems"
+    assert [part["Put"]["Item"]["sk"]["S"][:5] for part in sent["TransactItems"]] == ["TASK#", "KEY#d"]
+
+
+def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknown(
+    keyed: TaskStore, script: Script
+) -> None:
+    script.answers = [LOOKED, LOST, cancelled(at(6, "a", "b", "c", "d"), None)]
+    with pytest.raises(OutcomeUnknown):
         keyed.toggle(TASK_ID, ANY_VERSION)
-    assert [name for name, _ in script.requests] == ["TransactGetItems"]
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])

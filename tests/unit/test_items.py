@@ -1,0 +1,115 @@
+"""The codec between the state of a task and its item."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import items, tasks
+from shared.items import FIELDS, from_item, from_record, to_item, to_record
+from shared.models import DeletedTask, NewTask, Task
+from shared.tasks import ANY_VERSION
+from tests.unit.conftest import NO_DUE, NOW, TASK_ID, item, tombstone
+
+LATER = NOW + 5
+
+
+def task(**changes: Any) -> Task:
+    return tasks.create(None, TASK_ID, "alice", NewTask(title="Buy milk"), NOW).model_copy(update=changes)
+
+
+def test_the_item_of_a_new_task() -> None:
+    assert to_item(task(), "first") == item()
+
+
+def test_the_item_of_a_completed_task() -> None:
+    completed = tasks.toggle(task(description="d"), ANY_VERSION, LATER)
+    assert to_item(completed, "second", item()) == item(
+        description={"S": "d"},
+        completed_at={"N": str(LATER)},
+        updated_at={"N": str(LATER)},
+        version={"N": "2"},
+        by_status={"S": f"task#done#00{LATER}#{TASK_ID}"},
+        by_change={"S": f"00{LATER}#task#{TASK_ID}"},
+        write_tokens={"L": [{"S": "second"}, {"S": "first"}]},
+    )
+
+
+def test_the_item_of_a_deleted_task() -> None:
+    deleted = tasks.delete(task(), ANY_VERSION, LATER)
+    assert to_item(deleted, "second", item()) == item(
+        updated_at={"N": str(LATER)},
+        version={"N": "2"},
+        deleted_at={"N": str(LATER)},
+        expires_at={"N": str(LATER // 1000 + 30 * 24 * 3600)},
+        by_creation=None,
+        by_status={"S": f"task#trash#00{LATER}#{TASK_ID}"},
+        by_change={"S": f"00{LATER}#task#{TASK_ID}"},
+        write_tokens={"L": [{"S": "second"}, {"S": "first"}]},
+    )
+
+
+@pytest.mark.parametrize("stored", [item(), item(completed_at={"N": "7"}, description={"S": "d"}), tombstone()])
+def test_what_is_read_is_written_as_it_was(stored: dict[str, Any]) -> None:
+    state = from_item(stored)
+    again = to_item(state, before=stored)
+    keys = {"by_status", "by_creation", "by_change"}
+    assert {name: value for name, value in again.items() if name not in keys} == {
+        name: value for name, value in stored.items() if name not in keys
+    }
+    assert from_item(again) == state
+
+
+texts = st.text(max_size=5)
+moments = st.integers(0, 4_000_000_000_000)
+
+
+@given(completed_at=st.none() | moments, description=st.none() | texts, title=texts, deleted_at=st.none() | moments)
+def test_every_state_comes_back(
+    completed_at: int | None, description: str | None, title: str, deleted_at: int | None
+) -> None:
+    state = task(title=title, description=description, completed_at=completed_at, completed=completed_at is not None)
+    if deleted_at is not None:
+        state = tasks.delete(state, ANY_VERSION, deleted_at)
+    assert from_item(to_item(state, "token")) == state
+
+
+def test_every_field_of_the_models_has_its_place_in_the_codec() -> None:
+    """A field that the codec did not know would be acknowledged and dropped."""
+    derived = {"id", "user_id", "completed", "purge_at"}
+    assert set(DeletedTask.model_fields) == set(FIELDS) | derived
+    with pytest.raises(KeyError):
+        to_item(task(priority=3), "token")
+
+
+def test_a_write_is_remembered_for_three_more() -> None:
+    stored = item()
+    for number in range(5):
+        stored = to_item(from_item(stored), f"token {number}", stored)
+    assert items.write_tokens(stored) == ["token 4", "token 3", "token 2", "token 1"]
+
+
+def test_attributes_of_a_newer_release_travel_along() -> None:
+    newer = item(schema={"N": "2"}, colour={"S": "red"}, by_list={"S": "task#home#0#a0#id"})
+    written = to_item(tasks.toggle(from_item(newer), ANY_VERSION, LATER), "second", newer)
+    assert (written["colour"], written["by_list"], written["schema"]) == (
+        {"S": "red"},
+        {"S": "task#home#0#a0#id"},
+        {"N": "1"},
+    )
+
+
+def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
+    once = items.Once("digest", "asked", 3600)
+    results = [task(), tasks.delete(task(), ANY_VERSION, LATER)]
+    record = to_record("alice", once, results, "token", NOW)
+    assert (record["pk"], record["sk"]) == ({"S": "USER#alice"}, {"S": "KEY#digest"})
+    assert not {"by_status", "by_change", "by_creation", "write_tokens"} & {
+        name for result in record["results"]["L"] for name in result["M"]
+    }
+    assert from_record(record) == items.Record("asked", "token", results, (NOW // 1000 + 3600) * 1000)
+
+
+def test_due_slots_are_as_long_as_a_time() -> None:
+    assert len(NO_DUE) == len("2026-12-24T17:00:00Z")
