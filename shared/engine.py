@@ -93,7 +93,7 @@ class Engine:
         """Read the item of a task, with all writes acknowledged before."""
         key = items.key_of(self._user_id, task_id)
         answer = self.read(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
-        return _current(answer.get("Item"))
+        return answer.get("Item")
 
     def write(self, *writes: Write) -> list[Task]:
         """Write all of these tasks, or none, and return the states that this call wrote.
@@ -105,6 +105,7 @@ class Engine:
         retries = Retries(self._deadline, writing=True)
         while True:
             now = self.now
+            found = [None if item is None else items.current(item) for item in found]
             before = [None if item is None else items.from_item(item) for item in found]
             after = [write.decide(state, now) for write, state in zip(writes, before, strict=True)]
             if self._once is None and all(new is old for new, old in zip(after, before, strict=True)):
@@ -139,7 +140,7 @@ class Engine:
                 keys.append(items.record_key(self._user_id, self._once))
             gets = [{"Get": {"TableName": self._table, "Key": key}} for key in keys]
             answer = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
-            read = [_current(response.get("Item")) for response in answer["Responses"]]
+            read = [response.get("Item") for response in answer["Responses"]]
             if self._once is not None and (record := read.pop()) is not None:
                 self._replay(record, self._once)
         there = iter(read)
@@ -158,11 +159,11 @@ class Engine:
             try:
                 send()
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
-                return {0: _current(cast("Item | None", refusal.response.get("Item")))}
+                return {0: cast("Item | None", refusal.response.get("Item"))}
             except self._client.exceptions.TransactionCanceledException as cancelled:
                 reasons = cancelled.response["CancellationReasons"]
                 refused = {
-                    place: _current(cast("Item | None", reason.get("Item")))
+                    place: cast("Item | None", reason.get("Item"))
                     for place, reason in enumerate(reasons)
                     if reason.get("Code") == "ConditionalCheckFailed"
                 }
@@ -238,10 +239,6 @@ def _unchanged(item: Item | None) -> _Condition:
         "ExpressionAttributeValues": {":version": item["version"]},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-
-
-def _current(item: Item | None) -> Item | None:
-    return None if item is None else items.current(item)
 
 
 def _is_applied(refused: Mapping[int, Item | None], token: str) -> bool:

@@ -1,7 +1,7 @@
 """An older shape of items, schema 0, as a release before the first might have had it; and that release at work.
 
-Its tasks had no `completed_at`: they had `status_changed_at`, and `by_status` said the rest. They had a `colour` that
-nothing reads any more. `python -m tests.older_shape ...` is `make migrate` with the step from that shape.
+Its tasks had no `completed_at`: `by_status` said it. They had a `colour` that nothing reads any more.
+`python -m tests.older_shape ...` is `make migrate` with the step from that shape.
 """
 
 import sys
@@ -16,10 +16,13 @@ from tools import migrate
 
 def step(item: Item) -> Item:
     """From schema 0 to 1."""
-    upgraded = {name: value for name, value in item.items() if name not in {"colour", "completed_at"}}
+    upgraded = {name: value for name, value in item.items() if name != "colour"}
+    _, status, slot, _ = item["by_status"]["S"].split("#")
     # The older release does not know completed_at, and may have changed what it follows from: compute it every time.
-    if item["was_completed"]["BOOL"]:
-        upgraded["completed_at"] = item["status_changed_at"]
+    if status == "done":
+        upgraded["completed_at"] = number(int(slot))
+    elif status == "open":
+        upgraded.pop("completed_at", None)
     return upgraded
 
 
@@ -30,13 +33,7 @@ def old_item(task: Task) -> dict[str, Any]:
     """An item as the older release writes it."""
     item = items.to_item(task, "old")
     item.pop("completed_at", None)
-    return {
-        **item,
-        "schema": number(0),
-        "was_completed": {"BOOL": task.completed},
-        "status_changed_at": number(task.updated_at),
-        "colour": text("red"),
-    }
+    return {**item, "schema": number(0), "colour": text("red")}
 
 
 def old_task(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool = False) -> dict[str, Any]:
@@ -45,19 +42,17 @@ def old_task(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool =
     if not trashed:
         return old_item(task)
     deleted = tasks.delete(task, tasks.ANY_VERSION, now + 1)
-    return {**old_item(deleted), "status_changed_at": number(now), "expires_at": number(int(4e12))}  # still kept
+    return {**old_item(deleted), "expires_at": number(int(4e12))}  # still kept
 
 
 def toggle_as_before(table: Table, user: str, task_id: str) -> bool:
     """Toggle a task as the older release does: it reads, and writes what it knows. False if another was quicker."""
     item = table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
-    completed, version, now = item["was_completed"]["BOOL"], items.version_of(item), int(item["updated_at"]["N"]) + 1
+    completed, version, now = "#done#" in item["by_status"]["S"], items.version_of(item), int(item["updated_at"]["N"])
     slot = "open#9999-12-31T23:59:59Z" if completed else f"done#{items.moment(now)}"
     after: Any = {
         **item,
         "schema": number(0),
-        "was_completed": {"BOOL": not completed},
-        "status_changed_at": number(now),
         "by_status": text(f"task#{slot}#{task_id}"),
         "version": number(version + 1),
     }

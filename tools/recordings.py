@@ -18,10 +18,9 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from local import dynamodb as engines
 from local.template import Template
-from shared import bodies, cursors, items, telemetry
+from shared import bodies, cursors, items, tasks, telemetry
 from shared import operation as frame
 from shared.dynamodb import Failure, OutcomeUnknown, Unavailable, new_client
-from shared.items import Stamp
 from shared.models import NewTask
 from shared.task_store import TaskStore
 
@@ -102,12 +101,13 @@ class Recorder:
 
     def _lay_out(self) -> None:
         """Put the tasks that events/ speak of where they expect them."""
-        stamp = Stamp("sample", _NOW - 60_000, _NOW - 60_000)
         for name, trashed in (("get_task", False), ("restore_task", True)):
             path = _event(name)["pathParameters"]
             new = NewTask(title="Buy milk", description="Two bottles")
-            item = items.new_item(path["user_id"], path["task_id"], new, stamp)
-            self._client.put_item(TableName="TaskTable", Item=items.deleted(item, stamp) if trashed else item)
+            task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
+            if trashed:
+                task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
+            self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
 
     def _ask(self, name: str, event: Event, handle: Handle | None = None) -> Recording:
         framed = self._handles[name] if _is_public(name) else frame.operation(handle or self._handles[name])

@@ -13,9 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from local import dynamodb, template, tokens
-from shared import items
+from shared import items, tasks
 from shared.dynamodb import new_client
-from shared.items import Stamp
 from shared.models import NewTask
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +39,7 @@ def address() -> str:
 
 
 def _named(operation: str) -> tuple[str, str]:
-    """The user and the task that the event of an operation names."""
+    """The user and the id of the task that the event of an operation names."""
     parameters = json.loads((ROOT / "events" / f"{operation}_task.json").read_text())["pathParameters"]
     return parameters["user_id"], parameters["task_id"]
 
@@ -52,11 +51,12 @@ def main() -> None:
     with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
         now = time.time_ns() // 1_000_000
-        stamp = Stamp("sample", now, now)
         new = NewTask(title="Buy milk", description="Two bottles")
-        live, trashed = (items.new_item(user, task, new, stamp) for user, task in map(_named, ("get", "restore")))
-        for item in (live, items.deleted(trashed, stamp)):
-            new_client(url).put_item(TableName="TaskTable", Item=item)
+        live, trashed = (
+            tasks.create(None, task_id, user, new, now) for user, task_id in map(_named, ("get", "restore"))
+        )
+        for task in (live, tasks.delete(trashed, tasks.ANY_VERSION, now)):
+            new_client(url).put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
         sys.stdout.write(f"DynamoDB on {url}, until Ctrl-C\n")
         sys.stdout.flush()
         threading.Event().wait()

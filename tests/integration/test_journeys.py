@@ -5,10 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from shared.dynamodb import Table
-from shared.items import RETENTION_SECONDS
 from shared.models import DeletedTask, NewTask, Task, TaskQuery
 from shared.task_store import TaskStore
-from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
+from shared.tasks import ANY_VERSION, RETENTION, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import SCALE, deadline_in, table_at
 
 
@@ -128,7 +127,7 @@ def test_a_deleted_task_lies_in_the_trash_and_nowhere_else(store: TaskStore) -> 
     (trashed,) = store.list(TaskQuery(status="deleted")).items
     assert isinstance(trashed, DeletedTask)
     assert (trashed.id, trashed.title, trashed.completed, trashed.version) == (task.id, "delete me", True, 2)
-    assert trashed.purge_at == trashed.deleted_at // 1000 * 1000 + RETENTION_SECONDS * 1000
+    assert trashed.purge_at == trashed.deleted_at // 1000 * 1000 + RETENTION
 
 
 def test_deleting_again_changes_nothing_while_the_task_is_in_the_trash(store: TaskStore) -> None:

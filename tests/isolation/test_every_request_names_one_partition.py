@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from shared import expressions
-from shared.models import NewTask
+from shared import queries
+from shared.models import NewTask, TaskQuery
 from shared.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
@@ -159,9 +159,10 @@ def test_the_guard_refuses_what_could_reach_every_partition(name: str, body: dic
 
 def test_the_guard_sees_a_start_key_of_another_partition() -> None:
     task_id = str(uuid.uuid4())
-    mine, other = (expressions.Partition("TaskTable", user) for user in ("alice", "bob"))
-    request = dict(mine.list("all", "asc", 1, task_id))
-    seen = Seen([("Query", request | {"ExclusiveStartKey": other.list("all", "asc", 1, task_id)["ExclusiveStartKey"]})])
+    mine, other = (
+        dict(queries.of_list("TaskTable", user, TaskQuery(), 1, f"task#{task_id}")) for user in ("alice", "bob")
+    )
+    seen = Seen([("Query", mine | {"ExclusiveStartKey": other["ExclusiveStartKey"]})])
     assert seen.partitions == {"USER#alice", "USER#bob"}
 
 
@@ -174,7 +175,8 @@ def test_the_guard_ends_a_test_whose_store_reaches_for_another_partition(
     other = TaskStore(table_at(moto_url), f"other-{user}", deadline_in(10))
     with pytest.raises(TaskNotFound):
         other.get(task.id)
-    monkeypatch.setattr(other, "_partition", store._partition)
+    for name in ("_engine", "_user_id"):
+        monkeypatch.setattr(other, name, getattr(store, name))
     for reach in (lambda: other.get(task.id), other.clear_completed, lambda: other.create(NewTask(title="x"))):
         with pytest.raises(guard.ForeignPartition):
             reach()

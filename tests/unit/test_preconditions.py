@@ -50,20 +50,6 @@ def test_at_most_a_hundred_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "allowed"),
-    [
-        (ANY_VERSION, {1, 2, 3}),
-        (Precondition(versions(2)), {2}),
-        (Precondition(versions()), set()),
-        (Precondition(None, versions(2)), {1, 3}),
-        (Precondition(versions(1, 2), versions(2)), {1}),
-    ],
-)
-def test_what_is_allowed(condition: Precondition, allowed: set[int]) -> None:
-    assert {version for version in (1, 2, 3) if condition.allows(version)} == allowed
-
-
-@pytest.mark.parametrize(
     ("value", "known"),
     [(None, False), ("*", True), ('"3-1"', True), ('W/"3-1"', True), ('"2-1"', False), ('"2-1", "3-1"', True)],
 )

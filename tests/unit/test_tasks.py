@@ -1,5 +1,7 @@
 """The rules of a task, without any database."""
 
+from collections.abc import Callable
+
 import pytest
 
 from shared import tasks
@@ -99,9 +101,10 @@ def test_a_task_whose_time_in_the_trash_is_over_is_gone(trashed: DeletedTask) ->
     assert not tasks.is_expired(trashed, trashed.purge_at - 1)
     assert tasks.is_expired(trashed, trashed.purge_at)
     assert tasks.restore(trashed, ANY_VERSION, trashed.purge_at - 1).version == 3
-    for rule in (tasks.restore, tasks.delete):
-        with pytest.raises(TaskNotFound):
-            rule(trashed, ANY_VERSION, trashed.purge_at)
+    with pytest.raises(TaskNotFound):
+        tasks.restore(trashed, ANY_VERSION, trashed.purge_at)
+    with pytest.raises(TaskNotFound):
+        tasks.delete(trashed, ANY_VERSION, trashed.purge_at)
 
 
 def test_clearing_takes_completed_tasks_only(task: Task, trashed: DeletedTask) -> None:
@@ -127,12 +130,13 @@ def test_clearing_takes_completed_tasks_only(task: Task, trashed: DeletedTask) -
 def test_preconditions(task: Task, precondition: Precondition, allowed: bool) -> None:
     done = task.model_copy(update={"completed": True})
     trashed = tasks.delete(task, ANY_VERSION, NOW).model_copy(update={"version": 1})
-    for write in (
+    writes: list[Callable[[], Task]] = [
         lambda: tasks.change(task, {"title": "Buy milk"}, precondition, NOW),
         lambda: tasks.toggle(done, precondition, NOW),
         lambda: tasks.delete(task, precondition, NOW),
         lambda: tasks.restore(trashed, precondition, NOW),
-    ):
+    ]
+    for write in writes:
         if allowed:
             write()
         else:
