@@ -134,6 +134,8 @@ class TaskStore:
                     since, watermark = int(first), int(next_first)
                 case _:
                     raise InvalidCursor
+            if since > watermark:
+                raise InvalidCursor
             # A walk that began without a token has seen no task that it could miss the deletion of.
             if watermark > now or now - (since or watermark) > tasks.RETENTION:
                 raise SyncTokenExpired

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.contract.shapes import is_problem
 
 DAY = 24 * 3600 * 1000
+PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
 
 
 def token(user: str, *times: object) -> str:
@@ -23,11 +24,11 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def age(backend: Backend, api: Api, task: Task) -> None:
-    """Let a task be one that was written a minute before it was."""
+def age(backend: Backend, api: Api, task: Task, by: int = 60_000) -> None:
+    """Let a task be one that was written a minute before it was, or as many milliseconds as are given."""
     (item,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(task["id"])]
-    written = int(item["by_change"]["S"][:15]) - 60_000
-    aged = {**item, "by_change": {"S": f"{written:015}#{task['id']}"}}
+    written = int(item["by_change"]["S"][:15]) - by
+    aged = {**item, "by_change": {"S": f"{written:015}#task#{task['id']}"}}
     backend.table.client.put_item(TableName=backend.table.name, Item=aged)
 
 
@@ -38,7 +39,7 @@ def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api)
     assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
     assert set(answer.json) == {"items", "next_since", "has_more"}
     assert answer.json["has_more"] is False
-    task, tombstone = answer.json["items"]
+    tombstone, task = answer.json["items"]
     assert task == live
     assert set(tombstone) == {"id", "deleted", "version", "deleted_at"}
     assert (tombstone["id"], tombstone["deleted"], tombstone["version"]) == (gone["id"], True, 2)
@@ -56,23 +57,23 @@ def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api
     since = token(api.caller, now() - 30_000)
     assert api.changes(since=since).json["items"] == [new]
     toggled = api.toggle(old["id"]).json
-    assert api.changes(since=since).json["items"] == [new, toggled]
+    assert api.changes(since=since).json["items"] == [toggled, new]
     api.delete(new["id"])
     api.restore(new["id"])
-    assert [item["version"] for item in api.changes(since=since).json["items"]] == [2, 3]
+    assert [item["version"] for item in api.changes(since=since).json["items"]] == [3, 2]
 
 
 @pytest.mark.parametrize("aged", [0, 4, 7])
 def test_page_by_page(backend: Backend, api: Api, aged: int) -> None:
     made = [api.made(title=f"{number}") for number in range(7)]
-    for task in made[:aged]:  # these were written a minute ago, before the watermark that the walk will end with
+    for task in made[:aged]:  # these were written a minute ago, before the watermark of the next walk
         age(backend, api, task)
     pages = [api.changes(limit=3).json]
     while pages[-1]["has_more"]:
         assert len(pages) <= len(made), "the walk does not end"
         pages.append(api.changes(limit=3, since=pages[-1]["next_since"]).json)
     assert max(len(page["items"]) for page in pages) == 3
-    assert [item for page in pages for item in page["items"]] == made
+    assert [item for page in pages for item in page["items"]] == made[::-1]
 
 
 def test_a_task_that_is_written_while_a_walk_goes_on_comes_in_it_or_in_the_next(api: Api) -> None:
@@ -89,7 +90,7 @@ def test_a_task_that_is_written_while_a_walk_goes_on_comes_in_it_or_in_the_next(
     for task in seen:
         if task["id"] not in latest or task["version"] > latest[task["id"]]["version"]:
             latest[task["id"]] = task
-    assert list(latest.values()) == [newest, *made[1:]]
+    assert latest == {task["id"]: task for task in [newest, *made[1:]]}
 
 
 def test_the_client_that_the_documentation_shows(api: Api) -> None:
@@ -104,11 +105,26 @@ def test_the_client_that_the_documentation_shows(api: Api) -> None:
 
     kept, gone = api.made(title="kept"), [api.made(title=f"{number}") for number in range(4)]
     since = names["sync"](get, tasks)
-    assert list(tasks.values()) == [kept, *gone]
+    assert tasks == {task["id"]: task for task in [kept, *gone]}
     api.batch(*({"op": "delete", "id": task["id"]} for task in gone))
     kept = api.toggle(kept["id"]).json
     names["sync"](get, tasks, since)
     assert [task for task in tasks.values() if "deleted" not in task] == [kept]
+
+
+def test_a_task_stamped_in_the_future_is_in_every_walk(backend: Backend, api: Api) -> None:
+    """A clock was an hour ahead, and was put right: what it stamped is still shown, by every walk until then."""
+    ahead, other = api.made(title="ahead"), api.made(title="other")
+    age(backend, api, ahead, -3_660_000)
+    answer = api.changes().json
+    assert answer["items"] == [ahead, other]
+    assert ahead in api.changes(since=answer["next_since"]).json["items"]
+    toggled = api.toggle(ahead["id"]).json
+    assert api.changes(since=answer["next_since"]).json["items"] == [toggled, other]
+    pages = [api.changes(limit=1).json]
+    while pages[-1]["has_more"]:
+        pages.append(api.changes(limit=1, since=pages[-1]["next_since"]).json)
+    assert [item for page in pages for item in page["items"]] == [toggled, other]
 
 
 @pytest.mark.parametrize("limit", [500, 501, 10**12])
@@ -121,27 +137,25 @@ def test_bad_limits(api: Api, limit: str) -> None:
     assert is_problem(api.changes(limit=limit), 400, "bad-query")
 
 
-def test_a_token_that_is_too_old_is_410_and_says_to_begin_again(api: Api) -> None:
+def test_a_token_that_cannot_be_continued_is_410_and_says_to_sync_without_it(api: Api) -> None:
+    """It is too old, or of a clock that was ahead: nobody knows what it has missed."""
     assert api.changes(since=token(api.caller, now() - 30 * DAY + 60_000)).status == 200
     for old in (
         token(api.caller, now() - 30 * DAY - 1000),
-        token(api.caller, now() - 31 * DAY, now() - DAY, f"{now() - DAY:015}#01a20720-1d65-7ec7-a429-721882d38931"),
-        token(api.caller, 0, now() - 31 * DAY, f"{now() - 32 * DAY:015}#01a20720-1d65-7ec7-a429-721882d38931"),
+        token(api.caller, now() + 60_000),
+        token(api.caller, now() - 31 * DAY, now() - DAY, f"{now() - DAY:015}#task#{PLACE}"),
+        token(api.caller, 0, now() - 31 * DAY, f"{now() - 32 * DAY:015}#task#{PLACE}"),
     ):
         assert is_problem(api.changes(since=old), 410, "sync-token-expired")
-
-
-PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
 
 
 @pytest.mark.parametrize(
     "times",
     [
-        pytest.param(lambda at: [at + 60_000], id="to come"),
-        pytest.param(lambda at: [at - 5000, at - 6000, f"{at - 5500:015}#{PLACE}"], id="ends before it begins"),
-        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 6000:015}#{PLACE}"], id="a place before it"),
-        pytest.param(lambda at: [at - 90_000, at - 80_000, f"{at:015}#{PLACE}"], id="a place behind it"),
-        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 4500:015}#x"], id="no place"),
+        pytest.param(lambda at: [at - 5000, at - 6000, f"{at - 4500:015}#task#{PLACE}"], id="the next before it"),
+        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 6000:015}#task#{PLACE}"], id="a place before it"),
+        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 4500:015}#{PLACE}"], id="a place of no entity"),
+        pytest.param(lambda at: [at - 5000, at - 4000, f"{at - 4500:015}#task#x"], id="no place"),
         pytest.param(lambda at: [at - 5000, at - 4000], id="no place at all"),
         pytest.param(lambda at: [at, at, at, at], id="too much"),
         pytest.param(lambda at: [str(at)], id="too short"),

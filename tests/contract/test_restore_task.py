@@ -21,7 +21,7 @@ def test_a_task_comes_back_as_it_was(backend: Backend, api: Api, completed: bool
     assert api.walk(status="deleted") == []
     (after,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(tasks[1]["id"])]
     changed = {name for name in before | after if before.get(name) != after.get(name)}
-    assert changed == {"updated_at", "version", "by_change", "write_tokens", "write_times"}
+    assert changed == {"updated_at", "version", "by_change", "write_tokens"}
 
 
 def test_the_trash_says_when_it_was_deleted_and_when_it_is_purged(api: Api, task: Task) -> None:
