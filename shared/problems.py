@@ -110,7 +110,10 @@ def key_reused() -> Problem:
 
 def sync_token_expired() -> Problem:
     """410: a sync token from so long ago that deletions since may have been forgotten."""
-    detail = "The token is over 30 days old: begin again without it, and forget the copies that do not come again."
+    detail = (
+        "The sync token cannot be continued: it is more than 30 days old, or the clock that made it was ahead. "
+        "Sync again without a token and delete local tasks that are not returned."
+    )
     return Problem(410, "sync-token-expired", "Sync token expired", detail)
 
 
