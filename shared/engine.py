@@ -185,7 +185,7 @@ class Engine:
         """What sends the request of one attempt: the same bytes each time."""
         if self._once is None and len(parts) == 1:
             put = parts[0]["Put"]
-            return lambda: self._client.put_item(**put)  # type: ignore[arg-type]  # a part of a transaction reads alike
+            return lambda: self._client.put_item(**put)  # a part of a transaction reads alike
         request: TransactWriteItemsInputTypeDef = {"TransactItems": list(parts), "ClientRequestToken": token}
         if self._once is not None:
             record: PutTypeDef = {

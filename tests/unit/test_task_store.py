@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from shared import dynamodb
+from shared import dynamodb, items
 from shared.batches import Batch
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.engine import KeyReused
@@ -111,12 +111,14 @@ def test_a_create_is_on_condition_that_the_task_is_not_there(store: TaskStore, s
     script.answers = [{}]
     task = store.create(NewTask(title="Buy milk"))
     ((name, put),) = script.requests
-    assert (name, put["ConditionExpression"], put["ExpressionAttributeNames"]) == (
-        "PutItem",
-        "attribute_not_exists(#sk)",
-        {"#sk": "sk"},
-    )
-    assert put["Item"]["sk"] == {"S": f"TASK#{task.id}"}
+    assert name == "PutItem"
+    assert put == {
+        "TableName": "tasks",
+        "Item": items.to_item(task, "token1"),
+        "ConditionExpression": "attribute_not_exists(#sk)",
+        "ExpressionAttributeNames": {"#sk": "sk"},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -150,6 +152,15 @@ def test_a_create_that_finds_its_own_item_answers_with_what_it_wrote(store: Task
     script.answers = [LOST, refused(at(2, "other", "token1", title={"S": "changed"}))]
     task = store.create(NewTask(title="Buy milk"))
     assert (task.title, task.version) == ("Buy milk", 1)
+
+
+@pytest.mark.parametrize(("writes", "outcome"), [(4, TaskExists), (5, OutcomeUnknown)])
+def test_a_create_is_unknown_after_more_writes_than_an_item_remembers(
+    writes: int, outcome: type[Exception], store: TaskStore, script: Script
+) -> None:
+    script.answers = [LOST, refused(at(writes, "a", "b", "c", "d"))]
+    with pytest.raises(outcome):
+        store.create(NewTask(title="Buy milk"))
 
 
 def test_an_id_that_is_taken_overwrites_nothing(store: TaskStore, script: Script) -> None:
@@ -337,6 +348,7 @@ def test_a_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, scrip
 # Writes with a key, which travel with the record of the key in one transaction.
 
 ONCE = Once("digest", "asked", 3600)
+OTHER_ID = "01a20720-1d65-7ec7-a429-721882d38932"
 OPERATIONS_ON_TWO = Batch.model_validate(
     {
         "operations": [
@@ -378,9 +390,14 @@ def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keye
         {"S": "token1"},
     )
     assert {name: value for name, value in put.items() if name not in {"TableName", "Item"}} == STILL
-    assert kept["ConditionExpression"] == "attribute_not_exists(#sk) OR #expires_at <= :now"
-    assert kept["ExpressionAttributeValues"] == {":now": {"N": str(NOW // 1000)}}
-    assert kept["Item"]["expires_at"] == {"N": str(NOW // 1000 + 3600)}
+    assert kept.pop("Item") == items.to_record("alice", ONCE, [items.from_item(put["Item"])], "token1", NOW)
+    assert kept == {
+        "TableName": "tasks",
+        "ConditionExpression": "attribute_not_exists(#sk) OR #expires_at <= :now",
+        "ExpressionAttributeNames": {"#sk": "sk", "#expires_at": "expires_at"},
+        "ExpressionAttributeValues": {":now": {"N": str(NOW // 1000)}},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
     assert not keyed.replayed
 
 
@@ -421,8 +438,11 @@ def test_a_key_of_another_request_is_refused(keyed: TaskStore, script: Script) -
             keyed.toggle(TASK_ID, ANY_VERSION)
 
 
-def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script) -> None:
-    script.answers = [{"Responses": [{"Item": item()}, {"Item": record("another", expires_at=NOW // 1000)}]}, {}]
+def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script, clock: Clock) -> None:
+    # The clock of the script is 83 ms short of a whole second.
+    clock.seconds += 0.083
+    expired = record("another", expires_at=NOW // 1000 + 1)
+    script.answers = [{"Responses": [{"Item": item()}, {"Item": expired}]}, {}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
 
@@ -436,6 +456,14 @@ def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script
     assert first[0]["Put"]["ExpressionAttributeValues"] == {":version": {"N": "1"}}
     assert second[0]["Put"]["ExpressionAttributeValues"] == {":version": {"N": "2"}}
     assert first[1]["Put"]["Item"]["sk"] == second[1]["Put"]["Item"]["sk"]
+
+
+def test_a_batch_keeps_the_items_that_did_not_refuse_it(keyed: TaskStore, script: Script) -> None:
+    other = item(sk={"S": f"TASK#{OTHER_ID}"})
+    operations = [{"op": "toggle", "id": TASK_ID}, {"op": "toggle", "id": OTHER_ID}]
+    script.answers = [{"Responses": [{"Item": item()}, {"Item": other}, {}]}, cancelled(at(2, "a"), None, None), {}]
+    results = keyed.batch(Batch.model_validate({"operations": operations}).operations).results
+    assert [result.task and result.task.version for result in results] == [3, 2]
 
 
 def test_an_operation_of_a_batch_that_changes_nothing_is_checked_and_not_written(
