@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -107,17 +107,32 @@ def dynamodb_local(data: Path | None) -> Iterator[str]:
 
 
 def create_tables(template: Template, url: str) -> None:
-    """Create the template's tables at an endpoint; those that exist are left as they are."""
+    """Create the template's tables at an endpoint; those that exist are left as they are.
+
+    Raises ValueError where one exists with other indexes: a local index cannot be added to a table.
+    """
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     client: Any = boto3.client("dynamodb", endpoint_url=url, config=config)
     for table in template.tables:
         name = table.arguments["TableName"]
-        with suppress(client.exceptions.ResourceInUseException):
+        try:
             client.create_table(**table.arguments)
-            client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
-            if table.ttl:
-                ttl = {"AttributeName": table.ttl, "Enabled": True}
-                client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+        except client.exceptions.ResourceInUseException:
+            there = client.describe_table(TableName=name)["Table"]
+            if _indexes(there) != _indexes(table.arguments):
+                raise ValueError(
+                    f"The table {name} at {url} was made by another release: its indexes differ. Delete the table, or "
+                    "the folder .local/dynamodb for DYNAMODB=local."
+                ) from None
+            continue
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+        if table.ttl:
+            ttl = {"AttributeName": table.ttl, "Enabled": True}
+            client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+
+def _indexes(table: Mapping[str, Any]) -> set[str]:
+    return {index["IndexName"] for index in table.get("LocalSecondaryIndexes", ())}
 
 
 def _emulator() -> Path:

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,19 @@ def test_the_dynamodb_of_containers_is_where_they_look_for_it(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("socket.create_server", lambda _: nullcontext())
     assert sam_dynamodb.address() == expected
+
+
+def test_a_table_of_another_release_is_refused_in_one_line(template: Template) -> None:
+    (table,) = template.tables
+    indexes = table.arguments["LocalSecondaryIndexes"][:3]
+    keys = {"pk", "sk", *(index["IndexName"] for index in indexes)}
+    defined = [one for one in table.arguments["AttributeDefinitions"] if one["AttributeName"] in keys]
+    older = {**table.arguments, "LocalSecondaryIndexes": indexes, "AttributeDefinitions": defined}
+    with dynamodb.moto() as url:
+        name = f"Older-{uuid.uuid4()}"
+        past = replace(table, arguments={**older, "TableName": name})
+        for _ in range(2):
+            dynamodb.create_tables(replace(template, tables=(past,)), url)
+        today = replace(table, arguments={**table.arguments, "TableName": name})
+        with pytest.raises(ValueError, match=r"^The table .* was made by another release: its indexes differ\."):
+            dynamodb.create_tables(replace(template, tables=(today,)), url)
