@@ -1,12 +1,16 @@
-"""The wire between a store and DynamoDB, where tests lose, delay and count requests."""
+"""The wire between a store and DynamoDB, where tests lose, delay, change and count requests."""
+
+from __future__ import annotations
 
 import json
 import socket
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, Self, cast
+from contextvars import ContextVar
+from typing import Any, NamedTuple, NoReturn, Self, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
@@ -15,22 +19,45 @@ from botocore.httpsession import URLLib3Session
 
 from shared.dynamodb import Table
 
-type Send = Callable[[], AWSResponse]
+# Names the operation of a test that sends the requests of this thread, so that what was applied can be traced to it.
+OPERATION: ContextVar[object] = ContextVar("OPERATION", default=None)
+
 type Fault = Callable[[Send], AWSResponse]
+# Takes a request from its client, and delivers it at some later time.
+type Carrier = Callable[[Send], object]
+
+_WRITES = {"PutItem", "TransactWriteItems"}
+
+
+class Applied(NamedTuple):
+    """A write that DynamoDB applied: its operation, token and items, and when it was delivered and answered (s)."""
+
+    operation: object
+    token: str
+    items: list[dict[str, Any]]
+    began: float
+    ended: float
 
 
 class Wire:
-    """Stands where botocore sends. `faults` are what befalls the next requests, one each; None lets one pass.
+    """Stands where botocore sends.
 
-    `requests` holds the bodies of all requests, and `applied` how often DynamoDB applied the write of each token.
+    `write_faults` are what happens to the next writes, and `faults` what happens to the next requests of any kind, one
+    each; None lets one pass. `choose` decides where neither is left.
+
+    `requests` holds the bodies of all requests, and `writes` the writes that DynamoDB applied, also those that arrived
+    late. `applied` counts these by their tokens.
     """
 
     def __init__(self, table: Table, choose: Callable[[], Fault | None] = lambda: None) -> None:
         self.faults: list[Fault | None] = []
+        self.write_faults: list[Fault | None] = []
         self.requests: list[dict[str, Any]] = []
+        self.writes: list[Applied] = []
         self.applied: Counter[str] = Counter()
         self._choose = choose
-        self._done: set[str] = set()
+        self._transactions: set[str] = set()
+        self._late: list[threading.Timer] = []
         # As botocore's clients have it: without this option each request waits 40 ms for an acknowledgement.
         no_delay: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # the stubs call this a list of strings
         self._session = URLLib3Session(max_pool_connections=64, socket_options=no_delay)
@@ -43,45 +70,86 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Step aside."""
+        """Step aside when all late requests have arrived."""
         self._events.unregister("before-send.dynamodb", self._send)  # type: ignore[arg-type]
+        self.drain()
         self._session.close()
 
+    def drain(self) -> None:
+        """Wait until all late requests have arrived."""
+        while self._late:
+            self._late.pop().join()
+
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        body = json.loads(cast("bytes", request.body))
+        send = Send(self, request)
         with self._lock:
-            self.requests.append(body)
-            fault = self.faults.pop(0) if self.faults else self._choose()
-
-        def send() -> AWSResponse:
-            answer = self._session.send(request)
-            if answer.status_code == 200 and _is_write(body):
-                with self._lock:
-                    # A transaction that arrives again is answered 200 again, and not applied again.
-                    if body.get("ClientRequestToken") not in self._done:
-                        self.applied[token_of(body)] += 1
-                    self._done.add(body.get("ClientRequestToken", ""))
-            return answer
-
+            self.requests.append(send.body)
+            faults = self.write_faults if self.write_faults and send.writes else self.faults
+            fault = faults.pop(0) if faults else self._choose()
         return send() if fault is None else fault(send)
 
+    def _deliver(self, send: Send) -> AWSResponse:
+        began = time.monotonic()
+        answer = self._session.send(send.request)
+        ended = time.monotonic()
+        token = token_of(send.body)
+        if answer.status_code == 200 and send.writes and token is not None:
+            transaction = send.body.get("ClientRequestToken")
+            with self._lock:
+                # A transaction that arrives again is answered 200 again, and not applied again.
+                if transaction is None or transaction not in self._transactions:
+                    self.applied[token] += 1
+                    self.writes.append(Applied(send.operation, token, send.items, began, ended))
+                    self._transactions |= {transaction} - {None}
+        return answer
 
-def _is_write(body: dict[str, Any]) -> bool:
-    parts = body.get("TransactItems", [])
-    # To upgrade an item is no write of a client's, and has no token.
-    updates = ":token" in body.get("ExpressionAttributeValues", {})
-    return "Item" in body or updates or any("Put" in part for part in parts)
+    def _deliver_later(self, send: Send, seconds: float) -> None:
+        timer = threading.Timer(seconds, send)
+        self._late.append(timer)
+        timer.start()
 
 
-def token_of(body: dict[str, Any]) -> str:
-    """The write token in the body of a request; that of a transaction is in the record of its key."""
-    if "TransactItems" in body:
-        token: str = body["TransactItems"][0]["Put"]["Item"]["write_token"]["S"]
-    elif "Item" in body:
-        token = body["Item"]["write_tokens"]["L"][0]["S"]
-    else:
-        token = body["ExpressionAttributeValues"][":token"]["S"]
-    return token
+class Send:
+    """A request that a client sends: each call delivers it to DynamoDB, and returns the answer."""
+
+    def __init__(self, wire: Wire, request: AWSPreparedRequest) -> None:
+        self.request = request
+        self.body: dict[str, Any] = json.loads(cast("bytes", request.body))
+        # The header holds the version of the API and the name of the operation, with a dot between them.
+        target = request.headers["X-Amz-Target"]
+        self.writes = (target if isinstance(target, str) else target.decode()).split(".")[-1] in _WRITES
+        self.operation = OPERATION.get()
+        self._wire = wire
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The items of tasks that the request puts."""
+        puts = [self.body, *(part["Put"] for part in self.body.get("TransactItems", []) if "Put" in part)]
+        return [put["Item"] for put in puts if "Item" in put and put["Item"]["sk"]["S"].startswith("TASK#")]
+
+    def __call__(self) -> AWSResponse:
+        """Deliver the request now."""
+        return self._wire._deliver(self)
+
+    def later(self, seconds: float) -> None:
+        """Deliver the request in so many seconds, whatever its client does meanwhile."""
+        self._wire._deliver_later(self, seconds)
+
+    def changed(self, body: dict[str, Any]) -> Send:
+        """The same request with another body. No engine of the tests checks the signature."""
+        content = json.dumps(body).encode()
+        headers = HTTPHeaders.from_pairs(self.request.headers.items())
+        headers.replace_header("Content-Length", str(len(content)))
+        request = AWSPreparedRequest(self.request.method, self.request.url, headers, content, False)
+        return Send(self._wire, request)
+
+
+def token_of(body: dict[str, Any]) -> str | None:
+    """The write token in the body of a request; None where there is none, as in a read or an upgrade."""
+    if "ClientRequestToken" in body:
+        return str(body["ClientRequestToken"])
+    tokens = body.get("Item", {}).get("write_tokens", {"L": []})["L"]
+    return str(tokens[0]["S"]) if tokens else None
 
 
 class Crash(BaseException):
@@ -112,23 +180,77 @@ def lost_after(send: Send) -> NoReturn:
 
 def lost_before_and(then: Callable[[], object]) -> Fault:
     """The request never arrives, and something happens before it can be sent again."""
-
-    def fault(_: Send) -> NoReturn:
-        then()
-        raise ReadTimeoutError(endpoint_url="wire")
-
-    return fault
+    return late(lambda _: None, then)
 
 
 def lost_after_and(then: Callable[[], object]) -> Fault:
     """The request is applied, its answer is lost, and something happens before it can be sent again."""
+    return late(lambda send: send(), then)
+
+
+def late(carrier: Carrier, then: Callable[[], object] = lambda: None) -> Fault:
+    """The client waits for an answer until its read times out, and the request arrives when the carrier delivers it.
+
+    `then` happens before the client can send the request again. Nothing waits for the time-out.
+    """
 
     def fault(send: Send) -> NoReturn:
-        send()
+        carrier(send)
         then()
         raise ReadTimeoutError(endpoint_url="wire")
 
     return fault
+
+
+def late_after_reset(carrier: Carrier) -> Fault:
+    """The client sees its connection reset, and the request arrives when the carrier delivers it."""
+
+    def fault(send: Send) -> NoReturn:
+        carrier(send)
+        raise ConnectionClosedError(endpoint_url="wire")
+
+    return fault
+
+
+def late_again(carrier: Carrier) -> Fault:
+    """The request is delivered and answered, and delivered again when the carrier does so."""
+
+    def fault(send: Send) -> AWSResponse:
+        carrier(send)
+        return send()
+
+    return fault
+
+
+def late_after_crash(carrier: Carrier) -> Fault:
+    """The process ends when it has sent the request, which arrives when the carrier delivers it."""
+
+    def fault(send: Send) -> NoReturn:
+        carrier(send)
+        raise Crash
+
+    return fault
+
+
+def after(seconds: float) -> Carrier:
+    """Carries a request for so many seconds."""
+    return lambda send: send.later(seconds)
+
+
+class Held:
+    """A carrier that holds requests until a test lets them arrive."""
+
+    def __init__(self) -> None:
+        self._sends: list[Send] = []
+
+    def __call__(self, send: Send) -> None:
+        """Hold a request."""
+        self._sends.append(send)
+
+    def arrive(self) -> list[int]:
+        """Deliver the requests that are held, in the order in which they were sent; return the status of each answer."""
+        held, self._sends = self._sends, []
+        return [send().status_code for send in held]
 
 
 def twice(send: Send) -> AWSResponse:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import pytest
 
@@ -13,9 +12,10 @@ from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatc
 from tests.conftest import deadline_in, table_at
 from tests.wire import (
     Fault,
-    Send,
+    Held,
     Wire,
     answer,
+    late,
     lost_after,
     lost_after_and,
     lost_before,
@@ -152,18 +152,13 @@ def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
 def test_a_late_delivery_of_a_resent_write_is_refused(wire: Wire, store: TaskStore, other: TaskStore) -> None:
     """The first send is held up on its way, the second is applied, and others write until the item forgets."""
     task = other.create(NewTask(title="old"))
-    late: list[Send] = []
-
-    def hold_up(send: Send) -> NoReturn:
-        late.append(send)
-        lost_before(send)
-
-    wire.faults = [hold_up]
+    held = Held()
+    wire.write_faults = [late(held)]
     store.toggle(task.id, ANY_VERSION)
     for number in range(5):
         other.update(task.id, {"title": f"other {number}"}, ANY_VERSION)
     before = other.get(task.id)
-    late[0]()
+    assert held.arrive() == [400]
     assert other.get(task.id) == before
 
 
