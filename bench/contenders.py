@@ -25,6 +25,8 @@ PEERS = {
     "powertools": ("Powertools resolver", ["boto3", "pydantic", "aws-lambda-powertools"]),
     "fastapi_mangum": ("FastAPI + Mangum", ["boto3", "fastapi", "mangum"]),
 }
+# Updates and toggles as nobody should write them: see peers/blind.py.
+BLIND = "bare, writes blindly"
 OURS = "this backend"
 # As `sam build` makes an artifact, and as our build makes one.
 AS_SAM_BUILDS, WITH_BYTECODE, AS_WE_BUILD = "as sam build makes it", "with bytecode", "with bytecode and pruned"
@@ -57,8 +59,16 @@ def ours(operation: str) -> Contender:
 
 
 def peer(name: str, column: str) -> Contender:
-    """A peer, built anew."""
-    title, requirements = PEERS[name]
+    """Build a peer."""
+    return _build(name, *PEERS[name], column)
+
+
+def blind() -> Contender:
+    """Build the bare peer that writes blindly, with bytecode."""
+    return _build("blind", BLIND, ["boto3"], WITH_BYTECODE)
+
+
+def _build(name: str, title: str, requirements: list[str], column: str) -> Contender:
     folder = BUILD / column.replace(" ", "-") / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -9,14 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from bench.contenders import ROOT
-from bench.stub import TASK_ID, USER
+from bench.stub import TASK_ID, USER, item_of
 from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
-from shared import items
 from shared.dynamodb import Table, new_client
-from shared.items import Stamp
 from shared.models import ChangesQuery, NewTask, TaskQuery
 from shared.task_store import TaskStore
 
@@ -37,7 +35,7 @@ def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
     with engines.dynamodb_local(None) as url:
         (of_template,) = template().tables
         now = time.time_ns() // 1_000_000
-        named = items.new_item(USER, TASK_ID, NEW, Stamp("Zk3v9xPq0sE", now, now))
+        named = item_of(USER, TASK_ID, NEW, now)
         for name in tables:
             table = replace(of_template, arguments={**of_template.arguments, "TableName": name})
             engines.create_tables(replace(template(), tables=(table,)), url)
@@ -52,10 +50,8 @@ def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> No
     now = time.time_ns() // 1_000_000 - 3_600_000
     requests = []
     for place in range(tombstones + tasks):
-        stamp = Stamp("Zk3v9xPq0sE", now + place, now + place)
-        item: Any = items.new_item(user, f"01a20720-1d65-7ec7-a429-{place:012x}", NEW, stamp)
-        if place < tombstones:
-            item = items.deleted(item, stamp)
+        task_id = f"01a20720-1d65-7ec7-a429-{place:012x}"
+        item = item_of(user, task_id, NEW, now + place, trashed=place < tombstones)
         requests.append({"PutRequest": {"Item": item}})
         if len(requests) == BATCH or place == tombstones + tasks - 1:
             client.batch_write_item(RequestItems={table: requests})

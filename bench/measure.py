@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contenders import BUILD, OURS, ROOT, Contender
+from bench.stub import TRASHED_ID
 
 # The real interpreter: in an environment, the link to it would bring the environment's packages along.
 PYTHON = str(Path(sys.executable).resolve())
@@ -40,6 +41,8 @@ def write_events() -> None:
             event.update(body=base64.b64decode(event["body"]).decode(), isBase64Encoded=False)
         if source.stem == "list_tasks":
             event.update(rawQueryString="limit=50", queryStringParameters={"limit": "50"})
+        if source.stem == "restore_task":
+            event["pathParameters"]["task_id"] = TRASHED_ID
         # FastAPI takes application/json for JSON, and merge patches for text.
         if "content-type" in event["headers"]:
             event["headers"]["content-type"] = "application/json"

@@ -1,4 +1,7 @@
-"""The bare peer: boto3.client and nothing else. It validates nothing, logs nothing, and trusts every request."""
+"""The bare peer: boto3.client and nothing else. It validates nothing, logs nothing, and trusts every request.
+
+It changes a task as any correct backend does: it reads, decides, and writes on condition of the version.
+"""
 
 import json
 import os
@@ -9,6 +12,10 @@ import boto3
 
 client = boto3.client("dynamodb")
 table = os.environ["TABLE_NAME"]
+
+
+class Refused(Exception):
+    pass
 
 
 def create(user, event):
@@ -22,23 +29,22 @@ def create(user, event):
         "created_at": {"N": now},
         "updated_at": {"N": now},
         "version": {"N": "1"},
-        "by_position": {"S": task_id},
-        "by_status": {"S": f"open#{task_id}"},
-        "other_status": {"S": f"done#{task_id}"},
-        "by_change": {"S": f"{now}#{task_id}"},
+        "by_creation": {"S": f"task#{task_id}"},
+        "by_status": {"S": f"task#open#9999-12-31T23:59:59Z#{task_id}"},
+        "by_change": {"S": f"{now:>015}#task#{task_id}"},
     }
     client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(sk)")
     return 201, shown(item)
 
 
 def get(user, event):
-    return 200, shown(client.get_item(TableName=table, Key=key(user, event), ConsistentRead=True)["Item"])
+    return 200, shown(read(user, event))
 
 
 def list_(user, event):
     page = client.query(
         TableName=table,
-        IndexName="by_position",
+        IndexName="by_creation",
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": f"USER#{user}"}},
         ConsistentRead=True,
@@ -49,34 +55,44 @@ def list_(user, event):
 
 def update(user, event):
     changes = json.loads(event["body"])
-    names = {f"#{name}": name for name in changes}
-    values = {f":{name}": {"S": value} for name, value in changes.items()}
-    sets = ", ".join(f"#{name} = :{name}" for name in changes)
-    return 200, change(user, event, sets, names, values)
+    item = read(user, event)
+    item.update({name: {"S": value} for name, value in changes.items()})
+    return 200, write(item, str(time.time_ns() // 1_000_000))
 
 
 def toggle(user, event):
-    return 200, change(user, event, "by_status = other_status, other_status = by_status", {}, {})
+    item, now = read(user, event), str(time.time_ns() // 1_000_000)
+    task_id = event["pathParameters"]["task_id"]
+    if item.pop("completed_at", None):
+        item["by_status"] = {"S": f"task#open#9999-12-31T23:59:59Z#{task_id}"}
+    else:
+        item["completed_at"] = {"N": now}
+        item["by_status"] = {"S": f"task#done#{now:>015}#{task_id}"}
+    return 200, write(item, now)
 
 
-def change(user, event, sets, names, values):
-    now = str(time.time_ns() // 1_000_000)
-    more = {"ExpressionAttributeNames": names} if names else {}
-    answer = client.update_item(
-        TableName=table,
-        Key=key(user, event),
-        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
-        ConditionExpression="attribute_exists(by_position)",
-        ExpressionAttributeValues={
-            **values,
-            ":now": {"N": now},
-            ":change": {"S": f"{now}#{event['pathParameters']['task_id']}"},
-            ":one": {"N": "1"},
-        },
-        ReturnValues="ALL_NEW",
-        **more,
-    )
-    return shown(answer["Attributes"])
+def read(user, event):
+    item = client.get_item(TableName=table, Key=key(user, event), ConsistentRead=True).get("Item")
+    if item is None or "by_creation" not in item:
+        raise Refused(404, "There is no such task.")
+    return item
+
+
+def write(item, now):
+    version = item["version"]
+    item["version"] = {"N": str(int(version["N"]) + 1)}
+    item["updated_at"] = {"N": now}
+    item["by_change"] = {"S": f"{now:>015}#task#{item['sk']['S'][5:]}"}
+    try:
+        client.put_item(
+            TableName=table,
+            Item=item,
+            ConditionExpression="version = :version",
+            ExpressionAttributeValues={":version": version},
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        raise Refused(409, "The task was changed by another request.") from None
+    return shown(item)
 
 
 def key(user, event):
@@ -88,7 +104,7 @@ def shown(item):
         "id": item["sk"]["S"][5:],
         "title": item["title"]["S"],
         "description": item.get("description", {"S": None})["S"],
-        "completed": item["by_status"]["S"].startswith("done#"),
+        "completed": item["by_status"]["S"].startswith("task#done#"),
         "created_at": int(item["created_at"]["N"]),
         "updated_at": int(item["updated_at"]["N"]),
         "version": int(item["version"]["N"]),
@@ -106,5 +122,8 @@ ROUTES = {
 
 def handler(event, context):
     user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
-    status, body = ROUTES[event["routeKey"]](user, event)
+    try:
+        status, body = ROUTES[event["routeKey"]](user, event)
+    except Refused as refused:
+        status, body = refused.args[0], {"message": refused.args[1]}
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}

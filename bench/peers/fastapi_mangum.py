@@ -7,7 +7,7 @@ from typing import Annotated
 
 import boto3
 from boto3.dynamodb.conditions import Attr, Key
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from mangum import Mangum
 from pydantic import BaseModel, Field
 
@@ -58,10 +58,9 @@ def create(user_id: str, new: NewTask, user: Caller) -> Task:
         "created_at": now,
         "updated_at": now,
         "version": 1,
-        "by_position": task_id,
-        "by_status": f"open#{task_id}",
-        "other_status": f"done#{task_id}",
-        "by_change": f"{now}#{task_id}",
+        "by_creation": f"task#{task_id}",
+        "by_status": f"task#open#9999-12-31T23:59:59Z#{task_id}",
+        "by_change": f"{now:015}#task#{task_id}",
     }
     table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
     return shown(item)
@@ -70,7 +69,7 @@ def create(user_id: str, new: NewTask, user: Caller) -> Task:
 @app.get("/v1/users/{user_id}/tasks")
 def list_(user_id: str, user: Caller, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> Page:
     page = table.query(
-        IndexName="by_position",
+        IndexName="by_creation",
         KeyConditionExpression=Key("pk").eq(f"USER#{user}"),
         ConsistentRead=True,
         Limit=limit,
@@ -80,34 +79,47 @@ def list_(user_id: str, user: Caller, limit: Annotated[int, Query(ge=1, le=100)]
 
 @app.get("/v1/users/{user_id}/tasks/{task_id}")
 def get(user_id: str, task_id: str, user: Caller) -> Task:
-    return shown(table.get_item(Key=key(user, task_id), ConsistentRead=True)["Item"])
+    return shown(read(user, task_id))
 
 
 @app.patch("/v1/users/{user_id}/tasks/{task_id}")
 def update(user_id: str, task_id: str, patch: Patch, user: Caller) -> Task:
-    changes = patch.model_dump(exclude_unset=True)
-    names = {f"#{name}": name for name in changes}
-    values = {f":{name}": value for name, value in changes.items()}
-    return change(user, task_id, ", ".join(f"#{name} = :{name}" for name in changes), names, values)
+    item = read(user, task_id)
+    item.update(patch.model_dump(exclude_unset=True))
+    return write(item, time.time_ns() // 1_000_000)
 
 
 @app.post("/v1/users/{user_id}/tasks/{task_id}/toggle")
 def toggle(user_id: str, task_id: str, user: Caller) -> Task:
-    return change(user, task_id, "by_status = other_status, other_status = by_status", {}, {})
+    item, now = read(user, task_id), time.time_ns() // 1_000_000
+    flip(item, now)
+    return write(item, now)
 
 
-def change(user, task_id, sets, names, values):
-    now = time.time_ns() // 1_000_000
-    more = {"ExpressionAttributeNames": names} if names else {}
-    answer = table.update_item(
-        Key=key(user, task_id),
-        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
-        ConditionExpression=Attr("by_position").exists(),
-        ExpressionAttributeValues={**values, ":now": now, ":change": f"{now}#{task_id}", ":one": 1},
-        ReturnValues="ALL_NEW",
-        **more,
-    )
-    return shown(answer["Attributes"])
+def flip(item, now):
+    task_id = item["sk"][5:]
+    if item.pop("completed_at", None):
+        item["by_status"] = f"task#open#9999-12-31T23:59:59Z#{task_id}"
+    else:
+        item["completed_at"] = now
+        item["by_status"] = f"task#done#{now:015}#{task_id}"
+
+
+def read(user, task_id):
+    item = table.get_item(Key=key(user, task_id), ConsistentRead=True).get("Item")
+    if item is None or "by_creation" not in item:
+        raise HTTPException(404, "There is no such task.")
+    return item
+
+
+def write(item, now):
+    version = item["version"]
+    item.update(version=version + 1, updated_at=now, by_change=f"{now:015}#task#{item['sk'][5:]}")
+    try:
+        table.put_item(Item=item, ConditionExpression=Attr("version").eq(version))
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        raise HTTPException(409, "The task was changed by another request.") from None
+    return shown(item)
 
 
 def key(user, task_id):
@@ -119,7 +131,7 @@ def shown(item):
         id=item["sk"][5:],
         title=item["title"],
         description=item.get("description"),
-        completed=item["by_status"].startswith("done#"),
+        completed=item["by_status"].startswith("task#done#"),
         created_at=item["created_at"],
         updated_at=item["updated_at"],
         version=item["version"],

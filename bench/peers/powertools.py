@@ -8,6 +8,7 @@ from typing import Annotated
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.metrics import MetricUnit
 from boto3.dynamodb.conditions import Attr, Key
@@ -55,10 +56,9 @@ def create(user_id: str, new: NewTask) -> tuple[Task, int]:
         "created_at": now,
         "updated_at": now,
         "version": 1,
-        "by_position": task_id,
-        "by_status": f"open#{task_id}",
-        "other_status": f"done#{task_id}",
-        "by_change": f"{now}#{task_id}",
+        "by_creation": f"task#{task_id}",
+        "by_status": f"task#open#9999-12-31T23:59:59Z#{task_id}",
+        "by_change": f"{now:015}#task#{task_id}",
     }
     table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
     return shown(item), 201
@@ -67,7 +67,7 @@ def create(user_id: str, new: NewTask) -> tuple[Task, int]:
 @app.get("/v1/users/<user_id>/tasks")
 def list_(user_id: str, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> Page:
     page = table.query(
-        IndexName="by_position",
+        IndexName="by_creation",
         KeyConditionExpression=Key("pk").eq(f"USER#{caller()}"),
         ConsistentRead=True,
         Limit=limit,
@@ -77,34 +77,47 @@ def list_(user_id: str, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> Page
 
 @app.get("/v1/users/<user_id>/tasks/<task_id>")
 def get(user_id: str, task_id: str) -> Task:
-    return shown(table.get_item(Key=key(task_id), ConsistentRead=True)["Item"])
+    return shown(read(task_id))
 
 
 @app.patch("/v1/users/<user_id>/tasks/<task_id>")
 def update(user_id: str, task_id: str, patch: Patch) -> Task:
-    changes = patch.model_dump(exclude_unset=True)
-    names = {f"#{name}": name for name in changes}
-    values = {f":{name}": value for name, value in changes.items()}
-    return change(task_id, ", ".join(f"#{name} = :{name}" for name in changes), names, values)
+    item = read(task_id)
+    item.update(patch.model_dump(exclude_unset=True))
+    return write(item, time.time_ns() // 1_000_000)
 
 
 @app.post("/v1/users/<user_id>/tasks/<task_id>/toggle")
 def toggle(user_id: str, task_id: str) -> Task:
-    return change(task_id, "by_status = other_status, other_status = by_status", {}, {})
+    item, now = read(task_id), time.time_ns() // 1_000_000
+    flip(item, now)
+    return write(item, now)
 
 
-def change(task_id, sets, names, values):
-    now = time.time_ns() // 1_000_000
-    more = {"ExpressionAttributeNames": names} if names else {}
-    answer = table.update_item(
-        Key=key(task_id),
-        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
-        ConditionExpression=Attr("by_position").exists(),
-        ExpressionAttributeValues={**values, ":now": now, ":change": f"{now}#{task_id}", ":one": 1},
-        ReturnValues="ALL_NEW",
-        **more,
-    )
-    return shown(answer["Attributes"])
+def flip(item, now):
+    task_id = item["sk"][5:]
+    if item.pop("completed_at", None):
+        item["by_status"] = f"task#open#9999-12-31T23:59:59Z#{task_id}"
+    else:
+        item["completed_at"] = now
+        item["by_status"] = f"task#done#{now:015}#{task_id}"
+
+
+def read(task_id):
+    item = table.get_item(Key=key(task_id), ConsistentRead=True).get("Item")
+    if item is None or "by_creation" not in item:
+        raise NotFoundError("There is no such task.")
+    return item
+
+
+def write(item, now):
+    version = item["version"]
+    item.update(version=version + 1, updated_at=now, by_change=f"{now:015}#task#{item['sk'][5:]}")
+    try:
+        table.put_item(Item=item, ConditionExpression=Attr("version").eq(version))
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        raise ServiceError(409, "The task was changed by another request.") from None
+    return shown(item)
 
 
 def caller():
@@ -120,7 +133,7 @@ def shown(item):
         id=item["sk"][5:],
         title=item["title"],
         description=item.get("description"),
-        completed=item["by_status"].startswith("done#"),
+        completed=item["by_status"].startswith("task#done#"),
         created_at=item["created_at"],
         updated_at=item["updated_at"],
         version=item["version"],

@@ -1,5 +1,6 @@
 """The peer with boto3's resource and pydantic: what most tutorials show. It validates, and logs nothing."""
 
+import json
 import os
 import time
 import uuid
@@ -9,6 +10,10 @@ from boto3.dynamodb.conditions import Attr, Key
 from pydantic import BaseModel, Field
 
 table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
+
+
+class Refused(Exception):
+    pass
 
 
 class NewTask(BaseModel):
@@ -47,22 +52,21 @@ def create(user, event):
         "created_at": now,
         "updated_at": now,
         "version": 1,
-        "by_position": task_id,
-        "by_status": f"open#{task_id}",
-        "other_status": f"done#{task_id}",
-        "by_change": f"{now}#{task_id}",
+        "by_creation": f"task#{task_id}",
+        "by_status": f"task#open#9999-12-31T23:59:59Z#{task_id}",
+        "by_change": f"{now:015}#task#{task_id}",
     }
     table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
     return 201, shown(item)
 
 
 def get(user, event):
-    return 200, shown(table.get_item(Key=key(user, event), ConsistentRead=True)["Item"])
+    return 200, shown(read(user, event))
 
 
 def list_(user, event):
     page = table.query(
-        IndexName="by_position",
+        IndexName="by_creation",
         KeyConditionExpression=Key("pk").eq(f"USER#{user}"),
         ConsistentRead=True,
         Limit=50,
@@ -72,32 +76,41 @@ def list_(user, event):
 
 def update(user, event):
     changes = Patch.model_validate_json(event["body"]).model_dump(exclude_unset=True)
-    names = {f"#{name}": name for name in changes}
-    values = {f":{name}": value for name, value in changes.items()}
-    return 200, change(user, event, ", ".join(f"#{name} = :{name}" for name in changes), names, values)
+    item = read(user, event)
+    item.update(changes)
+    return 200, write(item, time.time_ns() // 1_000_000)
 
 
 def toggle(user, event):
-    return 200, change(user, event, "by_status = other_status, other_status = by_status", {}, {})
+    item, now = read(user, event), time.time_ns() // 1_000_000
+    flip(item, now)
+    return 200, write(item, now)
 
 
-def change(user, event, sets, names, values):
-    now = time.time_ns() // 1_000_000
-    more = {"ExpressionAttributeNames": names} if names else {}
-    answer = table.update_item(
-        Key=key(user, event),
-        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
-        ConditionExpression=Attr("by_position").exists(),
-        ExpressionAttributeValues={
-            **values,
-            ":now": now,
-            ":change": f"{now}#{event['pathParameters']['task_id']}",
-            ":one": 1,
-        },
-        ReturnValues="ALL_NEW",
-        **more,
-    )
-    return shown(answer["Attributes"])
+def flip(item, now):
+    task_id = item["sk"][5:]
+    if item.pop("completed_at", None):
+        item["by_status"] = f"task#open#9999-12-31T23:59:59Z#{task_id}"
+    else:
+        item["completed_at"] = now
+        item["by_status"] = f"task#done#{now:015}#{task_id}"
+
+
+def read(user, event):
+    item = table.get_item(Key=key(user, event), ConsistentRead=True).get("Item")
+    if item is None or "by_creation" not in item:
+        raise Refused(404, "There is no such task.")
+    return item
+
+
+def write(item, now):
+    version = item["version"]
+    item.update(version=version + 1, updated_at=now, by_change=f"{now:015}#task#{item['sk'][5:]}")
+    try:
+        table.put_item(Item=item, ConditionExpression=Attr("version").eq(version))
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        raise Refused(409, "The task was changed by another request.") from None
+    return shown(item)
 
 
 def key(user, event):
@@ -109,7 +122,7 @@ def shown(item):
         id=item["sk"][5:],
         title=item["title"],
         description=item.get("description"),
-        completed=item["by_status"].startswith("done#"),
+        completed=item["by_status"].startswith("task#done#"),
         created_at=item["created_at"],
         updated_at=item["updated_at"],
         version=item["version"],
@@ -127,9 +140,9 @@ ROUTES = {
 
 def handler(event, context):
     user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
-    status, body = ROUTES[event["routeKey"]](user, event)
-    return {
-        "statusCode": status,
-        "headers": {"Content-Type": "application/json"},
-        "body": body.model_dump_json(),
-    }
+    try:
+        status, body = ROUTES[event["routeKey"]](user, event)
+        text = body.model_dump_json()
+    except Refused as refused:
+        status, text = refused.args[0], json.dumps({"message": refused.args[1]})
+    return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": text}

@@ -11,7 +11,7 @@ from typing import Any
 
 RETENTION = 30 * 24 * 3600  # s
 KEY_LIFETIME = 24 * 3600  # s
-OVERLAP, AHEAD = 15_000, 5_000  # ms
+OVERLAP = 20_000  # ms that a walk of changes shows again
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,22 @@ class Task:
     user: str
     title: str
     description: str | None
-    completed: bool
-    flipped_at: int
+    completed_at: int | None
     created_at: int
     updated_at: int
     version: int = 1
     deleted_at: int | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.completed_at is not None
+
+    @property
+    def place(self) -> tuple[int | str, ...]:
+        """The place among the tasks of the same status: by deletion, by completion, or by creation."""
+        if self.deleted_at is not None:
+            return self.deleted_at, self.id
+        return (self.id,) if self.completed_at is None else (self.completed_at, self.id)
 
     @property
     def purge_at(self) -> int:
@@ -84,7 +94,7 @@ class Task:
             "title": self.title,
             "description": self.description,
             "completed": self.completed,
-            "completed_at": at(self.flipped_at) if self.completed else None,
+            "completed_at": None if self.completed_at is None else at(self.completed_at),
             "created_at": at(self.created_at),
             "updated_at": at(self.updated_at),
             "version": self.version,
@@ -117,7 +127,7 @@ class User:
 
 
 class Model:
-    """The API. `now` is the time in ms, which only moves forward, and by 1 ms at least between two requests."""
+    """The API. `now` is the time in ms, as the clocks of the functions have it: at least 1 ms between two requests."""
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -167,8 +177,8 @@ class Model:
 
     def create(self, user: str, task_id: str, fields: Mapping[str, Any]) -> Task:
         assert task_id not in self.of(user).tasks
-        title, description, completed = fields["title"], fields.get("description"), fields.get("completed", False)
-        task = Task(task_id, user, title, description, completed, self.now, self.now, self.now)
+        completed_at = self.now if fields.get("completed") else None
+        task = Task(task_id, user, fields["title"], fields.get("description"), completed_at, self.now, self.now)
         self.of(user).tasks[task_id] = task
         return task
 
@@ -178,12 +188,14 @@ class Model:
         changed = {name: value for name, value in fields.items() if getattr(task, name) != value}
         if not changed:
             return task
-        return self.write(task, **changed, **({"flipped_at": self.now} if "completed" in changed else {}))
+        if "completed" in changed:
+            changed["completed_at"] = self.now if changed.pop("completed") else None
+        return self.write(task, **changed)
 
     def toggle(self, user: str, task_id: str, condition: Condition) -> Task:
         task = self.live(user, task_id)
         condition.check(task)
-        return self.write(task, completed=not task.completed, flipped_at=self.now)
+        return self.write(task, completed_at=None if task.completed else self.now)
 
     def delete(self, user: str, task_id: str, condition: Condition) -> None:
         if self.trashed(user, task_id) is None:
@@ -245,7 +257,7 @@ class Model:
                 raise Refused(400, "bad-cursor")
             position = known[2]
         rows = sorted(
-            ((task.deleted_at, task.id) if status == "deleted" else (task.id,), task)
+            ((task.id,) if status == "all" else task.place, task)
             for task in self.of(user).tasks.values()
             if (task.deleted_at is not None) == (status == "deleted")
             and (status in ("all", "deleted") or task.completed == (status == "completed"))
@@ -264,13 +276,16 @@ class Model:
         first, watermark, position = (0, None, None) if since is None else self.token(user, since)
         if watermark is None:
             watermark = max(first, self.now - OVERLAP)
-        if self.now - (first or watermark) > RETENTION * 1000:
+        # A token with a watermark in the future was made by a clock that was ahead: nobody knows what it has missed.
+        if watermark > self.now or self.now - (first or watermark) > RETENTION * 1000:
             raise Refused(410, "sync-token-expired")
         rows = sorted(
-            ((task.updated_at, task.id), task)
-            for task in self.of(user).tasks.values()
-            if first <= task.updated_at <= watermark + OVERLAP + AHEAD
-            and (position is None or (task.updated_at, task.id) > position)
+            (
+                ((task.updated_at, task.id), task)
+                for task in self.of(user).tasks.values()
+                if task.updated_at >= first and (position is None or (task.updated_at, task.id) < position)
+            ),
+            reverse=True,
         )
         last = rows[:limit][-1][0] if rows else None
         return [task.change for _, task in rows[:limit]], _more(len(rows), limit), (first, watermark, last)

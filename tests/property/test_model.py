@@ -114,7 +114,7 @@ class Handlers(RuleBasedStateMachine):
         if expected.status == 201:
             assert reply.headers["Location"] == f"/v1/users/{body['user_id']}/tasks/{body['id']}"
 
-    @rule(milliseconds=st.sampled_from([999, 16_000, HOUR, 23 * HOUR, 29 * DAY, 31 * DAY]))
+    @rule(milliseconds=st.sampled_from([999, 19_990, 21_000, HOUR, 23 * HOUR, 29 * DAY, 31 * DAY]))
     def time_passes(self, milliseconds: int) -> None:
         self.model.now += milliseconds
 
@@ -280,11 +280,14 @@ class Handlers(RuleBasedStateMachine):
     @rule(user=users, limit=sizes, pick=picks)
     def list_changes(self, user: str, limit: int, pick: int) -> None:
         """With the newest token mostly, so that walks and visits go on; with none, another's or an older one else."""
-        self.tick()
-        me = self.name(user)
         since = _one_of([t for owner in USERS for t in self.model.of(self.name(owner)).tokens], pick - 40)
         if pick < 35:
-            since = _one_of(list(self.model.of(me).tokens), 0)
+            since = _one_of(list(self.model.of(self.name(user)).tokens), 0)
+        self.sync(user, since, limit)
+
+    def sync(self, user: str, since: str | None, limit: int) -> None:
+        self.tick()
+        me = self.name(user)
         reply = self.ask("list_changes", me, query={"limit": str(limit), **({"since": since} if since else {})})
         try:
             items, more, (first, watermark, last) = self.model.changes(me, since, limit)
@@ -299,12 +302,25 @@ class Handlers(RuleBasedStateMachine):
 
     # Journeys that single rules would seldom make.
 
-    @rule(user=users, pauses=st.lists(st.sampled_from([999, 16_000, 29 * DAY, 31 * DAY]), min_size=1, max_size=3))
+    @rule(
+        user=users, pauses=st.lists(st.sampled_from([999, 19_990, 21_000, 29 * DAY, 31 * DAY]), min_size=1, max_size=3)
+    )
     def visits(self, user: str, pauses: list[int]) -> None:
         for pause in pauses:
             self.list_changes(user, 100, 0)
             self.time_passes(pause)
         self.list_changes(user, 2, 0)
+
+    @rule(user=users, pick=picks, limit=sizes)
+    def clock_ahead(self, user: str, pick: int, limit: int) -> None:
+        """A function's clock is an hour ahead, stamps a task, hands out a token, and is put right."""
+        self.model.now += HOUR
+        self.toggle_or_restore(user, pick, "", None, "toggle")
+        self.list_changes(user, limit, 0)
+        self.model.now -= HOUR
+        self.list_changes(user, limit, 0)
+        self.sync(user, None, limit)
+        self.list_changes(user, 100, 0)
 
     @rule(user=users, newest_first=st.booleans(), limit=sizes)
     def throw_away(self, user: str, newest_first: bool, limit: int) -> None:

@@ -1,0 +1,71 @@
+"""The bare peer that writes blindly: each change is one UpdateItem, without a read and without a version.
+
+It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It stands for
+what a backend without optimistic locking saves.
+"""
+
+import json
+import os
+import time
+
+import boto3
+
+client = boto3.client("dynamodb")
+table = os.environ["TABLE_NAME"]
+
+
+def update(event, now):
+    changes = json.loads(event["body"])
+    names = {f"#{name}": name for name in changes}
+    values = {f":{name}": {"S": value} for name, value in changes.items()}
+    return write(event, now, ", ".join(f"#{name} = :{name}" for name in changes), values, names)
+
+
+def toggle(event, now):
+    # The item keeps the other status, and both change places. An item without one is taken for open.
+    sets = "by_status = if_not_exists(other_status, :done), other_status = by_status"
+    done = f"task#done#{now:>015}#{event['pathParameters']['task_id']}"
+    return write(event, now, sets, {":done": {"S": done}})
+
+
+def write(event, now, sets, values, names=None):
+    user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
+    task_id = event["pathParameters"]["task_id"]
+    answer = client.update_item(
+        TableName=table,
+        Key={"pk": {"S": f"USER#{user}"}, "sk": {"S": f"TASK#{task_id}"}},
+        UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
+        ConditionExpression="attribute_exists(by_creation)",
+        ExpressionAttributeValues={
+            **values,
+            ":now": {"N": now},
+            ":change": {"S": f"{now:>015}#task#{task_id}"},
+            ":one": {"N": "1"},
+        },
+        ReturnValues="ALL_NEW",
+        **({"ExpressionAttributeNames": names} if names else {}),
+    )
+    return shown(answer["Attributes"])
+
+
+def shown(item):
+    return {
+        "id": item["sk"]["S"][5:],
+        "title": item["title"]["S"],
+        "description": item.get("description", {"S": None})["S"],
+        "completed": item["by_status"]["S"].startswith("task#done#"),
+        "created_at": int(item["created_at"]["N"]),
+        "updated_at": int(item["updated_at"]["N"]),
+        "version": int(item["version"]["N"]),
+    }
+
+
+ROUTES = {
+    "PATCH /v1/users/{user_id}/tasks/{task_id}": update,
+    "POST /v1/users/{user_id}/tasks/{task_id}/toggle": toggle,
+}
+
+
+def handler(event, context):
+    body = ROUTES[event["routeKey"]](event, str(time.time_ns() // 1_000_000))
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}
