@@ -100,7 +100,7 @@ class Wire:
                 if transaction is None or transaction not in self._transactions:
                     self.applied[token] += 1
                     self.writes.append(Applied(send.operation, token, send.items, began, ended))
-                    self._transactions |= {transaction} - {None}
+                    self._transactions.add(transaction or token)
         return answer
 
     def _deliver_later(self, send: Send, seconds: float) -> None:
@@ -248,7 +248,7 @@ class Held:
         self._sends.append(send)
 
     def arrive(self) -> list[int]:
-        """Deliver the requests that are held, in the order in which they were sent; return the status of each answer."""
+        """Deliver the requests that are held, in the order of sending; return the status of each answer."""
         held, self._sends = self._sends, []
         return [send().status_code for send in held]
 

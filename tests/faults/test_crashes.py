@@ -53,22 +53,22 @@ OPERATIONS = {
     "get": Operation(1, lambda store, scene: store.get(scene.open.id)),
     "list": Operation(1, lambda store, _: store.list(TaskQuery())),
     "changes": Operation(1, lambda store, _: store.changes(ChangesQuery())),
-    "update": Operation(1, lambda store, scene: store.update(scene.open.id, {"title": "new"}, ANY_VERSION)),
+    "update": Operation(2, lambda store, scene: store.update(scene.open.id, {"title": "new"}, ANY_VERSION)),
     "update, If-Match": Operation(
-        1, lambda store, scene: store.update(scene.open.id, {"title": "new"}, FIRST), VersionMismatch
+        2, lambda store, scene: store.update(scene.open.id, {"title": "new"}, FIRST), VersionMismatch
     ),
     "update of nothing": Operation(1, lambda store, scene: store.update(scene.open.id, {}, ANY_VERSION)),
-    "complete": Operation(1, lambda store, scene: store.update(scene.open.id, {"completed": True}, ANY_VERSION)),
-    "replace, status guessed wrong": Operation(
+    "complete": Operation(2, lambda store, scene: store.update(scene.open.id, {"completed": True}, ANY_VERSION)),
+    "replace": Operation(
         2,
         lambda store, scene: store.update(
             scene.done.id, {"title": "new", "description": None, "completed": True}, ANY_VERSION
         ),
     ),
-    "toggle, If-Match": Operation(1, lambda store, scene: store.toggle(scene.open.id, FIRST), VersionMismatch),
-    "delete": Operation(1, lambda store, scene: store.delete(scene.open.id, ANY_VERSION)),
-    "delete, If-Match": Operation(1, lambda store, scene: store.delete(scene.open.id, FIRST)),
-    "restore": Operation(1, lambda store, scene: store.restore(scene.trashed.id, ANY_VERSION), NotDeleted),
+    "toggle, If-Match": Operation(2, lambda store, scene: store.toggle(scene.open.id, FIRST), VersionMismatch),
+    "delete": Operation(2, lambda store, scene: store.delete(scene.open.id, ANY_VERSION)),
+    "delete, If-Match": Operation(2, lambda store, scene: store.delete(scene.open.id, FIRST)),
+    "restore": Operation(2, lambda store, scene: store.restore(scene.trashed.id, ANY_VERSION), NotDeleted),
     "clear": Operation(3, lambda store, _: store.clear_completed()),
 }
 BOUNDARIES = [
