@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, NoReturn, Self, cast
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
@@ -138,8 +138,8 @@ class Send:
     def changed(self, body: dict[str, Any]) -> Send:
         """The same request with another body. No engine of the tests checks the signature."""
         content = json.dumps(body).encode()
-        headers = HTTPHeaders.from_pairs(self.request.headers.items())
-        headers.replace_header("Content-Length", str(len(content)))
+        headers = HeadersDict(self.request.headers)
+        headers["Content-Length"] = str(len(content))
         request = AWSPreparedRequest(self.request.method, self.request.url, headers, content, False)
         return Send(self._wire, request)
 
