@@ -140,7 +140,7 @@ class Send:
         content = json.dumps(body).encode()
         headers = HeadersDict(self.request.headers)
         headers["Content-Length"] = str(len(content))
-        request = AWSPreparedRequest(self.request.method, self.request.url, headers, content, False)
+        request = AWSPreparedRequest(self.request.method, self.request.url, headers, content, False)  # type: ignore[arg-type]  # what urllib3 copies
         return Send(self._wire, request)
 
 
