@@ -76,10 +76,6 @@ conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=.
 e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
 
-.PHONY: mutants
-mutants: .venv/.ready ## Break the code in every known way, and see a test go red (ONLY="words of their names")
-	@$(BIN)/python -m tests.mutants $(ONLY)
-
 .PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
