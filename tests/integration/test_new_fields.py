@@ -6,6 +6,7 @@ What was acknowledged must be there: a field that some operation forgot would be
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.inprocess import Functions, Reply, functions
 
 # One of each type that an attribute can have and a client can send.
 ADDED: dict[str, tuple[Any, Any, Field]] = {
-    "size": (int, 0, NUMBER._replace(absent=0)),
+    "size": (int, 0, replace(NUMBER, absent=0)),
     "words": (
         list[str],
         [],
