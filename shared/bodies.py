@@ -37,7 +37,7 @@ def accepted(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[Model]) -> Model:
-    """What a body says. Raises a 400, 415 or 422 problem; a 422 lists every fault."""
+    """What a body says. Raises a 400, 415 or 422 problem; a 422 lists the first 50 faults."""
     _check_media_type(headers, accepted(model))
     value = _json(raw)
     try:
@@ -97,6 +97,6 @@ def _fault(error: ErrorDetails) -> Fault:
     if place[:1] == ("operations",):
         # Which kind of operation it is stands between its number and its fields, though not in the body.
         place = place[:2] + place[3:]
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
+    pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
     detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
-    return Fault(pointer=pointer, detail=detail)
+    return Fault(pointer=pointer, detail=problems.shortened(detail))

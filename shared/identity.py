@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from shared import problems
 
 ME = "me"
 
-# Covers Cognito's UUIDs, Auth0's `auth0|abc` and e-mail-like subjects. Excluded is whatever has a meaning
-# in a URL (/ ? # %), in our keys (#) or in a path (a leading dot).
-USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~@|:+='-]{0,127}")
+# Every subject that an issuer may give (OpenID Connect Core 1.0, section 2), in printable characters.
+USER_ID = re.compile(r"[ -~]{1,255}")
 
 
 def actor_of(claims: Mapping[str, str]) -> str:
     """The user id of the caller: the subject of a verified access token.
 
     Raises a 401 problem without a subject, and a 403 problem for a token that is no access token (Cognito's ID
-    tokens say `token_use: id`) or whose subject is no user id.
+    tokens say `token_use: id`) or whose subject is not 1 to 255 printable ASCII characters.
     """
     actor = claims.get("sub")
     if not actor:
@@ -24,7 +24,7 @@ def actor_of(claims: Mapping[str, str]) -> str:
     if claims.get("token_use", "access") != "access":
         raise problems.forbidden("Send an access token; this one is for another use.")
     if not USER_ID.fullmatch(actor):
-        raise problems.forbidden("The subject of this token is not a user id that this API serves.")
+        raise problems.forbidden("The subject of this token must be 1 to 255 printable ASCII characters.")
     return actor
 
 
@@ -39,8 +39,20 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
     if service_scope not in _scopes(claims):
         raise problems.forbidden("This token gives no access to the tasks of this user.")
     if not USER_ID.fullmatch(path_user):
-        raise problems.bad_request("bad-user-id", f"The user id in the path must match {USER_ID.pattern}.")
+        detail = "The user id in the path must be 1 to 255 printable ASCII characters."
+        raise problems.bad_request("bad-user-id", detail)
     return path_user
+
+
+def path_segment(user_id: str, path_user: str) -> str:
+    """The `{user_id}` of links, percent-encoded, for a caller that used `path_user`.
+
+    A caller that used `me` gets `me` where a path cannot carry the id itself: gateways decode %2F before they choose a
+    route, clients remove dots (RFC 3986, section 5.2.4), and a user whose id is `me` is known by no other name.
+    """
+    if path_user == ME and ("/" in user_id or user_id in {".", "..", ME}):
+        return ME
+    return quote(user_id, safe="")
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:

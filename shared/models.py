@@ -50,7 +50,10 @@ def _text(longest: int, text: str) -> str:
     """The text in normal form, whose code points are counted as they will be stored: after that."""
     if "\0" in text:
         raise PydanticCustomError("nul", "Must not contain the NUL character")
-    text = unicodedata.normalize("NFC", text)
+    # To normalize takes time with the square of the length. No character of a text in form NFC stands for more than
+    # four code points, so a text that is longer than this stays too long, and is refused at once.
+    if len(text) <= 4 * longest:
+        text = unicodedata.normalize("NFC", text)
     if len(text) > longest:
         raise PydanticCustomError(
             "too_long",

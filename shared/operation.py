@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, get_args, get_type_hints
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,7 +43,8 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     """A request whose every part is checked: its handler names the models of its body and its query parameters."""
 
     tasks: TaskStore
-    user_id: str
+    # The path of the user's tasks, for links.
+    tasks_path: str
     task_id: str
     query: Query
     body: Body
@@ -109,10 +110,10 @@ def operation(handle: Callable[[Request[Any, Any]], Response]) -> Handler:
     return handler
 
 
-def created(task: Task) -> Response:
+def created(task: Task, request: Request[Any]) -> Response:
     """201, with the place of the new task."""
     shown = found(task)
-    return Response(201, shown.body, {**shown.headers, "Location": f"{_tasks_path(task.user_id)}/{task.id}"})
+    return Response(201, shown.body, {**shown.headers, "Location": f"{request.tasks_path}/{task.id}"})
 
 
 def found(task: Task) -> Response:
@@ -133,7 +134,7 @@ def listed(page: TaskPage, request: Request[None, TaskQuery]) -> Response:
     headers = {"Content-Type": bodies.JSON}
     if page.next_cursor is not None:
         query = request.query.following(page.next_cursor).model_dump(exclude_unset=True)
-        headers["Link"] = f'<{_tasks_path(request.user_id)}?{urlencode(query)}>; rel="next"'
+        headers["Link"] = f'<{request.tasks_path}?{urlencode(query)}>; rel="next"'
     return Response(200, page.model_dump_json(), headers)
 
 
@@ -187,7 +188,8 @@ def _request(  # noqa: PLR0913, PLR0917 - what a request is made of
     once = None
     if record.route.startswith("POST "):
         once = idempotency.once_of(headers, settings().idempotency_hours, raw, record.route, user_id, task_id)
-    return Request(TaskStore(table, user_id, deadline, once=once), user_id, task_id, query, body, headers)
+    tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
+    return Request(TaskStore(table, user_id, deadline, once=once), tasks_path, task_id, query, body, headers)
 
 
 def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
@@ -195,8 +197,8 @@ def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
         return model.model_validate(parameters)
     except ValidationError as error:
         # A name that is no text has no place.
-        faults = "; ".join(": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in error.errors())
-        raise problems.bad_request("bad-query", f"Query parameters: {faults}.") from None
+        faults = [problems.shortened(": ".join((*map(str, fault["loc"]), fault["msg"]))) for fault in error.errors()]
+        raise problems.invalid_query(faults) from None
 
 
 # The kind, what is told, and after how many seconds to try again.
@@ -241,7 +243,3 @@ def _problem_response(problem: Problem, request_id: str) -> Response:
     return Response(
         problem.status, problem.body(request_id), {"Content-Type": "application/problem+json", **problem.headers}
     )
-
-
-def _tasks_path(user_id: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}/tasks"

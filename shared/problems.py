@@ -2,7 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, Self, TypedDict
+from typing import Annotated, NotRequired, Self, TypedDict
+
+from pydantic import Field
+
+# How many faults an answer lists, and how long a text in it may be that repeats what the client sent.
+MOST_FAULTS = 50
+LONGEST_TEXT = 200
 
 
 class Fault(TypedDict):
@@ -24,8 +30,8 @@ class ProblemBody(TypedDict):
     """What is wrong here, and what to mend, for people."""
     instance: str
     """The request id: it finds the request in the log."""
-    errors: NotRequired[Sequence[Fault]]
-    """Every fault of the body, or the operation of a batch that cannot be done."""
+    errors: NotRequired[Annotated[Sequence[Fault], Field(max_length=MOST_FAULTS)]]
+    """The faults of the body, at most 50, or the operation of a batch that cannot be done."""
 
 
 class Problem(Exception):
@@ -133,9 +139,21 @@ def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:
 
 
 def invalid_body(errors: Sequence[Fault]) -> Problem:
-    """422: JSON, but not what the operation takes; every fault is listed."""
+    """422: JSON, but not what the operation takes; the first 50 faults are listed."""
     count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
-    return Problem(422, "invalid-body", "Invalid body", f"The body has {count}; see errors.", errors=errors)
+    where = "see errors" if len(errors) <= MOST_FAULTS else f"errors has the first {MOST_FAULTS}"
+    return Problem(422, "invalid-body", "Invalid body", f"The body has {count}; {where}.", errors=errors[:MOST_FAULTS])
+
+
+def invalid_query(errors: Sequence[str]) -> Problem:
+    """400: query parameters that the operation does not take; the first 50 faults are named."""
+    more = f"; and {len(errors) - MOST_FAULTS} more" if len(errors) > MOST_FAULTS else ""
+    return bad_request("bad-query", f"Query parameters: {'; '.join(errors[:MOST_FAULTS])}{more}.")
+
+
+def shortened(text: str) -> str:
+    """A text that may repeat what the client sent, at most 200 characters of it."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def internal_error() -> Problem:

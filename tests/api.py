@@ -23,7 +23,7 @@ from local.tokens import AUDIENCE, ISSUER, make_token
 from shared.dynamodb import Table
 from shared.models import NewTask
 from shared.task_store import TaskStore
-from tests import openapi
+from tests import guard, openapi
 from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
@@ -276,7 +276,7 @@ class Backend:
         pages = self.table.client.get_paginator("query").paginate(
             TableName=self.table.name,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": f"USER#{user}"}},
+            ExpressionAttributeValues={":pk": {"S": guard.partition_of(user)}},
             ConsistentRead=True,
         )
         return [dict(item) for page in pages for item in page["Items"]]
@@ -296,7 +296,7 @@ class Backend:
         """Let the time of a task in the trash be over, though TTL has not removed it yet."""
         self.table.client.update_item(
             TableName=self.table.name,
-            Key={"pk": {"S": f"USER#{user}"}, "sk": {"S": f"TASK#{task_id}"}},
+            Key={"pk": {"S": guard.partition_of(user)}, "sk": {"S": f"TASK#{task_id}"}},
             UpdateExpression="SET expires_at = :now",
             ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
         )

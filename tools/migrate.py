@@ -75,7 +75,7 @@ class Migration:
 
 
 def _failed(item: Item, reason: str) -> str:
-    user = pseudonym(item["pk"]["S"].removeprefix("USER#"))
+    user = pseudonym(items.user_of(item))
     sys.stderr.write(f"{item['sk']['S']} of the user {user}: {reason}\n")
     return "failed"
 

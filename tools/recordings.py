@@ -181,7 +181,7 @@ def _at_another_version(event: Event) -> None:
 
 
 def _of_another_user(event: Event) -> None:
-    event["pathParameters"]["user_id"] = "not a user id"
+    event["pathParameters"]["user_id"] = "caf\u00e9"
     event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
 
 

@@ -7,4 +7,4 @@ from shared.operation import Request, Response, created, operation
 @operation
 def handler(request: Request[NewTask]) -> Response:
     """Create a task and answer with it and its place."""
-    return created(request.tasks.create(request.body))
+    return created(request.tasks.create(request.body), request)

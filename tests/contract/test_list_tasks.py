@@ -251,3 +251,12 @@ def test_tasks_appear_in_the_order_in_which_they_were_created(api: Api) -> None:
     expected = [api.made()["id"] for _ in range(12)]
     assert ids(api.walk()) == expected == sorted(expected)
     assert all(one < two for one, two in pairwise(expected))
+
+
+def test_at_most_50_faults_of_a_query_are_named(api: Api) -> None:
+    names = [f"name-{number}-{'x' * 300}" for number in range(100)]
+    answer = api.page(**dict.fromkeys(names, "1"))
+    assert is_problem(answer, 400, "bad-query")
+    assert answer.json["detail"].count("name-") == 50
+    assert answer.json["detail"].endswith("; and 50 more.")
+    assert len(answer.content) < 50 * 250

@@ -72,7 +72,7 @@ def fill(table: Table, count: int) -> dict[tuple[str, str], str]:
 def everything(table: Table) -> dict[tuple[str, str], Any]:
     pages: Any = new_patient_client().get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True)
     return {
-        (item["pk"]["S"].removeprefix("USER#"), items.task_id_of(item)): item
+        (items.user_of(item), items.task_id_of(item)): item
         for page in pages
         for item in page["Items"]
         if item["sk"]["S"].startswith("TASK#")

@@ -99,6 +99,34 @@ def test_a_write_in_two_requests_names_one_partition(seen: Seen, invoke: Invoke,
     assert seen.partitions == {f"USER#{user}"}
 
 
+ALIKE = [
+    ("a", "a#b"),
+    ("a#b", "a%23b"),
+    ("a%23b", "a%2523b"),
+    ("a b", "a%20b"),
+    ("a/b", "a%2Fb"),
+    ("USER#a", "a"),
+    ("a#TASK", "a"),
+    ("a", "A"),
+    ("a", "a "),
+    ("me", "ME"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), [*ALIKE, *(pair[::-1] for pair in ALIKE)])
+def test_users_whose_ids_look_alike_share_nothing(seen: Seen, invoke: Invoke, one: str, other: str) -> None:
+    task_id = create(invoke, one)
+    (partition,) = seen.partitions
+    assert (partition, partition.count("#")) == (guard.partition_of(one), 1)
+    seen.requests.clear()
+    for operation in OPERATIONS.values():
+        answer = invoke(operation, other, "me", task_id)
+        assert operation.on_a_task is (answer.status == 404), answer
+        assert task_id not in str(answer.json if answer.status == 200 else "")
+    assert seen.partitions == {guard.partition_of(other)} != {partition}
+    assert invoke(OPERATIONS["get_task"], one, "me", task_id).json["version"] == 1
+
+
 @pytest.mark.parametrize("status", ["all", "open", "deleted"])
 def test_a_page_goes_on_from_a_key_of_the_same_partition(seen: Seen, invoke: Invoke, user: str, status: str) -> None:
     for _ in range(3):

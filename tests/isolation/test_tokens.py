@@ -100,7 +100,7 @@ def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operat
     assert backend.stored(user) == before
 
 
-@pytest.mark.parametrize("path_user", ["a b", "a/b", "a#b", "a%b", "caf\u00e9", "-x", "..", "x" * 129, "a\n", "\0"])
+@pytest.mark.parametrize("path_user", ["caf\u00e9", "x" * 256, "a\n", "\0"])
 def test_a_service_is_told_what_no_user_id_can_be(
     backend: Backend, user: str, operation: Operation, path_user: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared import bodies
+from shared.batches import Batch
 from shared.models import NewTask, TaskPatch
 from shared.problems import Problem
 
@@ -55,6 +56,27 @@ def test_no_object(raw: bytes) -> None:
 
 def test_a_pair_of_surrogates_is_a_character() -> None:
     assert bodies.parse(b'{"title": "\\ud83d\\ude00"}', JSON, NewTask).title == "\U0001f600"
+
+
+def test_at_most_50_faults_are_listed() -> None:
+    for count, said in (
+        (50, "The body has 50 faults; see errors."),
+        (5000, "The body has 5000 faults; errors has the first 50."),
+    ):
+        problem = refusal(json.dumps({"title": "a", **{f"field-{number}": 1 for number in range(count)}}).encode())
+        assert problem.detail == said
+        assert [fault["pointer"] for fault in problem.errors] == [f"/field-{number}" for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [({"title": "a", "x" * 100_000: 1}, NewTask), ({"operations": [{"op": "x" * 100_000}]}, Batch)],
+    ids=["a name", "an operation"],
+)
+def test_what_the_client_sent_is_repeated_in_part(body: object, model: Any) -> None:
+    (fault,) = refusal(json.dumps(body).encode(), model=model).errors
+    assert "x" * 100 in str(fault)
+    assert len(str(fault)) < 500
 
 
 def test_every_fault_has_a_pointer() -> None:

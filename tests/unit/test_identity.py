@@ -12,7 +12,10 @@ SERVICE = "tasks/service"
     "subject",
     [
         "a",
-        "x" * 128,
+        "x" * 255,
+        "u8Lk3/9fQ+0=",
+        "CORP\\jdoe",
+        " ~",
         "auth0|abc",
         "alice@example.org",
         "01a20720-1d65-7ec7-a429-721882d38931",
@@ -31,10 +34,7 @@ def test_subjects(subject: str) -> None:
         ({"sub": ""}, 401),
         ({"sub": "alice", "token_use": "id"}, 403),
         ({"sub": "alice", "token_use": ""}, 403),
-        *(
-            ({"sub": bad}, 403)
-            for bad in ("x" * 129, "a#b", "a/b", "a?b", "a%b", ".a", "-a", "a b", "a\n", "\u00e9", "\0")
-        ),
+        *(({"sub": bad}, 403) for bad in ("x" * 256, "a\n", "a\t", "\u00e9", "\0", "\x7f")),
     ],
 )
 def test_no_subjects(claims: dict[str, str], status: int) -> None:
@@ -61,7 +61,7 @@ def test_ones_own_tasks(path: str) -> None:
 def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> None:
     assert addressed_user("backend", claims, "bob", SERVICE) == "bob"
     with pytest.raises(Problem) as problem:
-        addressed_user("backend", claims, "bob#", SERVICE)
+        addressed_user("backend", claims, "bob\n", SERVICE)
     assert problem.value.kind == "bad-user-id"
 
 

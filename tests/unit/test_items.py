@@ -113,3 +113,21 @@ def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
 
 def test_due_slots_are_as_long_as_a_time() -> None:
     assert len(NO_DUE) == len("2026-12-24T17:00:00Z")
+
+
+USER_IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=255)
+# Ids of few characters, among them all that have a meaning in keys, so that two are often nearly alike.
+ALIKE = st.text("a#%235", min_size=1, max_size=8)
+
+
+@given(USER_IDS | ALIKE)
+def test_a_partition_key_leads_back_to_its_user(user_id: str) -> None:
+    key = items.partition_of(user_id)
+    assert items.user_of({"pk": key}) == user_id
+    assert key["S"].startswith("USER#")
+    assert key["S"].count("#") == 1
+
+
+@given(ALIKE, ALIKE)
+def test_two_users_have_two_partitions(one: str, other: str) -> None:
+    assert (items.partition_of(one) == items.partition_of(other)) is (one == other)

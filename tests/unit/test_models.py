@@ -1,8 +1,10 @@
 """What clients may send, to the last code point, and what they get back."""
 
 import json
+import sys
 import unicodedata
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -122,6 +124,37 @@ def test_a_title_that_is_let_through_is_normal_and_fits(text: str) -> None:
     else:
         assert title == unicodedata.normalize("NFC", text)
         assert 1 <= len(title) <= 255
+
+
+@pytest.mark.parametrize(("field", "longest"), [("title", 255), ("description", 1000)])
+def test_a_text_that_is_far_too_long_is_not_normalized(
+    field: str, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normalized: list[int] = []
+
+    def normalize(form: Literal["NFC"], text: str) -> str:
+        normalized.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr("shared.models.unicodedata", SimpleNamespace(normalize=normalize))
+    for length in (4 * longest, 4 * longest + 1, 100_000):
+        with pytest.raises(ValidationError, match=f"at most {longest} characters, not {length}"):
+            NewTask.model_validate({"title": "a", field: "a" * length})
+    # The title is normalized each time, where it is not the field that is too long.
+    assert max(normalized) == 4 * longest
+
+
+# Each has four code points in form NFD, and one in NFC.
+@pytest.mark.parametrize("character", ["\u1f82", "\u1fa7"])
+def test_a_text_that_fits_in_normal_form_is_taken(character: str) -> None:
+    sent = unicodedata.normalize("NFD", character * 255)
+    assert len(sent) == 4 * 255
+    assert NewTask(title=sent).title == character * 255
+
+
+def test_no_character_stands_for_more_than_four() -> None:
+    decomposed = (unicodedata.normalize("NFD", chr(point)) for point in range(sys.maxunicode + 1))
+    assert max(map(len, decomposed)) == 4
 
 
 def test_a_task_as_shown() -> None:
