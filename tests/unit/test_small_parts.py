@@ -100,7 +100,8 @@ def cancelled(*codes: str) -> ClientError:
         (EndpointConnectionError(**AT), Failure.UNREACHABLE),
         (ConnectTimeoutError(**AT), Failure.UNREACHABLE),
         (ProxyConnectionError(proxy_url="x"), Failure.UNREACHABLE),
-        (SSLError(**AT, error=OSError()), Failure.UNREACHABLE),
+        (SSLError(**AT, error=OSError()), Failure.UNANSWERED),
+        (client_error("InternalServerError"), Failure.UNANSWERED),
         (ReadTimeoutError(**AT), Failure.UNANSWERED),
         (ResponseParserError("x"), Failure.UNANSWERED),
         (NoCredentialsError(), None),
@@ -119,7 +120,7 @@ def test_a_clock_that_is_off_is_told(
     answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
     monkeypatch.setattr(wire, "skew", [0.0])
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
-    wire.read(answer, {})
+    wire.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)

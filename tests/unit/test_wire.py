@@ -50,7 +50,7 @@ def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[s
 def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
     """What it makes of it with our handler, as botocore.endpoint puts the two together."""
     response, customized = answer(body, status), dict[str, Any]()
-    wire.read(response, customized)
+    wire.read(response, customized, model.operation_model(operation))
     shape = model.operation_model(operation).output_shape
     parsed: dict[str, Any] = create_parser("json").parse(response, shape)
     return {**parsed, **customized}
@@ -89,14 +89,85 @@ def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
     assert fast(model, "PutItem", ERROR, status) == plain(model, "PutItem", ERROR, status)
 
 
-@pytest.mark.parametrize("garbled", [b"", b"{", b"<html></html>", b"[]", b'{"Item": }', b'{"Item": {}} {}'])
-def test_what_is_garbled_is_refused_though_no_checksum_came(garbled: bytes) -> None:
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        *(
+            b"",
+            b"{",
+            b"<html></html>",
+            b"[]",
+            b"5",
+            b"null",
+            b'{"Item": }',
+            b'{"Item": {}} {}',
+            b"\xff{}",
+            b"[" * 100_000,
+        ),
+        # Not an answer of a table: of another shape, or that of an error.
+        *(b'{"Attributes": 5}', b'{"Item": []}', b'{"LastEvaluatedKey": "x"}', json.dumps(ERROR).encode()),
+    ],
+)
+def test_what_is_garbled_is_refused_though_no_checksum_came(model: Any, garbled: bytes) -> None:
     with pytest.raises(ResponseParserError):
-        wire.read({"status_code": 200, "headers": {}, "body": garbled}, {})
+        wire.read({"status_code": 200, "headers": {}, "body": garbled}, {}, model.operation_model("PutItem"))
 
 
-def test_an_answer_whose_checksum_is_another_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("Query", {}),
+        ("Query", {"Items": {}}),
+        ("TransactGetItems", {}),
+        ("TransactGetItems", {"Responses": "x"}),
+    ],
+)
+def test_an_answer_without_what_the_operation_asked_for_is_refused(model: Any, operation: str, body: object) -> None:
+    with pytest.raises(ResponseParserError):
+        fast(model, operation, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"Item": {}},
+        {"__type": 5},
+        {**ERROR, "Item": 5},
+        {**ERROR, "CancellationReasons": 5},
+        {**ERROR, "CancellationReasons": [5]},
+        {**ERROR, "CancellationReasons": [{"Code": "None", "Item": "x"}]},
+    ],
+)
+def test_an_error_of_another_shape_is_refused(model: Any, body: object) -> None:
+    with pytest.raises(ResponseParserError):
+        fast(model, "TransactWriteItems", body, 400)
+
+
+def test_an_answer_whose_checksum_is_another_is_refused(model: Any) -> None:
     response = answer({"Item": {}})
     response["body"] = response["body"].replace(b"Item", b"Itme")
     with pytest.raises(ResponseParserError):
-        wire.read(response, {})
+        wire.read(response, {}, model.operation_model("GetItem"))
+
+
+@pytest.mark.parametrize("checksum", ["", "x", "12a", "1_2", "-5", "\u0661", "9" * 5000])
+def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> None:
+    response = answer({"Item": {}})
+    response["headers"]["x-amz-crc32"] = checksum
+    with pytest.raises(ResponseParserError):
+        wire.read(response, {}, model.operation_model("GetItem"))
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Mon, 99 Nov 2026", "Mon, 23 Nov 99999 06:37:54 GMT", "Mon, 23 Nov 2026 06:37:54 +9999"]
+)
+def test_a_date_that_cannot_be_read_says_nothing_of_the_clock(
+    model: Any, monkeypatch: pytest.MonkeyPatch, date: str
+) -> None:
+    monkeypatch.setattr(wire, "skew", [1.5])
+    response = answer({"Item": {}})
+    response["headers"]["date"] = date
+    read: dict[str, Any] = {}
+    wire.read(response, read, model.operation_model("GetItem"))
+    assert (read, wire.skew) == ({"Item": {}}, [1.5])

@@ -1,0 +1,177 @@
+"""Answers that are spoilt on their way, or drip, on real sockets: what the client is told is what happened."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from shared import connections, dynamodb
+from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable, new_client
+from shared.models import NewTask, TaskQuery
+from shared.preconditions import ANY_VERSION
+from shared.task_store import TaskStore
+from tests.conftest import TABLE, deadline_in, table_at
+from tests.faults.test_connections import silent_server
+from tests.inprocess import functions
+from tests.relay import Deliver, Line, Relay, identity_in, spoilt
+
+NOBODY = {"pk": {"S": "USER#nobody"}, "sk": {"S": "TASK#none"}}
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return identity_in(tmp_path_factory.mktemp("identity"))
+
+
+@pytest.fixture
+def tls(moto_url: str, identity: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(identity))
+    with Relay(moto_url, identity) as relay:
+        yield relay
+
+
+@pytest.fixture(params=["http", "https"])
+def relay(request: pytest.FixtureRequest, moto_url: str) -> Iterator[Relay]:
+    if request.param == "https":
+        yield request.getfixturevalue("tls")
+    else:
+        with Relay(moto_url) as relay:
+            yield relay
+
+
+@pytest.fixture
+def other(moto_url: str, user: str) -> TaskStore:
+    """Another client of the same user, on a connection without faults."""
+    return TaskStore(table_at(moto_url, "other"), user, deadline_in(60))
+
+
+def store_at(url: str, user: str) -> TaskStore:
+    return TaskStore(Table(new_client(url), TABLE), user, deadline_in(20))
+
+
+def test_a_write_is_applied_once_though_the_record_of_its_answer_is_spoilt(
+    tls: Relay, other: TaskStore, user: str
+) -> None:
+    store = store_at(tls.url, user)
+    tls.deliveries = [spoilt]
+    task = store.create(NewTask(title="once"))
+    assert other.list(TaskQuery()).items == [task]
+    tls.deliveries = [spoilt]
+    assert store.toggle(task.id, ANY_VERSION).version == 2
+    assert other.get(task.id).version == 2
+    assert tls.deliveries == []
+
+
+def test_nobody_is_told_that_nothing_was_changed_where_every_record_is_spoilt(
+    tls: Relay, other: TaskStore, user: str
+) -> None:
+    task = other.create(NewTask(title="there"))
+    store = store_at(tls.url, user)
+    tls.deliveries = [spoilt] * 99
+    with pytest.raises(OutcomeUnknown):
+        store.create(NewTask(title="spoilt"))
+    assert len(other.list(TaskQuery()).items) == 2
+    with pytest.raises(OutcomeUnknown):
+        store.toggle(task.id, ANY_VERSION)
+    assert other.get(task.id).version == 2
+
+
+def test_a_certificate_of_nobody_known_is_unavailable_and_nothing_was_changed(
+    tls: Relay, other: TaskStore, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(identity_in(tmp_path)))
+    with functions(Table(new_client(tls.url), TABLE)) as call:
+        reply = call("create_task", user, body={"title": "refused"})
+    assert (reply.status, reply.kind) == (503, "database-unavailable")
+    assert tls.answers == 0
+    assert other.list(TaskQuery()).items == []
+
+
+@pytest.mark.parametrize("speaks", [True, False], ids=["no TLS", "nothing"])
+def test_a_handshake_that_fails_or_never_ends_sends_nothing(
+    moto_url: str, user: str, monkeypatch: pytest.MonkeyPatch, speaks: bool
+) -> None:
+    monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT", 0.2)
+    with silent_server() as silent, Relay(moto_url) as relay:
+        url = (relay.url if speaks else silent).replace("http:", "https:")
+        with pytest.raises(Unavailable) as told:
+            store_at(url, user).create(NewTask(title="refused"))
+        assert relay.answers == 0
+    assert told.value.failure is Failure.UNREACHABLE
+
+
+def dripping(part: Callable[[bytes], int]) -> Deliver:
+    """Deliver 12 bytes one by one, each long before the client would stop waiting, and then the rest."""
+
+    def deliver(line: Line, answer: bytes) -> None:
+        begin = part(answer)
+        line.send(answer[:begin])
+        for place in range(begin, begin + 12):
+            time.sleep(0.25)
+            line.send(answer[place : place + 1])
+        line.send(answer[begin + 12 :])
+
+    return deliver
+
+
+@pytest.mark.parametrize(
+    "part",
+    [lambda answer: answer.index(b"Date"), lambda answer: answer.index(b"\r\n\r\n") + 4],
+    ids=["headers", "body"],
+)
+def test_an_answer_that_drips_is_given_up(
+    relay: Relay, other: TaskStore, user: str, monkeypatch: pytest.MonkeyPatch, part: Callable[[bytes], int]
+) -> None:
+    """And what is left of it is nobody's answer."""
+    task = other.create(NewTask(title="dripping"))
+    monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 1.0)
+    store = store_at(relay.url, user)
+    relay.deliveries = [dripping(part)]
+    assert store.toggle(task.id, ANY_VERSION).version == 2
+    assert relay.connections >= 2, "the answer was waited for"
+    assert store.get(task.id) == other.get(task.id)
+
+
+def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 60.0)
+    monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
+    given = []
+    begin: Any = connections._InTime.__init__
+
+    def note(self: Any, raw: Any, sock: Any) -> None:
+        given.append(sock.gettimeout())
+        begin(self, raw, sock)
+
+    monkeypatch.setattr(connections._InTime, "__init__", note)
+    client = new_client(relay.url)
+
+    def in_pieces(line: Line, answer: bytes) -> None:
+        for place in range(0, len(answer), 40):
+            time.sleep(0.01)
+            line.send(answer[place : place + 40])
+
+    relay.delivery = in_pieces
+    for _ in range(3):
+        client.get_item(TableName=TABLE, Key=NOBODY)
+    assert given == [60.0] * 3
+    assert relay.connections == 1
+
+
+def test_connecting_sending_and_the_answer_have_one_bound(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 0.5)
+
+    def late(line: Line, answer: bytes) -> None:
+        time.sleep(1.5)
+        line.send(answer)
+
+    relay.delivery = late
+    with pytest.raises(ReadTimeoutError):
+        new_client(relay.url).get_item(TableName=TABLE, Key=NOBODY)
+    assert dynamodb.READ_TIMEOUT > 1.5
+
+
+def test_a_send_fits_into_what_is_kept_for_it() -> None:
+    assert 2 * dynamodb.CONNECT_TIMEOUT + dynamodb.READ_TIMEOUT <= dynamodb.SEND_TIMEOUT < dynamodb.RESERVE
