@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 from botocore.model import OperationModel
@@ -43,13 +44,14 @@ def read(
     if checksum is not None and checksum != str(zlib.crc32(body)):
         raise ResponseParserError("The checksum of the answer is wrong.")
     answer = _parsed(body)
-    if response_dict["status_code"] < 300:  # noqa: PLR2004 - successes
+    status: int = response_dict["status_code"]
+    if status == HTTPStatus.OK:
         required = _REQUIRED.get(operation_model.name)
         if "__type" in answer or (required is not None and required not in answer) or not _is_shaped(answer):
             raise ResponseParserError("The answer is not one to this operation.")
         customized_response_dict.update(answer)
         response_dict["body"] = b"{}"
-    elif not _is_error(answer):
+    elif status < HTTPStatus.BAD_REQUEST or not _is_error(answer):
         raise ResponseParserError("The answer is neither a success nor an error.")
 
 

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from mypy_boto3_dynamodb import DynamoDBClient
 
-from shared import connections, dynamodb
+from shared import connections, dynamodb, items
 from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable, new_client
 from shared.models import NewTask, TaskQuery
-from shared.preconditions import ANY_VERSION
 from shared.task_store import TaskStore
+from shared.tasks import ANY_VERSION
 from tests.conftest import TABLE, deadline_in, table_at
 from tests.faults.test_connections import silent_server
 from tests.inprocess import functions
@@ -103,46 +105,100 @@ def test_a_handshake_that_fails_or_never_ends_sends_nothing(
     assert told.value.failure is Failure.UNREACHABLE
 
 
+def headers_of(answer: bytes) -> int:
+    return answer.index(b"Date")
+
+
+def body_of(answer: bytes) -> int:
+    return answer.index(b"\r\n\r\n") + 4
+
+
 def dripping(part: Callable[[bytes], int]) -> Deliver:
-    """Deliver 12 bytes one by one, each long before the client would stop waiting, and then the rest."""
+    """Deliver 40 bytes one by one, each long before the client would stop waiting, and then the rest."""
 
     def deliver(line: Line, answer: bytes) -> None:
         begin = part(answer)
         line.send(answer[:begin])
-        for place in range(begin, begin + 12):
-            time.sleep(0.25)
+        for place in range(begin, begin + 40):
+            time.sleep(0.05)
             line.send(answer[place : place + 1])
-        line.send(answer[begin + 12 :])
+        line.send(answer[begin + 40 :])
 
     return deliver
 
 
-@pytest.mark.parametrize(
-    "part",
-    [lambda answer: answer.index(b"Date"), lambda answer: answer.index(b"\r\n\r\n") + 4],
-    ids=["headers", "body"],
-)
-def test_an_answer_that_drips_is_given_up(
-    relay: Relay, other: TaskStore, user: str, monkeypatch: pytest.MonkeyPatch, part: Callable[[bytes], int]
+def connect(client: DynamoDBClient) -> None:
+    """Leave an open connection to the relay, however slowly it answers."""
+    while True:
+        with suppress(ReadTimeoutError):
+            client.get_item(TableName=TABLE, Key=NOBODY)
+            return
+
+
+@pytest.mark.parametrize("part", [headers_of, body_of])
+@pytest.mark.parametrize("reused", [False, True], ids=["first on its connection", "on a reused connection"])
+def test_an_answer_that_drips_is_ended_in_time(
+    relay: Relay,
+    other: TaskStore,
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    part: Callable[[bytes], int],
+    reused: bool,
 ) -> None:
-    """And what is left of it is nobody's answer."""
+    """Each byte comes in time, so only a bound on the whole answer ends it."""
+    task = other.create(NewTask(title="dripping"))
+    # A client that waits for the whole answer gets it after 2 s. Nothing else may end the exchange.
+    monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT", 60.0)
+    monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
+    client = new_client(relay.url)
+    if reused:
+        connect(client)
+    before = relay.connections
+    relay.delivery = dripping(part)
+    with pytest.raises(ReadTimeoutError):
+        client.get_item(TableName=TABLE, Key=items.key_of(user, task.id))
+    assert relay.connections == before + (not reused)
+
+
+def test_a_write_whose_answer_drips_is_applied_once(
+    relay: Relay, other: TaskStore, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is left of the answer is not taken for the next one."""
     task = other.create(NewTask(title="dripping"))
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 1.0)
     store = store_at(relay.url, user)
-    relay.deliveries = [dripping(part)]
+    relay.deliveries = [dripping(headers_of)]
     assert store.toggle(task.id, ANY_VERSION).version == 2
     assert relay.connections >= 2, "the answer was waited for"
     assert store.get(task.id) == other.get(task.id)
 
 
+def test_what_a_garbled_answer_says_is_not_logged(
+    moto_url: str, other: TaskStore, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = other.create(NewTask(title="secret"))
+
+    def in_the_headers(line: Line, answer: bytes) -> None:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        line.send(head.replace(b"\r\nDate", b"\r\n\xffDate\xa0") + b"\r\n" + body + b"\r\n\r\n")
+        line.close()
+
+    with Relay(moto_url) as relay, functions(Table(new_client(relay.url), TABLE)) as call:
+        relay.delivery = in_the_headers
+        assert call("get_task", user, task.id).kind == "database-unavailable"
+    assert "secret" not in caplog.text
+
+
 def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 60.0)
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
-    given = []
+    given, sockets = [], []
     begin: Any = connections._InTime.__init__
 
     def note(self: Any, raw: Any, sock: Any) -> None:
         given.append(sock.gettimeout())
+        sockets.append(sock)
         begin(self, raw, sock)
 
     monkeypatch.setattr(connections._InTime, "__init__", note)
@@ -156,6 +212,7 @@ def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypat
     relay.delivery = in_pieces
     for _ in range(3):
         client.get_item(TableName=TABLE, Key=NOBODY)
+        assert sockets[-1].gettimeout() < 60.0, "the rest of an answer had the whole time again"
     assert given == [60.0] * 3
     assert relay.connections == 1
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -22,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 from shared import dynamodb, telemetry, wire
-from shared.dynamodb import Failure, failure_of
+from shared.dynamodb import Failure, StorageFull, failure_of
 from shared.models import TASK_ID
 from shared.settings import Settings
 from shared.uuid7 import uuid7
@@ -124,6 +125,26 @@ def test_a_clock_that_is_off_is_told(
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (client_error("ItemCollectionSizeLimitExceededException"), True),
+        (cancelled("None", "ItemCollectionSizeLimitExceeded"), True),
+        # The condition may have failed because an earlier send was applied.
+        (cancelled("ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"), False),
+        (cancelled("TransactionConflict"), False),
+    ],
+)
+def test_a_full_storage_is_told_from_other_refusals(error: ClientError, full: bool) -> None:
+    with pytest.raises(StorageFull) if full else nullcontext():
+        dynamodb._check_storage(error.response)
+
+
+def test_a_cause_names_an_error_without_a_code() -> None:
+    response: Any = {}
+    assert telemetry.cause_of(ClientError(response, "PutItem")) == "ClientError PutItem None at "
 
 
 def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:
