@@ -123,7 +123,6 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
     )
     connections.bound(client._endpoint.http_session, SEND_TIMEOUT)  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no place for it
     client.meta.events.register("before-parse.dynamodb", wire.read)
-    client.meta.events.register("after-call.dynamodb", _check_storage)
     return cast("DynamoDBClient", client)
 
 
@@ -169,15 +168,8 @@ def _codes_of(response: Mapping[str, Any]) -> list[str]:
     return [response.get("Error", {}).get("Code", ""), *(reason.get("Code", "") for reason in reasons)]
 
 
-def _check_storage(parsed: Mapping[str, Any], **_: object) -> None:
-    """Raise StorageFull where it is the answer, as a handler of botocore's after-call.
-
-    Where a condition failed as well, that comes first: it may show that an earlier send was applied.
-    """
-    if "Error" in parsed:
-        codes = _codes_of(parsed)
-        if not _FULL.isdisjoint(codes) and "ConditionalCheckFailed" not in codes:
-            raise StorageFull
+def _is_storage_full(error: Exception) -> bool:
+    return isinstance(error, ClientError) and not _FULL.isdisjoint(_codes_of(error.response))
 
 
 class Retries:
@@ -197,8 +189,12 @@ class Retries:
     def failed(self, error: Exception) -> None:
         """Wait before the same request is sent again.
 
-        Raises the error itself where sending again cannot help; OutcomeUnknown or Unavailable after the last attempt.
+        Raises the error itself where sending again cannot help; StorageFull; OutcomeUnknown or Unavailable after the
+        last attempt.
         """
+        if _is_storage_full(error):
+            # An earlier attempt may have been applied, or have filled the storage.
+            raise (OutcomeUnknown() if self.unanswered else StorageFull()) from error
         failure = failure_of(error)
         if failure is None:
             raise error

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from shared.models import NewTask, TaskQuery
 from shared.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions
-from tests.wire import Fault, Wire, answer, cancelled
+from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_before, response
 
 KEY = {"idempotency-key": "full"}
 REPLACEMENT = {"title": "new", "description": None, "completed": True}
@@ -99,6 +100,31 @@ def test_a_write_is_507_at_once(
     metrics = {name for line in lines for name in line if line.get("_aws")}
     assert "StorageFull" in metrics
     assert "InternalError" not in metrics
+
+
+@pytest.mark.parametrize("lost", [lost_before, lost_after])
+@pytest.mark.parametrize("name", WRITES)
+def test_after_an_unanswered_request_the_outcome_is_unknown(scene: Scene, wire: Wire, name: str, lost: Fault) -> None:
+    """The storage may be full because that request was applied."""
+    wire.write_faults = [lost]
+    reply = WRITES[name](scene)
+    assert (reply.status, reply.kind) == (503, "outcome-unknown")
+    assert [is_write(body) for body in wire.requests].count(True) == 2
+
+
+def test_a_condition_that_failed_as_well_is_looked_at_first(scene: Scene, wire: Wire, other: TaskStore) -> None:
+    """It tells what became of the write."""
+
+    def raced(send: Send) -> AWSResponse:
+        other.update(scene.open, {"title": "raced"}, ANY_VERSION)
+        error = json.loads(send().content)
+        assert [reason["Code"] for reason in error["CancellationReasons"]] == ["ConditionalCheckFailed", "None"]
+        error["CancellationReasons"][1]["Code"] = "ItemCollectionSizeLimitExceeded"
+        return response(400, json.dumps(error).encode())
+
+    wire.write_faults = [raced, None]
+    assert WRITES["toggle, keyed"](scene).status == 200
+    assert other.get(scene.open).version == 3
 
 
 def test_reads_go_on(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import logging
-from contextlib import nullcontext
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -23,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 from shared import dynamodb, telemetry, wire
-from shared.dynamodb import Failure, StorageFull, failure_of
+from shared.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
 from shared.models import TASK_ID
 from shared.settings import Settings
 from shared.uuid7 import uuid7
@@ -127,19 +127,25 @@ def test_a_clock_that_is_off_is_told(
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)
 
 
-@pytest.mark.parametrize(
-    ("error", "full"),
-    [
-        (client_error("ItemCollectionSizeLimitExceededException"), True),
-        (cancelled("None", "ItemCollectionSizeLimitExceeded"), True),
-        # The condition may have failed because an earlier send was applied.
-        (cancelled("ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"), False),
-        (cancelled("TransactionConflict"), False),
-    ],
-)
-def test_a_full_storage_is_told_from_other_refusals(error: ClientError, full: bool) -> None:
-    with pytest.raises(StorageFull) if full else nullcontext():
-        dynamodb._check_storage(error.response)
+FULL = [
+    client_error("ItemCollectionSizeLimitExceededException"),
+    cancelled("None", "ItemCollectionSizeLimitExceeded"),
+    cancelled("ThrottlingError", "ItemCollectionSizeLimitExceeded"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_storage_ends_a_write(error: ClientError) -> None:
+    with pytest.raises(StorageFull):
+        Retries(time.monotonic() + 60, writing=True).failed(error)
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_storage_after_an_unanswered_request_says_nothing_of_that_request(error: ClientError) -> None:
+    retries = Retries(time.monotonic() + 60, writing=True)
+    retries.failed(ReadTimeoutError(**AT))
+    with pytest.raises(OutcomeUnknown):
+        retries.failed(error)
 
 
 def test_a_cause_names_an_error_without_a_code() -> None:
