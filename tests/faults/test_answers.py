@@ -1,6 +1,9 @@
 """Answers that are spoilt on their way, or drip, on real sockets: what the client is told is what happened."""
 
+import json
+import re
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -172,6 +175,90 @@ def test_a_write_whose_answer_drips_is_applied_once(
     assert store.toggle(task.id, ANY_VERSION).version == 2
     assert relay.connections >= 2, "the answer was waited for"
     assert store.get(task.id) == other.get(task.id)
+
+
+def with_header(name: bytes, value: bytes) -> Deliver:
+    """Deliver an answer with another value of a header."""
+
+    def deliver(line: Line, answer: bytes) -> None:
+        line.send(re.sub(rb"(?<=\r\n%b: )[^\r]*" % name, value, answer, count=1))
+
+    return deliver
+
+
+GARBLED_HEADERS = {
+    "Date": with_header(b"Date", b"yesterday"),
+    "Date out of range": with_header(b"Date", b"Mon, 99 Nov 2026 06:37:54 GMT"),
+    "checksum": with_header(b"x-amz-crc32", b"x"),
+    "checksum of another answer": with_header(b"x-amz-crc32", b"5"),
+}
+
+
+@pytest.mark.parametrize("deliver", GARBLED_HEADERS.values(), ids=GARBLED_HEADERS)
+def test_a_write_is_applied_once_though_a_header_of_its_answer_is_garbled(
+    moto_url: str, other: TaskStore, user: str, deliver: Deliver
+) -> None:
+    task = other.create(NewTask(title="there"))
+    with Relay(moto_url) as relay, functions(Table(new_client(relay.url), TABLE)) as call:
+        relay.deliveries = [deliver]
+        assert call("create_task", user, body={"title": "new"}).status == 201
+        relay.deliveries = [deliver]
+        assert call("toggle_task", user, task.id).status == 200
+    assert len(other.list(TaskQuery()).items) == 2
+    assert other.get(task.id).version == 2
+
+
+@pytest.mark.parametrize("name", ["checksum", "checksum of another answer"])
+def test_a_write_whose_answers_are_all_garbled_has_an_unknown_outcome(
+    moto_url: str, other: TaskStore, user: str, name: str
+) -> None:
+    task = other.create(NewTask(title="there"))
+    with Relay(moto_url) as relay, functions(Table(new_client(relay.url), TABLE)) as call:
+        relay.deliveries = [GARBLED_HEADERS[name]] * 99
+        assert call("create_task", user, body={"title": "new"}).kind == "outcome-unknown"
+        assert call("toggle_task", user, task.id).kind == "outcome-unknown"
+    assert len(other.list(TaskQuery()).items) == 2
+    assert other.get(task.id).version == 2
+
+
+WRONG_TYPES = [
+    {"Item": {"title": 5}},
+    {"Item": 5},
+    {"Responses": [5]},
+    {"Items": 5},
+    {"Items": [5]},
+    {"Items": [{"sk": 5}]},
+]
+
+
+def with_body(content: object) -> Deliver:
+    """Deliver another body, with the right length and checksum."""
+
+    def deliver(line: Line, _: bytes) -> None:
+        body = json.dumps(content).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nx-amz-crc32: %d\r\n\r\n"
+        line.send(head % (len(body), zlib.crc32(body)) + body)
+
+    return deliver
+
+
+@pytest.mark.parametrize("content", WRONG_TYPES, ids=map(json.dumps, WRONG_TYPES))
+def test_values_of_another_type_are_no_answer(moto_url: str, other: TaskStore, user: str, content: object) -> None:
+    task = other.create(NewTask(title="there"))
+    key = {"idempotency-key": "k"}
+    with Relay(moto_url) as relay, functions(Table(new_client(relay.url), TABLE)) as call:
+        relay.delivery = with_body(content)
+        replies = [
+            call("get_task", user, task.id),
+            call("list_tasks", user),
+            call("list_changes", user),
+            call("toggle_task", user, task.id),
+            call("toggle_task", user, task.id, headers=key),
+            call("create_task", user, body={"title": "new"}),
+        ]
+    assert [reply.kind for reply in replies] == ["database-unavailable"] * 5 + ["outcome-unknown"]
+    assert other.get(task.id).version == 1
+    assert len(other.list(TaskQuery()).items) == 2
 
 
 def test_what_a_garbled_answer_says_is_not_logged(
