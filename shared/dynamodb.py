@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -26,16 +27,20 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from shared import wire
+from shared import connections, wire
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # All in seconds. DynamoDB answers within some 10 ms; what takes this much longer is lost and better sent again.
+# Each address to connect to, and then the TLS handshake, may take CONNECT_TIMEOUT; the answer, up to its last byte, may
+# take READ_TIMEOUT; all of it may take SEND_TIMEOUT: two addresses and an answer (2 * 1 + 2). If the handshake is slow
+# as well, the answer has less time.
 CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 2.0
-# No send begins with less than this left of the function's own time limit (template.yaml: 10): a last send that runs
-# into both timeouts, with two addresses to connect to, and the answer still fit.
+SEND_TIMEOUT = 4.0
+# Do not start a send with less time left than this before the function's limit (template.yaml: 10): SEND_TIMEOUT, and
+# half a second to answer the caller.
 RESERVE = 4.5
 MAX_FAILURES = 5
 # The first and the longest pause before another attempt: after a failure, and after a conflict with another write.
@@ -62,11 +67,16 @@ _CODES = {
     "RequestLimitExceeded": Failure.THROTTLED,
     "ThrottlingError": Failure.THROTTLED,
     "ThrottlingException": Failure.THROTTLED,
+    "InternalFailure": Failure.UNANSWERED,
+    "InternalServerError": Failure.UNANSWERED,
+    "ServiceUnavailable": Failure.UNANSWERED,
     "TransactionConflict": Failure.CONTENDED,
     "TransactionConflictException": Failure.CONTENDED,
     "TransactionInProgressException": Failure.CONTENDED,
 }
-_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
+# An item collection, which is all that a user has, may hold 10 GB: the price of local secondary indexes.
+_FULL = {"ItemCollectionSizeLimitExceeded", "ItemCollectionSizeLimitExceededException"}
+_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 
 
 class Unavailable(Exception):
@@ -79,6 +89,10 @@ class Unavailable(Exception):
 
 class OutcomeUnknown(Exception):
     """A write was sent, and whether it was applied can no longer be known."""
+
+
+class StorageFull(Exception):
+    """A write was refused because the user's items have reached the size that DynamoDB allows."""
 
 
 class Table(NamedTuple):
@@ -107,6 +121,7 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
     client = session().create_client(
         "dynamodb", endpoint_url=endpoint_url, config=config, aws_access_key_id=key, aws_secret_access_key=secret
     )
+    connections.bound(client._endpoint.http_session, SEND_TIMEOUT)  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no place for it
     client.meta.events.register("before-parse.dynamodb", wire.read)
     return cast("DynamoDBClient", client)
 
@@ -136,17 +151,25 @@ def client() -> DynamoDBClient:
 def failure_of(error: Exception) -> Failure | None:
     """What a failed request means; None for a refusal or a defect, which sending again would not mend."""
     if isinstance(error, ClientError):
-        # A transaction that was cancelled says why for each of its parts.
-        reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-        codes = [error.response.get("Error", {}).get("Code", ""), *(reason.get("Code", "") for reason in reasons)]
-        known = [_CODES[code] for code in codes if code in _CODES]
+        known = [_CODES[code] for code in _codes_of(error.response) if code in _CODES]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return known[0] if known else Failure.UNANSWERED if status >= 500 else None  # noqa: PLR2004 - server errors
     if isinstance(error, _NOT_SENT):
         return Failure.UNREACHABLE
-    if isinstance(error, (HTTPClientError, ResponseParserError)):
+    # An SSLError comes after the handshake (shared.connections), so the request may have been applied.
+    if isinstance(error, (SSLError, HTTPClientError, ResponseParserError)):
         return Failure.UNANSWERED
     return None
+
+
+def _codes_of(response: Mapping[str, Any]) -> list[str]:
+    """The code of an error, and, of a cancelled transaction, that of each of its parts."""
+    reasons = response.get("CancellationReasons", [])
+    return [response.get("Error", {}).get("Code", ""), *(reason.get("Code", "") for reason in reasons)]
+
+
+def _is_storage_full(error: Exception) -> bool:
+    return isinstance(error, ClientError) and not _FULL.isdisjoint(_codes_of(error.response))
 
 
 class Retries:
@@ -166,8 +189,12 @@ class Retries:
     def failed(self, error: Exception) -> None:
         """Wait before the same request is sent again.
 
-        Raises the error itself where sending again cannot help; OutcomeUnknown or Unavailable after the last attempt.
+        Raises the error itself where sending again cannot help; StorageFull; OutcomeUnknown or Unavailable after the
+        last attempt.
         """
+        if _is_storage_full(error):
+            # An earlier attempt may have been applied, or have filled the storage.
+            raise (OutcomeUnknown() if self.unanswered else StorageFull()) from error
         failure = failure_of(error)
         if failure is None:
             raise error

@@ -57,7 +57,7 @@ class Engine:
 
     `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
     1970. With `once`, each write is done once for its key. Every method raises Unavailable where DynamoDB cannot be
-    used in time; `write` also raises OutcomeUnknown where the write may or may not have been applied.
+    used in time; `write` also raises OutcomeUnknown where the write may or may not have been applied, and StorageFull.
     """
 
     def __init__(

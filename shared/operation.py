@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared import bodies, dynamodb, idempotency, identity, preconditions, problems, snapstart, telemetry
 from shared.cursors import InvalidCursor
-from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.dynamodb import Failure, OutcomeUnknown, StorageFull, Table, Unavailable
 from shared.engine import KeyReused
 from shared.models import TASK_ID, BatchResults, Changes, Cleared, NoQuery, Task, TaskPage, TaskQuery, etag_of
 from shared.problems import Problem
@@ -210,7 +210,7 @@ _UNAVAILABLE = {
 }
 
 
-def _problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911 - one a kind of error
+def _problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - one a kind of error
     match error:
         case Problem():
             return error
@@ -233,6 +233,8 @@ def _problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911 - one a kin
         case OutcomeUnknown():
             detail = "The write may have been applied, or may not. Look before sending it again."
             return problems.unavailable("outcome-unknown", detail, retry_after=1)
+        case StorageFull():
+            return problems.storage_full()
         case Unavailable():
             return problems.unavailable(*_UNAVAILABLE[error.failure])
         case _:

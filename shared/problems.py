@@ -161,6 +161,15 @@ def internal_error() -> Problem:
     return Problem(500, "internal-error", "Internal server error", "Something went wrong on our side.")
 
 
+def storage_full() -> Problem:
+    """507: the user's storage has reached its limit, and the write would have made it larger."""
+    detail = (
+        "The user's storage has reached its limit of 10 GB. To free space at once, shorten or clear descriptions; "
+        "deleted tasks free theirs after 30 days."
+    )
+    return Problem(507, "storage-full", "Storage full", detail)
+
+
 def unavailable(kind: str, detail: str, retry_after: int) -> Problem:
     """503: not now; `retry_after` is in seconds."""
     return Problem(503, kind, "Service unavailable", detail, headers={"Retry-After": str(retry_after)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import cursors, items, queries, tasks
 from shared.cursors import InvalidCursor
-from shared.dynamodb import RESERVE, Table, Unavailable
+from shared.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.engine import Decide, Engine, Replayed, Write
 from shared.items import Once
 from shared.models import (
@@ -67,7 +67,7 @@ class TaskStore:
     what they returned then, and set `replayed`; they raise KeyReused where it was used for something else.
 
     Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it may or
-    may not have been applied.
+    may not have been applied, and StorageFull.
     """
 
     replayed = False
@@ -178,7 +178,8 @@ class TaskStore:
     def clear_completed(self) -> Cleared:
         """Move completed tasks to the trash, one request each, until none is left, 500 are cleared, or time is short.
 
-        A task that is opened meanwhile stays. Where DynamoDB fails half-way, the answer counts what was cleared.
+        A task that is opened meanwhile stays. Where DynamoDB fails half-way, or the user's storage is full, the answer
+        counts what was cleared.
         """
         cleared = 0
         query = TaskQuery(status="completed")
@@ -192,7 +193,7 @@ class TaskStore:
                 cleared += 1
             except NotCompleted:
                 continue
-            except Unavailable:
+            except (StorageFull, Unavailable):
                 if not cleared:
                     raise
                 return Cleared(cleared=cleared, more=True)

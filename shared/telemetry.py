@@ -42,6 +42,8 @@ logger = Logger(
 metrics = Metrics()
 # It tells at INFO where it found credentials, on every cold start; our lines are one a request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
+# It warns of headers that it cannot read, and quotes them: a garbled answer may have a task's text there.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)
@@ -81,7 +83,11 @@ def cause_of(error: BaseException) -> str:
     chain = []
     link: BaseException | None = error
     while link is not None:
-        code = f" {link.operation_name} {link.response['Error']['Code']}" if isinstance(link, ClientError) else ""
+        code = (
+            f" {link.operation_name} {link.response.get('Error', {}).get('Code')}"
+            if isinstance(link, ClientError)
+            else ""
+        )
         frames = [frame for frame in traceback.extract_tb(link.__traceback__) if "/shared/" in frame.filename]
         places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames)]
         chain.append(f"{type(link).__name__}{code} at {' < '.join(places)}")

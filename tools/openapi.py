@@ -161,7 +161,7 @@ class Operation:
         yield from ("bad-query", "bad-user-id", "no-identity", "forbidden", "body-too-large", "internal-error")
         yield from ("database-throttled", "database-unavailable")
         if self.writes:
-            yield from ("contended", "outcome-unknown")
+            yield from ("contended", "outcome-unknown", "storage-full")
         if self.on_a_task:
             yield from ("bad-task-id", "bad-etag", "task-not-found")
             if self.writes:

@@ -20,7 +20,7 @@ from local import dynamodb as engines
 from local.template import Template
 from shared import bodies, cursors, items, tasks, telemetry
 from shared import operation as frame
-from shared.dynamodb import Failure, OutcomeUnknown, Unavailable, new_client
+from shared.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
 from shared.models import NewTask
 from shared.task_store import TaskStore
 
@@ -221,5 +221,6 @@ _FAILURES: Mapping[str, Exception] = {
     "database-unavailable": Unavailable(Failure.UNREACHABLE),
     "contended": Unavailable(Failure.CONTENDED),
     "outcome-unknown": OutcomeUnknown(),
+    "storage-full": StorageFull(),
     "internal-error": RuntimeError(),
 }

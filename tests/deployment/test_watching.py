@@ -43,9 +43,10 @@ def lines(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
         with ThreadPoolExecutor(3) as pool:
             failed = pool.map(get, ("AccessDeniedException", "ThrottlingException", "late", "InternalServerError"))
             lost = pool.submit(Api(backend.url, "InternalServerError-x").create)
+            full = pool.submit(Api(backend.url, "ItemCollectionSizeLimitExceededException-x").create)
             contended = pool.submit(Api(backend.url, "TransactionConflictException-x").toggle, TASK_ID)
             assert list(failed) == [500, 503, 503, 503]
-            assert (lost.result().status, contended.result().status) == (503, 503)
+            assert (lost.result().status, contended.result().status, full.result().status) == (503, 503, 507)
         assert Api(backend.url, "x").get("no-uuid").status == 400
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
@@ -104,7 +105,8 @@ def test_alarms_watch_what_is_emitted(translated: dict[str, Any], emitted: set[M
 def test_every_failure_of_ours_is_watched(translated: dict[str, Any], emitted: set[Metric]) -> None:
     ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Latency", "ClientFault"}
     assert ours == {
-        *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew")
+        *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew"),
+        "StorageFull",
     }
     alarms = of_type(translated, "AWS::CloudWatch::Alarm").values()
     names = {metric[1] for alarm in alarms for metric, _ in watched(alarm)}
@@ -142,12 +144,19 @@ def breaches(expression: str, threshold: float, **metrics: float) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("faults", "requests", "rings"), [(1, 1, False), (1, 20, False), (2, 2, True), (5, 100, False), (6, 100, True)]
+    ("faults", "full", "requests", "rings"),
+    [
+        *((1, 0, 1, False), (1, 0, 20, False), (2, 0, 2, True), (5, 0, 100, False), (6, 0, 100, True)),
+        # API Gateway counts 507 among its 5xx.
+        *((90, 90, 100, False), (90, 84, 100, True), (0, 1, 1, False)),
+    ],
 )
-def test_one_fault_at_night_does_not_ring(translated: dict[str, Any], faults: int, requests: int, rings: bool) -> None:
+def test_neither_one_fault_at_night_nor_a_full_storage_rings(
+    translated: dict[str, Any], faults: int, full: int, requests: int, rings: bool
+) -> None:
     alarm = translated["Resources"]["FaultAlarm"]["Properties"]
     (expression,) = [one["Expression"] for one in alarm["Metrics"] if "Expression" in one]
-    assert breaches(expression, alarm["Threshold"], faults=faults, requests=requests) is rings
+    assert breaches(expression, alarm["Threshold"], faults=faults, full=full, requests=requests) is rings
     assert alarm["DatapointsToAlarm"] == 3
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.dynamodb import RESERVE, Table, Unavailable
+from shared.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.models import Cleared, NewTask, TaskQuery
 from shared.task_store import TaskStore
 from shared.tasks import ANY_VERSION
@@ -80,5 +80,16 @@ def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, 
     assert store.clear_completed() == Cleared(cleared=2, more=True)
     wire.faults = [None, *throttled]
     with pytest.raises(Unavailable):
+        store.clear_completed()
+    assert store.clear_completed() == Cleared(cleared=2, more=False)
+
+
+def test_what_was_cleared_before_the_storage_was_full_is_told(store: TaskStore, wire: Wire) -> None:
+    completed(store, 3)
+    full = answer(400, "ItemCollectionSizeLimitExceededException")
+    wire.faults = [None, None, full]
+    assert store.clear_completed() == Cleared(cleared=1, more=True)
+    wire.faults = [None, full]
+    with pytest.raises(StorageFull):
         store.clear_completed()
     assert store.clear_completed() == Cleared(cleared=2, more=False)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -22,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 from shared import dynamodb, telemetry, wire
-from shared.dynamodb import Failure, failure_of
+from shared.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
 from shared.models import TASK_ID
 from shared.settings import Settings
 from shared.uuid7 import uuid7
@@ -100,7 +101,8 @@ def cancelled(*codes: str) -> ClientError:
         (EndpointConnectionError(**AT), Failure.UNREACHABLE),
         (ConnectTimeoutError(**AT), Failure.UNREACHABLE),
         (ProxyConnectionError(proxy_url="x"), Failure.UNREACHABLE),
-        (SSLError(**AT, error=OSError()), Failure.UNREACHABLE),
+        (SSLError(**AT, error=OSError()), Failure.UNANSWERED),
+        (client_error("InternalServerError"), Failure.UNANSWERED),
         (ReadTimeoutError(**AT), Failure.UNANSWERED),
         (ResponseParserError("x"), Failure.UNANSWERED),
         (NoCredentialsError(), None),
@@ -119,10 +121,36 @@ def test_a_clock_that_is_off_is_told(
     answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
     monkeypatch.setattr(wire, "skew", [0.0])
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
-    wire.read(answer, {})
+    wire.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)
+
+
+FULL = [
+    client_error("ItemCollectionSizeLimitExceededException"),
+    cancelled("None", "ItemCollectionSizeLimitExceeded"),
+    cancelled("ThrottlingError", "ItemCollectionSizeLimitExceeded"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_storage_ends_a_write(error: ClientError) -> None:
+    with pytest.raises(StorageFull):
+        Retries(time.monotonic() + 60, writing=True).failed(error)
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_storage_after_an_unanswered_request_says_nothing_of_that_request(error: ClientError) -> None:
+    retries = Retries(time.monotonic() + 60, writing=True)
+    retries.failed(ReadTimeoutError(**AT))
+    with pytest.raises(OutcomeUnknown):
+        retries.failed(error)
+
+
+def test_a_cause_names_an_error_without_a_code() -> None:
+    response: Any = {}
+    assert telemetry.cause_of(ClientError(response, "PutItem")) == "ClientError PutItem None at "
 
 
 def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:

@@ -50,7 +50,7 @@ def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[s
 def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
     """What it makes of it with our handler, as botocore.endpoint puts the two together."""
     response, customized = answer(body, status), dict[str, Any]()
-    wire.read(response, customized)
+    wire.read(response, customized, model.operation_model(operation))
     shape = model.operation_model(operation).output_shape
     parsed: dict[str, Any] = create_parser("json").parse(response, shape)
     return {**parsed, **customized}
@@ -89,14 +89,132 @@ def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
     assert fast(model, "PutItem", ERROR, status) == plain(model, "PutItem", ERROR, status)
 
 
-@pytest.mark.parametrize("garbled", [b"", b"{", b"<html></html>", b"[]", b'{"Item": }', b'{"Item": {}} {}'])
-def test_what_is_garbled_is_refused_though_no_checksum_came(garbled: bytes) -> None:
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        *(
+            b"",
+            b"{",
+            b"<html></html>",
+            b"[]",
+            b"5",
+            b"null",
+            b'{"Item": }',
+            b'{"Item": {}} {}',
+            b"\xff{}",
+            b"[" * 100_000,
+        ),
+        # Not an answer of a table: of another shape, or that of an error.
+        *(b'{"Item": []}', b'{"LastEvaluatedKey": "x"}', json.dumps(ERROR).encode()),
+    ],
+)
+def test_what_is_garbled_is_refused_though_no_checksum_came(model: Any, garbled: bytes) -> None:
     with pytest.raises(ResponseParserError):
-        wire.read({"status_code": 200, "headers": {}, "body": garbled}, {})
+        wire.read({"status_code": 200, "headers": {}, "body": garbled}, {}, model.operation_model("PutItem"))
 
 
-def test_an_answer_whose_checksum_is_another_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("Query", {}),
+        ("Query", {"Items": {}}),
+        ("Query", {"Items": None}),
+        ("TransactGetItems", {}),
+        ("TransactGetItems", {"Responses": "x"}),
+    ],
+)
+def test_an_answer_without_what_the_operation_asked_for_is_refused(model: Any, operation: str, body: object) -> None:
+    with pytest.raises(ResponseParserError):
+        fast(model, operation, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"Item": {}},
+        {"__type": 5},
+        {**ERROR, "Item": 5},
+        {**ERROR, "CancellationReasons": 5},
+        {**ERROR, "CancellationReasons": [5]},
+        {**ERROR, "CancellationReasons": [{"Code": []}]},
+        {**ERROR, "CancellationReasons": [{"Code": "None", "Item": "x"}]},
+        {**ERROR, "CancellationReasons": [{"Code": "None", "Item": {"title": 5}}]},
+    ],
+)
+def test_an_error_of_another_shape_is_refused(model: Any, body: object) -> None:
+    with pytest.raises(ResponseParserError):
+        fast(model, "TransactWriteItems", body, 400)
+
+
+NESTED: Any = {"S": "x"}
+for _ in range(2_000):
+    NESTED = {"L": [NESTED]}
+ATTRIBUTES: list[Any] = [
+    *(5, None, "x", [], {}, {"S": "x", "N": "1"}, {"X": "x"}, {"s": "x"}),
+    *({"S": 5}, {"S": None}, {"S": {}}, {"N": 5}, {"N": "x"}, {"N": ""}, {"N": "1.5.2"}, {"N": "1_0"}),
+    *({"L": "x"}, {"L": {}}, {"L": [5]}, {"L": [{"S": 5}]}, {"M": []}, {"M": {"a": 5}}, {"M": {"a": {"S": 5}}}),
+    *({"BOOL": "x"}, {"NULL": 1}, {"B": 5}, {"SS": "x"}),
+]
+
+
+@pytest.mark.parametrize("attribute", [*ATTRIBUTES, NESTED], ids=[*map(json.dumps, ATTRIBUTES), "nested too deeply"])
+def test_an_attribute_of_another_type_is_refused_wherever_items_are(model: Any, attribute: object) -> None:
+    item = {**stored_item(NewTask(title="x")), "title": attribute}
+    answers: list[tuple[str, object, int]] = [
+        ("GetItem", {"Item": item}, 200),
+        ("Query", {"Items": [stored_item(NewTask(title="x")), item]}, 200),
+        ("Query", {"Items": [], "LastEvaluatedKey": {"sk": attribute}}, 200),
+        ("TransactGetItems", {"Responses": [{}, {"Item": item}]}, 200),
+        ("PutItem", {**ERROR, "Item": item}, 400),
+        ("TransactWriteItems", {**ERROR, "CancellationReasons": [{"Code": "None"}, {"Item": item}]}, 400),
+    ]
+    for operation, body, status in answers:
+        with pytest.raises(ResponseParserError):
+            fast(model, operation, body, status)
+
+
+@pytest.mark.parametrize("item", [5, None, "x", []])
+def test_an_item_of_another_type_is_refused(model: Any, item: object) -> None:
+    for operation, body in (("Query", {"Items": [item]}), ("TransactGetItems", {"Responses": [item]})):
+        with pytest.raises(ResponseParserError):
+            fast(model, operation, body)
+
+
+def test_attributes_of_every_type_are_read(model: Any) -> None:
+    """A newer release may store types that this one does not."""
+    values: list[Any] = [
+        *({"S": ""}, {"N": "0"}, {"N": "-1.5"}, {"N": "1E+100"}, {"BOOL": True}, {"NULL": True}),
+        *({"SS": ["x"]}, {"NS": ["1"]}, {"L": []}, {"L": [{"M": {}}, {"S": "x"}]}, {"M": {"a": {"L": []}}}),
+    ]
+    body = {"Item": {str(place): value for place, value in enumerate(values)}}
+    assert fast(model, "GetItem", body) == plain(model, "GetItem", body)
+
+
+def test_an_answer_whose_checksum_is_another_is_refused(model: Any) -> None:
     response = answer({"Item": {}})
     response["body"] = response["body"].replace(b"Item", b"Itme")
     with pytest.raises(ResponseParserError):
-        wire.read(response, {})
+        wire.read(response, {}, model.operation_model("GetItem"))
+
+
+@pytest.mark.parametrize("checksum", ["", "x", "12a", "1_2", "-5", "\u0661", "9" * 5000])
+def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> None:
+    response = answer({"Item": {}})
+    response["headers"]["x-amz-crc32"] = checksum
+    with pytest.raises(ResponseParserError):
+        wire.read(response, {}, model.operation_model("GetItem"))
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Mon, 99 Nov 2026", "Mon, 23 Nov 99999 06:37:54 GMT", "Mon, 23 Nov 2026 06:37:54 +9999"]
+)
+def test_a_date_that_cannot_be_read_says_nothing_of_the_clock(
+    model: Any, monkeypatch: pytest.MonkeyPatch, date: str
+) -> None:
+    monkeypatch.setattr(wire, "skew", [1.5])
+    response = answer({"Item": {}})
+    response["headers"]["date"] = date
+    read: dict[str, Any] = {}
+    wire.read(response, read, model.operation_model("GetItem"))
+    assert (read, wire.skew) == ({"Item": {}}, [1.5])

@@ -1,0 +1,205 @@
+"""Answers of DynamoDB that are garbled in any byte: whatever the caller is told is true, and never that we failed."""
+
+import json
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.dynamodb import Table, new_client
+from shared.models import NewTask
+from shared.task_store import TaskStore
+from tests.conftest import TABLE, deadline_in, forget, sized, table_at
+from tests.inprocess import Functions, Reply, functions
+from tests.relay import Deliver, Line, Relay, plain
+
+type Ask = Callable[[Functions, str, str], Reply]
+type Garble = Callable[[bytes], bytes]
+
+KEY = {"idempotency-key": "garbled"}
+BATCH = [{"op": "create", "task": {"title": "new"}}]
+# What each operation asks for, and how many writes it makes.
+OPERATIONS: dict[str, tuple[Ask, int]] = {
+    "get": (lambda call, user, task: call("get_task", user, task), 0),
+    "list": (lambda call, user, _: call("list_tasks", user), 0),
+    "changes": (lambda call, user, _: call("list_changes", user), 0),
+    "create": (lambda call, user, _: call("create_task", user, body={"title": "new"}), 1),
+    "create, keyed": (lambda call, user, _: call("create_task", user, body={"title": "new"}, headers=KEY), 1),
+    "update": (lambda call, user, task: call("update_task", user, task, body={"title": "new"}), 1),
+    "toggle": (lambda call, user, task: call("toggle_task", user, task), 1),
+    "toggle, keyed": (lambda call, user, task: call("toggle_task", user, task, headers=KEY), 1),
+    "delete": (lambda call, user, task: call("delete_task", user, task), 1),
+    "batch": (lambda call, user, _: call("batch_tasks", user, body={"operations": BATCH}, headers=KEY), 1),
+    # These meet an error of DynamoDB's: the condition of the write fails.
+    "toggle, missing": (lambda call, user, _: call("toggle_task", user, str(uuid.uuid4())), 0),
+    "toggle, If-Match": (lambda call, user, task: call("toggle_task", user, task, headers={"if-match": '"9-1"'}), 0),
+}
+REFUSED = {"toggle, missing": 404, "toggle, If-Match": 412}
+PARTS: dict[str, Callable[[bytes], tuple[int, int]]] = {
+    "status line": lambda answer: (0, answer.index(b"\r\n")),
+    "headers": lambda answer: (answer.index(b"\r\n") + 2, answer.index(b"\r\n\r\n") + 4),
+    "body": lambda answer: (answer.index(b"\r\n\r\n") + 4, len(answer)),
+}
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Replaces some bytes of a part of an answer by others."""
+
+    part: str
+    place: float
+    length: int
+    others: bytes
+
+    def __call__(self, answer: bytes) -> bytes:
+        begin, end = PARTS[self.part](answer)
+        place = begin + int(self.place * (end - begin))
+        return answer[:place] + self.others + answer[min(place + self.length, end) :]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Gives a header another value, or adds it."""
+
+    name: bytes
+    value: bytes
+
+    def __call__(self, answer: bytes) -> bytes:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(self.name.lower() + b":")]
+        return b"\r\n".join([*lines, self.name + b": " + self.value, b"", body])
+
+
+@dataclass(frozen=True)
+class Status:
+    """Gives the answer another status."""
+
+    status: int
+
+    def __call__(self, answer: bytes) -> bytes:
+        return b"HTTP/1.1 %d Garbled" % self.status + answer[answer.index(b"\r\n") :]
+
+
+@dataclass(frozen=True)
+class Value:
+    """Puts a value of another type in the place of some value of the body, with the right length and checksum."""
+
+    place: float
+    value: object
+
+    def __call__(self, answer: bytes) -> bytes:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        content = {"": json.loads(body)}
+        places = list(places_in(content))
+        inside, key = places[int(self.place * (len(places) - 1))]
+        if type(inside[key]) is not type(self.value):
+            inside[key] = self.value
+        changed = json.dumps(content[""]).encode()
+        garbled = Header(b"Content-Length", b"%d" % len(changed))(head + b"\r\n\r\n" + changed)
+        return Header(b"x-amz-crc32", b"%d" % zlib.crc32(changed))(garbled)
+
+
+def places_in(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place inside a value of JSON: an object or array, and the key or index."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield value, key
+            yield from places_in(inner)
+
+
+NAMES = [b"Date", b"x-amz-crc32", b"Content-Length", b"Transfer-Encoding", b"Content-Encoding", b"Connection"]
+VALUES = [b"", b"x", b"-1", b"3", b"99999", b"9" * 5000, b"chunked", b"gzip", b"close", b"\xff", b"1, 2"]
+GARBLES: st.SearchStrategy[Garble] = st.one_of(
+    st.builds(Bytes, st.sampled_from(list(PARTS)), st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)),
+    st.builds(Header, st.sampled_from(NAMES), st.sampled_from(VALUES)),
+    st.builds(Value, st.floats(0, 1), st.sampled_from([5, "x", None, True, [], {}, [5], {"x": 5}])),
+    st.builds(Status, st.sampled_from([100, 200, 204, 206, 300, 301, 304, 400, 403, 404, 413, 500, 503, 999])),
+)
+
+
+@dataclass
+class Scene:
+    relay: Relay
+    call: Functions
+    table: Table
+
+
+@pytest.fixture(scope="module")
+def scene(moto_url: str) -> Iterator[Scene]:
+    with (
+        Relay(moto_url) as relay,
+        functions(Table(new_client(relay.url), TABLE)) as call,
+        patch("random.uniform", lambda *_: 0),
+    ):
+        yield Scene(relay, call, table_at(moto_url, "other"))
+
+
+def garbled(garble: Garble) -> Deliver:
+    """Deliver a garbled answer, and close: the client must not wait for what is missing."""
+
+    def deliver(line: Line, answer: bytes) -> None:
+        line.send(garble(answer))
+        line.close()
+
+    return deliver
+
+
+def at_first(relay: Relay, deliver: Deliver) -> Deliver:
+    """Deliver only the next answer so, and then those after it as they are."""
+
+    def once(line: Line, answer: bytes) -> None:
+        relay.delivery = plain
+        deliver(line, answer)
+
+    return once
+
+
+@contextmanager
+def task_of_a_user(table: Table) -> Iterator[tuple[str, str]]:
+    user = f"user-{uuid.uuid4()}"
+    try:
+        yield user, TaskStore(table, user, deadline_in(60)).create(NewTask(title="old")).id
+    finally:
+        forget(user)
+
+
+def writes_to(table: Table, user: str) -> int:
+    """How many writes of the user's tasks were applied since the first task was created."""
+    query = table.client.query(
+        TableName=table.name,
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :task)",
+        ExpressionAttributeValues={":pk": {"S": f"USER#{user}"}, ":task": {"S": "TASK#"}},
+        ConsistentRead=True,
+    )
+    return sum(int(item["version"]["N"]) for item in query["Items"]) - 1
+
+
+@settings(max_examples=sized(400, 3_000, 30_000), deadline=None)
+@given(name=st.sampled_from(list(OPERATIONS)), garble=GARBLES, always=st.booleans())
+@example(name="create", garble=Header(b"Date", b"yesterday"), always=True)
+@example(name="create", garble=Header(b"x-amz-crc32", b"x"), always=True)
+@example(name="toggle, If-Match", garble=Status(200), always=True)
+@example(name="toggle", garble=Status(400), always=True)
+@example(name="create", garble=Status(300), always=True)
+@example(name="get", garble=Value(0.5, 5), always=True)
+def test_a_garbled_answer_is_unanswered(scene: Scene, name: str, garble: Garble, always: bool) -> None:
+    ask, writes = OPERATIONS[name]
+    with task_of_a_user(scene.table) as (user, task):
+        scene.relay.delivery = garbled(garble) if always else at_first(scene.relay, garbled(garble))
+        reply = ask(scene.call, user, task)
+        applied = writes_to(scene.table, user)
+    if reply.status < 300:
+        assert name not in REFUSED
+        assert applied == writes
+    elif reply.status == 503:
+        assert reply.kind in {"database-unavailable", "outcome-unknown"}
+        assert applied <= (writes if reply.kind == "outcome-unknown" else 0)
+    else:
+        assert (reply.status, applied) == (REFUSED.get(name), 0), reply

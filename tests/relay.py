@@ -1,0 +1,186 @@
+"""An endpoint in front of another one, over HTTP or TLS, that delivers each answer in the way that a test chooses."""
+
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_READS = {"GetItem", "Query", "TransactGetItems"}
+
+type Deliver = Callable[[Line, bytes], None]
+
+
+class Line:
+    """A client's connection; `writes` says whether the request that is answered may change anything."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.writes = False
+        self._client = client
+
+    def receive(self) -> bytes:
+        """Some bytes; none at the end."""
+        return self._client.recv(65536)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes at once."""
+        self._client.sendall(data)
+
+    def close(self) -> None:
+        """Close it properly."""
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
+        self._client.close()
+
+
+class TlsLine(Line):
+    """A client's connection over TLS, whose records can be spoilt."""
+
+    def __init__(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        super().__init__(client)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._pump(self._tls.do_handshake)
+
+    def receive(self) -> bytes:
+        """Some bytes; none at the end."""
+        try:
+            return self._pump(lambda: self._tls.read(65536))
+        except ssl.SSLError:
+            return b""
+
+    def send(self, data: bytes, *, spoilt: bool = False) -> None:
+        """Send bytes as a TLS record, which the client cannot decrypt where it is spoilt."""
+        self._tls.write(data)
+        record = self._outgoing.read()
+        self._client.sendall(record[:-1] + bytes([record[-1] ^ 1]) if spoilt else record)
+
+    def _pump[Result](self, act: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                result = act()
+            except ssl.SSLWantReadError:
+                self._client.sendall(self._outgoing.read())
+                if data := self._client.recv(65536):
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            else:
+                self._client.sendall(self._outgoing.read())
+                return result
+
+
+def plain(line: Line, answer: bytes) -> None:
+    """Deliver an answer as it is."""
+    line.send(answer)
+
+
+def spoilt(line: Line, answer: bytes) -> None:
+    """Deliver an answer in a TLS record that was changed on its way, and close."""
+    assert isinstance(line, TlsLine)
+    line.send(answer, spoilt=True)
+    line.close()
+
+
+class Relay:
+    """`deliveries` are how the answers to the next writes arrive, one each; all others arrive by `delivery`."""
+
+    def __init__(self, target: str, identity: Path | None = None) -> None:
+        """Begin to listen, in front of the endpoint `target`; over TLS where a certificate with its key is given."""
+        self.deliveries: list[Deliver] = []
+        self.delivery: Deliver = plain
+        self.connections = 0
+        self.answers = 0
+        self._target = target.removeprefix("http://")
+        self._context: ssl.SSLContext | None = None
+        if identity is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(identity)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        scheme = "http" if identity is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        """Accept connections."""
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Accept no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client:  # a client may hang up at any time
+            line = Line(client) if self._context is None else TlsLine(client, self._context)
+            received = b""
+            while data := line.receive():
+                received += data
+                head, end, body = received.partition(b"\r\n\r\n")
+                headers = dict(one.split(": ", 1) for one in head.decode("latin-1").split("\r\n")[1:])
+                if end and len(body) >= int(headers["Content-Length"]):
+                    line.writes = headers["X-Amz-Target"].rpartition(".")[2] not in _READS
+                    answer = self._ask(headers, body)
+                    self.answers += 1
+                    deliver = self.deliveries.pop(0) if line.writes and self.deliveries else self.delivery
+                    deliver(line, answer)
+                    received = b""
+
+    def _ask(self, headers: dict[str, str], body: bytes) -> bytes:
+        connection = HTTPConnection(self._target)
+        connection.request("POST", "/", body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        lines = [
+            f"HTTP/1.1 {response.status} {response.reason}",
+            f"Date: {response.getheader('Date')}",
+            "Content-Type: application/x-amz-json-1.0",
+            f"Content-Length: {len(content)}",
+            f"x-amz-crc32: {zlib.crc32(content)}",
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def identity_in(folder: Path) -> Path:
+    """Make a certificate of 127.0.0.1, signed by its own key; return the file that holds both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "identity.pem"
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(certificate.public_bytes(encoding) + private)
+    return file
