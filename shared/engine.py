@@ -171,6 +171,7 @@ class Engine:
                     if items.from_record(record).write_token == token:
                         return None
                     self._replay(record, self._once)
+                    return refused  # the record has expired since the request was made
                 if refused:
                     return refused
                 retries.failed(cancelled)

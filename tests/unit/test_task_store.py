@@ -447,6 +447,13 @@ def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script, 
     assert not keyed.replayed
 
 
+def test_a_key_that_expires_while_it_refuses_is_used_again(keyed: TaskStore, script: Script) -> None:
+    script.answers = [LOOKED, cancelled(None, record("another", expires_at=NOW // 1000)), {}]
+    assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
+    assert not keyed.replayed
+    assert [name for name, _ in script.requests] == ["TransactGetItems", *["TransactWriteItems"] * 2]
+
+
 def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script: Script) -> None:
     script.answers = [LOOKED, LOST, cancelled(at(2, "a"), None, None), {}]
     results: BatchResults = keyed.batch(OPERATIONS_ON_TWO)
