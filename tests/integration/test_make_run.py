@@ -92,9 +92,12 @@ def test_what_dynamodb_local_has_stored_survives_that_everything_is_killed(
 
 def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
     port = free_port()
-    readme = (ROOT / "README.md").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    readme, clients = (
+        (ROOT / path).read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+        for path in ("README.md", "docs/clients.md")
+    )
     shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
-    (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (python,) = re.findall(r"```python\n(.*?)```", clients, re.DOTALL)
     (tmp_path / "client.py").write_text(python)
     with make_run(tmp_path / "log", port):
         script = f"set -e\n{shell}\n{sys.executable} {tmp_path / 'client.py'}"
@@ -123,7 +126,7 @@ def test_the_client_of_the_readme_has_one_key_for_all_attempts_whatever_befalls_
             keys.append(headers["Idempotency-Key"])
             self.wfile.write(answers[len(keys) - 1])
 
-    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
     monkeypatch.setattr("time.sleep", lambda _: None)
     with TCPServer(("127.0.0.1", 0), Spoilt) as server:
