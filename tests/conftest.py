@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from moto.backends import get_backend
 
@@ -26,6 +27,10 @@ REGION = "eu-central-1"
 # How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
 PROVE = os.environ.get("PROVE", "")
 SCALE = 10 if PROVE not in {"", "ci"} else 1
+
+# No test may fail because the machine is slow.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",

@@ -3,13 +3,12 @@
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 
-from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Failure, OutcomeUnknown, Unavailable
+from shared.dynamodb import READ_TIMEOUT, RESERVE, Failure, OutcomeUnknown, Unavailable
 from shared.models import NewTask
 from shared.task_store import TaskStore
 from shared.tasks import ANY_VERSION
@@ -115,11 +114,9 @@ def test_a_refused_connection_is_unavailable_and_nothing_was_changed(user: str) 
 
 
 def test_a_silent_database_is_given_up_in_time(user: str) -> None:
-    """No send begins that could not end, with both its timeouts, before the function's own limit."""
+    """That it ends in time, tests/unit holds on a clock of its own."""
     limit = RESERVE + READ_TIMEOUT / 2
     with silent_server() as url:
         store = TaskStore(table_at(url), user, deadline_in(limit))
-        started = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             store.create(NewTask(title="silent"))
-        assert time.monotonic() - started < limit - CONNECT_TIMEOUT

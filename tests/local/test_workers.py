@@ -32,10 +32,8 @@ def test_who_waits_too_long_hears_503(ask: Ask) -> None:
     with ThreadPoolExecutor(3) as pool:
         hung = [pool.submit(ask, "GET", "/trouble/hang") for _ in range(2)]
         time.sleep(0.2)
-        started = time.monotonic()
         answer = ask("GET", "/trouble/none")
         assert (answer.status, answer.json) == (503, {"message": "Service Unavailable"})
-        assert time.monotonic() - started < 0.9
         assert {future.result().status for future in hung} == {500}
     assert ask("GET", "/trouble/none").status == 200
 

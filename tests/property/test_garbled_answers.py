@@ -150,7 +150,7 @@ def writes_to(table: Table, user: str) -> int:
     return sum(int(item["version"]["N"]) for item in query["Items"]) - 1
 
 
-@settings(max_examples=sized(400, 3_000, 30_000), deadline=None)
+@settings(max_examples=sized(400, 3_000, 30_000))
 @given(name=st.sampled_from(list(OPERATIONS)), garble=GARBLES, always=st.booleans())
 @example(name="create", garble=Header(b"Date", b"yesterday"), always=True)
 @example(name="create", garble=Header(b"x-amz-crc32", b"x"), always=True)

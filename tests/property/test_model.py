@@ -357,7 +357,6 @@ def test_the_handlers_answer_as_the_model_does(machine: type[Handlers]) -> None:
         settings=settings(
             max_examples=SEQUENCES,
             stateful_step_count=STEPS,
-            deadline=None,
             derandomize=PROVE in {"", "ci"},
             database=None,
             print_blob=True,
