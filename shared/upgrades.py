@@ -14,8 +14,8 @@ from shared.items import SCHEMA, Item, number, schema_of
 
 type Step = Callable[[Item], Item]
 
-# By the schema that a step upgrades from. An answer that a key remembers is upgraded too: it is an item without what
-# is never shown (shared/items.py: _NOT_SHOWN), so a step must not need that.
+# By the schema that a step upgrades from. An answer that a key remembers is upgraded too: it is an item without index
+# keys and tokens (shared/items.py: to_content), so a step must not need them.
 STEPS: Final[Mapping[int, Step]] = {}
 
 
