@@ -35,8 +35,9 @@ class Scene:
     other: TaskStore
 
     def client(self, *, ahead: float = 0, once: Once | None = None) -> TaskStore:
-        """One more client on the wire with faults, whose clock is ahead by so many seconds."""
-        return TaskStore(self.table, self.user, deadline_in(60), lambda: time.time_ns() + int(ahead * 1e9), once)
+        """One more client on the wire with faults. Its clock stands still, ahead of the others by so many seconds."""
+        now = time.time_ns() + int(ahead * 1e9)
+        return TaskStore(self.table, self.user, deadline_in(60), lambda: now, once)
 
     def item(self, task_id: str) -> Any:
         """The item of a task, as it is stored."""
