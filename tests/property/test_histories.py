@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from shared import items
 from shared.batches import Operation
-from shared.dynamodb import OutcomeUnknown, Unavailable
+from shared.dynamodb import MAX_FAILURES, OutcomeUnknown, Unavailable
 from shared.items import Once
 from shared.models import NewTask, Task, TaskQuery
 from shared.task_store import OperationRefused, TaskStore
@@ -31,37 +31,49 @@ from tests.wire import (
     Fault,
     Send,
     Wire,
-    after,
     crash_after,
     crash_before,
     late,
     late_after_crash,
     late_after_reset,
     late_again,
+    lost_after_and,
 )
 
 OPERATIONS = sized(800, 5_000, 50_000)
 WORKERS = sized(8, 8, 16)
 USERS, TASKS = 4, 3
 LATE, LATEST = 0.05, sized(1, 1, 20)  # the part of the requests that are late, and by how many seconds at most
-KILLS = 0.01  # the part of the requests at which the worker is killed
+LOST, SILENCE = 0.02, 0.2  # the part of the answers that are lost, and the seconds after which the client notices
+OUTAGES, KILLS = 0.01, 0.01  # the part of the requests at which an outage begins, and at which the worker is killed
 SKEW = 2.0  # s: how far the clocks of the workers are apart
 SEED = 7 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
 BATCH: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
 
-# Chooses what happens to the next request of a worker.
-type Choose = Callable[[random.Random, Counter[str]], Fault | None]
+# What happens to the requests of a worker, one after the other.
+type Faults = Callable[[random.Random, Counter[str]], Iterator[Fault | None]]
 
 
-def late_and_killed(choose: random.Random, counts: Counter[str]) -> Fault | None:
-    """Some requests are late, and at some the worker is killed."""
-    number, carrier = choose.random(), after(choose.uniform(0.05, LATEST))
-    if number < LATE:
+def late_lost_and_killed(choose: random.Random, counts: Counter[str]) -> Iterator[Fault | None]:
+    """Some requests are late, some answers are lost, sometimes five in a row are late, and workers are killed."""
+
+    def carrier(send: Send) -> None:
         counts["late"] += 1
-        return choose.choice([late, late_after_reset, late_again])(carrier)
-    if number < LATE + KILLS:
-        return choose.choice([crash_before, crash_after, late_after_crash(carrier)])
-    return None
+        send.later(choose.uniform(0.05, LATEST))
+
+    slow = lost_after_and(lambda: time.sleep(SILENCE))
+    while True:
+        number = choose.random()
+        if number < LATE:
+            yield choose.choice([late, late_after_reset, late_again])(carrier)
+        elif number < LATE + LOST:
+            yield slow
+        elif number < LATE + LOST + OUTAGES:
+            yield from [late(carrier)] * MAX_FAILURES
+        elif number < LATE + LOST + OUTAGES + KILLS:
+            yield choose.choice([crash_before, crash_after, late_after_crash(carrier)])
+        else:
+            yield None
 
 
 class Worker:
@@ -81,10 +93,10 @@ class Worker:
         return TaskStore(self.table, user, deadline_in(30), lambda: time.time_ns() + self.ahead, once)
 
     def step(self, place: int) -> None:
-        user = self.choose.choice(list(self.tasks))
-        kind = self.choose.choice(
-            ["get", "get", "list", "update", "update", "toggle", "toggle", "delete", "restore", "batch"]
-        )
+        # The tasks of one user are busy, so that several writes pass while a client waits for an answer.
+        user = self.choose.choice([*self.tasks, *[next(iter(self.tasks))] * USERS])
+        kinds = ["get", "list", "update", "update", "toggle", "toggle", "delete", "restore", "restore", "batch"]
+        kind = self.choose.choice(kinds)
         first, second = self.choose.sample(self.tasks[user], 2)
         asked = {"list": {}, "batch": {first: "update", second: "toggle"}}.get(kind, {first: kind})
         operation, title = f"{self.number}.{place}", f"{user} {uuid.uuid4()}"
@@ -163,7 +175,7 @@ class History:
     astray: list[str]
 
 
-def history(url: str, user: str, operations: int, choose: Choose) -> History:
+def history(url: str, user: str, operations: int, happens: Faults) -> History:
     """Let the workers work until all late requests have arrived, and read each task at the end."""
     events: list[Event] = []
     tasks: dict[str, list[str]] = {}
@@ -189,7 +201,8 @@ def history(url: str, user: str, operations: int, choose: Choose) -> History:
 
     def chooser(worker: Worker) -> Callable[[], Fault | None]:
         dice = random.Random(f"{SEED} {worker.number} wire")  # noqa: S311 - no secret
-        return lambda: choose(dice, worker.counts)
+        happening = happens(dice, worker.counts)
+        return lambda: next(happening)
 
     with ExitStack() as stack:
         wires = [first, *(stack.enter_context(Wire(worker.table, chooser(worker))) for worker in workers)]
@@ -220,12 +233,13 @@ def history(url: str, user: str, operations: int, choose: Choose) -> History:
 def test_every_answer_is_true_and_every_history_is_linearizable(dynamodb_local_url: str, user: str) -> None:
     sys.stderr.write(f"seed {SEED}\n")
     began = time.monotonic()
-    seen = history(dynamodb_local_url, user, OPERATIONS, late_and_killed)
+    seen = history(dynamodb_local_url, user, OPERATIONS, late_lost_and_killed)
     sys.stderr.write(f"{len(seen.writes)} writes in {time.monotonic() - began:.0f} s: {dict(seen.counts)}\n")
     assert faults(seen.events, seen.writes) == []
     assert seen.foreign == []
     assert seen.astray == []
     assert seen.counts.total() - seen.counts["late"] == OPERATIONS // WORKERS * WORKERS
+    # Whether an outcome stays unknown depends on how fast the others are.
     wanted = ["get", "list", "update", "toggle", "delete", "restore", "batch", "refused", "absent", "killed", "late"]
     assert min(seen.counts[kind] for kind in wanted) > 0
 
@@ -243,16 +257,21 @@ def blindly(send: Send) -> Any:
     return without_condition(send)()
 
 
-def late_blindly(choose: random.Random, _: Counter[str]) -> Fault | None:
-    return late(lambda send: without_condition(send).later(0.05)) if choose.random() < LATE else None
+def late_blindly(choose: random.Random, _: Counter[str]) -> Iterator[Fault | None]:
+    fault = late(lambda send: without_condition(send).later(0.05))
+    while True:
+        yield fault if choose.random() < LATE else None
 
 
-@pytest.mark.parametrize("choose", [lambda *_: blindly, late_blindly], ids=["all writes", "late writes"])
+CONTROLS: dict[str, Faults] = {"all writes": lambda *_: itertools.repeat(blindly), "late writes": late_blindly}
+
+
+@pytest.mark.parametrize("happens", CONTROLS.values(), ids=CONTROLS)
 def test_a_store_that_writes_without_its_condition_is_found_out(
-    dynamodb_local_url: str, user: str, choose: Choose
+    dynamodb_local_url: str, user: str, happens: Faults
 ) -> None:
     """The negative control: the judge above can condemn."""
-    seen = history(dynamodb_local_url, user, 240, choose)
+    seen = history(dynamodb_local_url, user, 240, happens)
     assert any("lost" in fault for fault in faults(seen.events, seen.writes))
 
 
