@@ -57,6 +57,7 @@ class Wire:
         self.applied: Counter[str] = Counter()
         self._choose = choose
         self._transactions: set[str] = set()
+        self._first_deliveries: dict[str, float] = {}
         self._late: list[threading.Timer] = []
         # As botocore's clients have it: without this option each request waits 40 ms for an acknowledgement.
         no_delay: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # the stubs call this a list of strings
@@ -89,12 +90,15 @@ class Wire:
         return send() if fault is None else fault(send)
 
     def _deliver(self, send: Send) -> AWSResponse:
+        transaction = send.body.get("ClientRequestToken")
         began = time.monotonic()
+        if transaction is not None:
+            # Of two deliveries at once both are answered 200, and either can be the one that was applied.
+            began = self._first_deliveries.setdefault(transaction, began)
         answer = self._session.send(send.request)
         ended = time.monotonic()
         token = token_of(send.body)
         if answer.status_code == 200 and send.writes and token is not None:
-            transaction = send.body.get("ClientRequestToken")
             with self._lock:
                 # A transaction that arrives again is answered 200 again, and not applied again.
                 if transaction is None or transaction not in self._transactions:

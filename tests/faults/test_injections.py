@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from unittest.mock import Mock
 
@@ -29,7 +29,22 @@ from shared.tasks import ANY_VERSION, TaskNotFound
 from tests import api
 from tests.conftest import PROVE, forget, sized, table_at
 from tests.inprocess import Functions, Reply, functions
-from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_before, truncated, twice
+from tests.wire import (
+    Carrier,
+    Fault,
+    Held,
+    Send,
+    Wire,
+    answer,
+    cancelled,
+    late,
+    late_after_reset,
+    late_again,
+    lost_after,
+    lost_before,
+    truncated,
+    twice,
+)
 
 LIMIT = 10.0  # s: the time limit of every function (template.yaml)
 # How often in a row a fault strikes. `make test` tries a quarter of all pairs of a fault and an operation.
@@ -72,6 +87,7 @@ class Scene:
     open: str = ""
     trashed: str = ""
     others: int = 0
+    held: Held = field(default_factory=Held)
 
     def begin(self) -> None:
         store = self.other()
@@ -213,6 +229,26 @@ def plain(fault: Fault) -> Callable[[Scene], Fault]:
     return lambda _: fault
 
 
+def held_up(lateness: Callable[[Carrier], Fault], *, after: float = 0.0) -> Callable[[Scene], Fault]:
+    """The client gives the request up after so many seconds, and it arrives when the client has been answered."""
+
+    def prepare(scene: Scene) -> Fault:
+        fault = lateness(scene.held)
+
+        def then(send: Send) -> Any:
+            scene.time.seconds += after
+            return fault(send)
+
+        return then
+
+    return prepare
+
+
+def held_up_then_another(lateness: Callable[[Carrier], Fault]) -> Callable[[Scene], Fault]:
+    """The same, and another client writes before the request can be sent again."""
+    return lambda scene: then_another(lateness(scene.held))(scene)
+
+
 FAULTS: Mapping[str, Callable[[Scene], Fault]] = {
     "lost before applying": plain(lost_before),
     "lost after applying": plain(lost_after),
@@ -238,6 +274,11 @@ FAULTS: Mapping[str, Callable[[Scene], Fault]] = {
     "clock 2 s behind": skewed(-2),
     "clock 2 s ahead": skewed(2),
     "little time left": hurried,
+    "late, after a time-out": held_up(late, after=READ_TIMEOUT),
+    "late, after a reset": held_up(late_after_reset),
+    "late, another writes": held_up_then_another(late),
+    "answered, and late again": held_up(late_again),
+    "answered, and late again, another writes": held_up_then_another(late_again),
 }
 
 
@@ -270,6 +311,7 @@ def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tupl
     """Assert that the reply is true; return what was acknowledged, applied, and left unknown."""
     assert scene.time.seconds <= LIMIT, "it took longer than the function may"
     scene.wire.faults = []
+    scene.held.arrive()
     applied = sum(scene.wire.applied.values())
     assert set(scene.wire.applied.values()) <= {1}, "a write was applied twice"
     scene.time.skew = 0
@@ -297,6 +339,17 @@ def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tupl
     return acknowledged, applied, 0
 
 
+def cells_at(step: int) -> dict[tuple[str, str], int]:
+    """Every so many pairs of an operation and a fault, with the number of faults that have struck."""
+    return dict.fromkeys(list(itertools.product(OPERATIONS, FAULTS))[::step], 0)
+
+
+def test_every_operation_and_every_fault_is_tried() -> None:
+    cells = cells_at(SKIPPED)
+    assert {fault for _, fault in cells} == FAULTS.keys()
+    assert {name for name, fault in cells if "late" in fault} == OPERATIONS.keys()
+
+
 def test_every_operation_is_struck() -> None:
     scene = Mock(time=Mock(seconds=0))
     for ask in OPERATIONS.values():
@@ -308,7 +361,7 @@ def test_what_the_client_is_told_is_what_happened(
     call: Functions, dynamodb_local_url: str, wire: Wire, clock: Time, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda _, longest: longest)
-    cells = dict.fromkeys(list(itertools.product(OPERATIONS, FAULTS))[::SKIPPED], 0)
+    cells = cells_at(SKIPPED)
     totals = [0, 0, 0]
     for number, ((name, fault), times) in enumerate(itertools.product(cells, TIMES)):
         for place in range(1 if name in ONE_REQUEST else 3 if name == "clear" else 2):

@@ -1,6 +1,5 @@
 """A write whose requests or answers are lost is applied once, or its caller learns what is known."""
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,10 +11,8 @@ from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatc
 from tests.conftest import deadline_in, table_at
 from tests.wire import (
     Fault,
-    Held,
     Wire,
     answer,
-    late,
     lost_after,
     lost_after_and,
     lost_before,
@@ -153,32 +150,10 @@ def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
     assert other.get(task.id) == task
 
 
-def test_a_late_delivery_of_a_resent_write_is_refused(wire: Wire, store: TaskStore, other: TaskStore) -> None:
-    """The first send is held up on its way, the second is applied, and others write until the item forgets."""
-    task = other.create(NewTask(title="old"))
-    held = Held()
-    wire.write_faults = [late(held)]
-    store.toggle(task.id, ANY_VERSION)
-    for number in range(5):
-        other.update(task.id, {"title": f"other {number}"}, ANY_VERSION)
-    before = other.get(task.id)
-    assert held.arrive() == [400]
-    assert other.get(task.id) == before
-
-
 def test_a_full_memory_of_recent_writes_does_not_stop_a_client_that_writes_quickly(store: TaskStore) -> None:
     task = store.create(NewTask(title="busy"))
     versions = [store.toggle(task.id, ANY_VERSION).version for _ in range(20)]
     assert versions == list(range(2, 22))
-
-
-def test_a_writer_whose_clock_is_behind_still_writes(table: Table, store: TaskStore, user: str) -> None:
-    """No clock is compared: the version alone decides."""
-    task = store.create(NewTask(title="busy"))
-    for _ in range(4):
-        store.toggle(task.id, ANY_VERSION)
-    behind = TaskStore(table, user, deadline_in(30), lambda: time.time_ns() - 300_000_000)
-    assert behind.toggle(task.id, ANY_VERSION).version == 6
 
 
 @pytest.mark.parametrize("fault", [lost_before, lost_after, answer(500, "InternalServerError"), truncated])

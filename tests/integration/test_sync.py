@@ -1,4 +1,4 @@
-"""Clients that stay in step: a replica that syncs all the time while writers with slow wires and wrong clocks write."""
+"""Clients that stay in step: a replica that syncs all the time, slow and late requests, wrong clocks."""
 
 import random
 import threading
@@ -14,18 +14,19 @@ from pydantic import TypeAdapter
 from shared import task_store
 from shared.batches import Operation
 from shared.cursors import InvalidCursor
-from shared.dynamodb import Unavailable
+from shared.dynamodb import OutcomeUnknown, Unavailable
 from shared.items import Once
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
 from shared.task_store import SyncTokenExpired, TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, TaskNotFound
-from tests.conftest import SCALE, deadline_in, table_at
-from tests.wire import Fault, Send, Wire
+from tests.conftest import SCALE, deadline_in, sized, table_at
+from tests.wire import Crash, Fault, Held, Send, Wire, after, late_after_crash, late_after_reset
 
 WRITERS = 8
 WRITES = 1000 * SCALE
 SKEW = 2.0  # seconds, either way
 DELAY = 0.3
+LATEST = sized(1, 1, 5)  # seconds that a request arrives after its function has ended, at most
 OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
 
 
@@ -92,22 +93,28 @@ class Writer:
                     operations = [{"op": "toggle", "id": task_id}, {"op": "create", "task": {"title": "b"}}]
                     results = self.store(keyed=True).batch(OPERATIONS.validate_python(operations)).results
                     done = [result.task for result in results if result.task is not None]
-        except (TaskNotFound, NotDeleted, task_store.OperationRefused, Unavailable):
+        except (TaskNotFound, NotDeleted, task_store.OperationRefused, Unavailable, OutcomeUnknown, Crash):
             return 0
         for task in done:
             self.acknowledged[task.id] = max(task.version, self.acknowledged.get(task.id, 0))
         return 1
 
 
-def slowly(seed: int) -> Callable[[], Fault | None]:
-    """A wire on which each tenth request is late, by up to 300 ms."""
+def slow_or_late(seed: int) -> Callable[[], Fault | None]:
+    """A wire that delays each tenth request, by up to 300 ms, and each twentieth until its client has given it up."""
     choose = random.Random(seed)  # noqa: S311 - no secret
 
-    def late(send: Send) -> Any:
+    def slow(send: Send) -> Any:
         time.sleep(choose.uniform(0, DELAY))
         return send()
 
-    return lambda: late if choose.random() < 0.1 else None
+    def fault() -> Fault | None:
+        number = choose.random()
+        if number < 0.05:
+            return choose.choice([late_after_reset, late_after_crash])(after(choose.uniform(0.05, LATEST)))
+        return slow if number < 0.15 else None
+
+    return fault
 
 
 def run(url: str, user: str, writes: int, seed: int) -> tuple[Replica, dict[str, int]]:
@@ -132,7 +139,7 @@ def run(url: str, user: str, writes: int, seed: int) -> tuple[Replica, dict[str,
         while not ended.is_set():
             replica.sync()
 
-    with Wire(table_at(url, "slow writers"), slowly(seed)):
+    with Wire(table_at(url, "slow writers"), slow_or_late(seed)):
         threads = [threading.Thread(target=write, args=[number]) for number in range(WRITERS)]
         syncing = threading.Thread(target=read)
         for thread in (*threads, syncing):
@@ -173,6 +180,24 @@ def test_without_the_overlap_the_same_replica_misses_changes(
     monkeypatch.setattr(task_store, "SYNC_OVERLAP", 100)
     replica, _ = run(dynamodb_local_url, user, 400, 1)
     assert replica.live != stored(dynamodb_local_url, user)
+
+
+def test_a_replica_sees_the_latest_request_that_is_promised(dynamodb_local_url: str, user: str) -> None:
+    """The function's clock is behind by 2 s, it sends at its end, after 10 s, and the request arrives 5 s later."""
+    table, stamp, held = table_at(dynamodb_local_url, "slow writers"), time.time_ns(), Held()
+    now = stamp
+    reader = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60), lambda: now)
+    replica = Replica(lambda since: reader.changes(ChangesQuery(since=since)))
+    with Wire(table) as wire:
+        wire.faults = [late_after_crash(held)]
+        with pytest.raises(Crash):
+            TaskStore(table, user, deadline_in(60), lambda: stamp).create(NewTask(title="late"))
+        now = stamp + int((SKEW + 10 + 5) * 1e9)
+        replica.sync()
+        assert replica.live == {}
+        held.arrive()
+        replica.sync()
+    assert [task.title for task in replica.live.values()] == ["late"]
 
 
 def test_a_burst_that_is_larger_than_a_page_ends(dynamodb_local_url: str, user: str) -> None:

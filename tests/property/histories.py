@@ -1,13 +1,18 @@
-"""Histories of operations on tasks, and what makes them linearizable: judged by versions.
+"""Histories of operations on tasks, and the judge of them: what clients were answered against what was applied.
 
-Every acknowledged write has a version of its own, so the writes of a task have one order, and the state at each version
-is known. What is left to show is that this order agrees with time: an operation that began after another had ended
-comes after it (Herlihy and Wing, "Linearizability", 1990).
+The wire records each write that the database applied. Each makes a version, so the writes of a task have one order, and
+the state at each version is known. The judge shows that every answer agrees with this order, and the order with time:
+an operation that began after another had ended comes after it (Herlihy and Wing, "Linearizability", 1990).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
+
+type Outcome = Literal["done", "refused", "absent", "unavailable", "unknown", "killed"]
+
+WRITES = {"create", "update", "toggle", "delete", "restore"}
 
 
 @dataclass(frozen=True)
@@ -21,97 +26,134 @@ class State:
 
 @dataclass(frozen=True)
 class Event:
-    """An operation on a task that was acknowledged: when it began and ended (s), and what it saw or made.
+    """An operation on a task, as its client saw it: when it began and ended (s), and what came of it.
 
-    `version` is the one after a write, and the one that a read or a refusal saw; None where a task was not found.
+    `version` is the one that the client was shown; None where it was shown none, as by a delete.
     """
 
+    operation: object
     task: str
     kind: str
+    outcome: Outcome
     began: float
     ended: float
-    version: int | None
+    version: int | None = None
     state: State | None = None
     title: str = ""
 
-    @property
-    def writes(self) -> bool:
-        """Whether it made its version."""
-        return self.kind in {"create", "update", "toggle", "delete", "restore"}
+
+@dataclass(frozen=True)
+class Write:
+    """A write of a task that the database applied between two moments (s), and the version and state that it made."""
+
+    operation: object
+    task: str
+    began: float
+    ended: float
+    version: int
+    state: State
 
 
-def faults(events: Iterable[Event]) -> list[str]:
-    """What is wrong with a history; nothing if it is linearizable."""
-    found: list[str] = []
-    tasks: defaultdict[str, list[Event]] = defaultdict(list)
+def faults(events: Iterable[Event], writes: Iterable[Write]) -> list[str]:
+    """What is wrong with a history; nothing if every answer is true and it is linearizable."""
+    history: defaultdict[str, list[Event]] = defaultdict(list)
+    applied: defaultdict[str, list[Write]] = defaultdict(list)
     for event in events:
-        tasks[event.task].append(event)
-    for task, history in tasks.items():
-        found += [f"{task}: {fault}" for fault in _of_a_task(history)]
+        history[event.task].append(event)
+    for write in writes:
+        applied[write.task].append(write)
+    return [
+        f"{task}: {fault}"
+        for task in history.keys() | applied.keys()
+        for fault in _of_a_task(history[task], applied[task])
+    ]
+
+
+def _of_a_task(history: list[Event], applied: list[Write]) -> list[str]:
+    writes = sorted(applied, key=lambda write: write.version)
+    if [write.version for write in writes] != list(range(1, len(writes) + 1)):
+        doubled = [version for version, count in Counter(write.version for write in writes).items() if count > 1]
+        return [f"two writes made version {version}: one was lost" for version in doubled] or ["versions have gaps"]
+    asked = {event.operation: event for event in history}
+    found = [
+        f"{operation} was applied {count} times"
+        for operation, count in Counter(write.operation for write in writes).items()
+        if count > 1
+    ]
+    for write in writes:
+        found += _of_a_write(write, writes[write.version - 2].state if write.version > 1 else None, asked)
+    made = {write.operation: write for write in writes}
+    for event in history:
+        found += _of_an_event(event, writes, made)
+    return found + _against_time(history, writes)
+
+
+def _of_a_write(write: Write, before: State | None, asked: dict[object, Event]) -> list[str]:
+    """A write that was applied is that of an operation that was not refused, and does what was asked."""
+    event = asked.get(write.operation)
+    if event is None or event.kind not in WRITES:
+        return [f"version {write.version} was made by {write.operation}, which asked for no write"]
+    found = []
+    if event.outcome not in {"done", "unknown", "killed"}:
+        found.append(f"version {write.version} was made by a {event.kind} that was answered {event.outcome}")
+    if before is None:
+        return found
+    changes = {
+        "update": {"title": event.title},
+        "toggle": {"completed": not before.completed},
+        "delete": {"deleted": True},
+        "restore": {"deleted": False},
+    }
+    expected = replace(before, **changes.get(event.kind, {}))  # type: ignore[arg-type]  # each names fields of State
+    if write.state != expected or before.deleted != (event.kind == "restore"):
+        found.append(f"version {write.version}, {write.state}, is a {event.kind} of {before}")
     return found
 
 
-def _of_a_task(history: list[Event]) -> list[str]:
-    writes: dict[int, Event] = {}
-    found = [
-        f"two writes made version {event.version}: one was lost"
-        for event in history
-        if event.writes and event.version is not None and writes.setdefault(event.version, event) is not event
+def _of_an_event(event: Event, writes: list[Write], made: dict[object, Write]) -> list[str]:
+    """What a client was answered is so, or was so at some moment between its request and the answer."""
+    write = made.get(event.operation)
+    if event.outcome == "absent" or (event.outcome, event.kind, write) == ("done", "delete", None):
+        return [] if _was_in_trash(event, writes) else [f"{event.kind}: the task was not in the trash then"]
+    if (
+        event.outcome == "done"
+        and event.kind in WRITES - {"delete"}
+        and (write is None or write.version != event.version)
+    ):
+        return [f"a {event.kind} that was acknowledged as version {event.version} is not there: it was lost"]
+    if event.version is None:
+        return []
+    if event.version > len(writes):
+        return [f"{event.kind} saw version {event.version}, which nobody made"]
+    state = writes[event.version - 1].state
+    if event.state not in {None, state}:
+        return [f"version {event.version} was seen as {event.state}, and is {state}"]
+    return []
+
+
+def _was_in_trash(event: Event, writes: list[Write]) -> bool:
+    ends = [*(write.ended for write in writes[1:]), float("inf")]
+    return any(
+        write.state.deleted and write.began <= event.ended and event.began <= end
+        for write, end in zip(writes, ends, strict=True)
+    )
+
+
+def _against_time(history: list[Event], writes: list[Write]) -> list[str]:
+    """What began after a version was acknowledged, or seen, comes after it."""
+    placed = [(one.began, one.ended, one.version, "a write", True) for one in writes]
+    placed += [
+        (one.began, one.ended, one.version, one.kind, one.outcome == "done" and one.kind in WRITES)
+        for one in history
+        if one.version is not None
     ]
-    if sorted(writes) != list(range(1, len(writes) + 1)):
-        return [*found, f"versions {sorted(writes)} were acknowledged, with gaps"]
-    states = _states(writes, found)
-    placed: list[tuple[float, float, int, Event]] = []
-    for event in history:
-        if event.version is None:
-            found += _not_found(event, states, writes)
-            continue
-        if event.version not in states:
-            found.append(f"{event.kind} saw version {event.version}, which nobody made")
-            continue
-        if event.state is not None and event.state != states[event.version]:
-            found.append(f"version {event.version} was seen as {event.state}, and is {states[event.version]}")
-        placed.append((event.began, event.ended, event.version, event))
-    return found + _against_time(placed)
-
-
-def _states(writes: dict[int, Event], found: list[str]) -> dict[int, State]:
-    """The state at every version, each made of the one before."""
-    states: dict[int, State] = {}
-    for version in sorted(writes):
-        write, before = writes[version], states.get(version - 1)
-        if before is None:
-            states[version] = write.state or State(write.title, False, False)
-            continue
-        if (write.kind == "restore") != before.deleted:
-            found.append(f"version {version} is a {write.kind} of {before}")
-        states[version] = {
-            "update": replace(before, title=write.title),
-            "toggle": replace(before, completed=not before.completed),
-            "delete": replace(before, deleted=True),
-            "restore": replace(before, deleted=False),
-        }[write.kind]
-    return states
-
-
-def _not_found(event: Event, states: dict[int, State], writes: dict[int, Event]) -> list[str]:
-    """A task that was not found was in the trash at some moment between the request and the answer."""
-    for version, state in states.items():
-        ends = writes[version + 1].ended if version + 1 in writes else float("inf")
-        if state.deleted and writes[version].began <= event.ended and event.began <= ends:
-            return []
-    return [f"{event.kind} did not find the task, which was never in the trash then"]
-
-
-def _against_time(placed: list[tuple[float, float, int, Event]]) -> list[str]:
-    """Whoever began after a version was acknowledged comes after it."""
     found = []
     ended = sorted(placed, key=lambda one: one[1])
     newest, place = 0, 0
-    for began, _, version, event in sorted(placed, key=lambda one: one[0]):
+    for began, _, version, kind, makes in sorted(placed, key=lambda one: one[0]):
         while place < len(ended) and ended[place][1] < began:
             newest = max(newest, ended[place][2])
             place += 1
-        if version < newest + event.writes:
-            found.append(f"{event.kind} came to version {version} after version {newest} had been acknowledged")
+        if version < newest + makes:
+            found.append(f"{kind} came to version {version} after version {newest} had been acknowledged")
     return found
