@@ -16,6 +16,11 @@ ARCH ?= arm64
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 ENV ?= default
 
+# What runs in an environment of its own: SAM CLI, the scanners and locust do not resolve together with the rest.
+SAM := .build/sam/bin/sam
+SECURITY := .build/security/bin
+LOCUST := .build/load/bin/locust
+
 .PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +32,13 @@ help: ## List the commands
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.build/%/.ready: requirements/%.txt
+	@echo "Installing requirements/$*.txt into .build/$* (a minute, the first time)" >&2
+	@rm -rf .build/$* && mkdir -p .build
+	@$(PYTHON) -m venv .build/$*
+	@.build/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
 
 .PHONY: run
@@ -44,7 +56,7 @@ openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
 	@$(BIN)/python -m tools.openapi
 
 .PHONY: test
-test: .venv/.ready ## Run the whole test suite
+test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
 # Apart from `make test`, of which it would take a quarter.
@@ -53,7 +65,7 @@ coverage: .venv/.ready ## Show which lines of the product no test of the unit an
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 .PHONY: prove
-prove: .venv/.ready ## Run the suite at full scale: as long as it takes
+prove: .venv/.ready .build/sam/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
 
 .PHONY: proof
@@ -81,9 +93,13 @@ check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/sam validate --lint --region $(REGION)
+	@$(MAKE) validate
 	@$(MAKE) schemas
 	@$(MAKE) scan
+
+.PHONY: validate
+validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
+	@$(SAM) validate --lint --region $(REGION)
 
 # The schemas are inside the package.
 .PHONY: schemas
@@ -91,23 +107,14 @@ schemas: .venv/.ready ## Check the workflows and dependabot against their schema
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-# The scanners have an environment of their own: checkov does not resolve together with the rest.
-SECURITY := .build/security
-$(SECURITY)/.ready: requirements/security.txt
-	@echo "Installing the locked scanners into $(SECURITY) (a minute, the first time)" >&2
-	@rm -rf $(SECURITY) && mkdir -p .build
-	@$(PYTHON) -m venv $(SECURITY)
-	@$(SECURITY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/security.txt
-	@touch $@
-
 # checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
 .PHONY: scan
-scan: $(SECURITY)/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
-	@$(SECURITY)/bin/checkov --config-file .checkov.yaml 2>/dev/null
-	@for lock in runtime dev; do \
-	  found=$$($(SECURITY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt -f json 2>/dev/null); \
+scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
+	@$(SECURITY)/checkov --config-file .checkov.yaml 2>/dev/null
+	@for lock in runtime dev sam; do \
+	  found=$$($(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt -f json 2>/dev/null); \
 	  case "$$found" in \
-	    *'"fix_versions"'*) $(SECURITY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt; exit 1;; \
+	    *'"fix_versions"'*) $(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt; exit 1;; \
 	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the data of known weaknesses cannot be reached";; \
 	    *) echo "No known weakness in requirements/$$lock.txt";; \
 	  esac; done
@@ -134,14 +141,14 @@ format: .venv/.ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 
 .PHONY: build
-build: .venv/.ready ## Build the artifacts of all functions (ARCH=arm64)
-	@ARCH=$(ARCH) $(BIN)/sam build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
+build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64)
+	@ARCH=$(ARCH) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
 	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
-	  $(BIN)/sam deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
+	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
@@ -166,8 +173,8 @@ restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= o
 	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: sam-local
-sam-local: .venv/.ready ## Build for `sam local` on this machine
-	@LOCAL=1 ARCH=$(HOST_ARCH) $(BIN)/sam build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
+sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machine
+	@LOCAL=1 ARCH=$(HOST_ARCH) $(SAM) build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
 	@# So that \`sam local\` needs no parameters to run what was built here.
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
@@ -175,20 +182,11 @@ sam-local: .venv/.ready ## Build for `sam local` on this machine
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m tools.sam_dynamodb
 
-# locust has an environment of its own, as the scanners have.
-LOAD := .build/load
-$(LOAD)/.ready: requirements/load.txt
-	@echo "Installing the locked locust into $(LOAD) (a minute, the first time)" >&2
-	@rm -rf $(LOAD) && mkdir -p .build
-	@$(PYTHON) -m venv $(LOAD)
-	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
-	@touch $@
-
 .PHONY: load
-load: .venv/.ready $(LOAD)/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
+load: .venv/.ready .build/load/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
 	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
 	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
-	exec $(LOAD)/bin/locust --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
+	exec $(LOCUST) --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
 	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
 
 # The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
@@ -230,9 +228,9 @@ build-GetOpenapi:
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 .PHONY: lock
-lock: .venv/.ready ## Lock the requirements anew, with hashes
+lock: ## Lock the requirements anew, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime security bench load; do \
+	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 

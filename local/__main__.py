@@ -1,6 +1,5 @@
 """`make run`: the API on localhost, on an engine of your choice."""
 
-import logging
 import os
 import shlex
 import signal
@@ -42,7 +41,6 @@ def engine(name: str) -> Iterator[str]:
 
 def main() -> int:
     """Serve until Ctrl-C."""
-    logging.getLogger("samcli").setLevel(logging.ERROR)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samcli.yamlhelper import yaml_parse
+import yaml
 
 _PSEUDO = {
     "AWS::AccountId": "000000000000",
@@ -76,9 +76,36 @@ class Template:
     cors: Mapping[str, Any]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML with the short forms of CloudFormation: `!Ref X` is `{Ref: X}`, `!Sub X` is `{"Fn::Sub": X}`."""
+
+
+def _intrinsic(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    match node:
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node)
+        case yaml.MappingNode():
+            value = loader.construct_mapping(node)
+        case _:
+            value = node.value.split(".", 1) if name == "GetAtt" else node.value
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+# CloudFormation knows no dates: the version of a policy is a string.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The template as it is written, in the long forms of its intrinsic functions."""
+    document: dict[str, Any] = _Loader(path.read_text()).get_single_data()
+    return document
+
+
 def load(path: Path, parameters: Mapping[str, str]) -> Template:
     """Read a template. A resource is named by its logical id. Raises ValueError for what cannot be resolved."""
-    document = yaml_parse(path.read_text())
+    document = read(path)
     resolve = _Resolver(document, parameters)
     resources = {
         name: resource

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse
 from werkzeug.serving import make_server
 
 from local import dynamodb
+from local import template as templates
 
 # An action on a table, or on one of its indexes: ("PutItem", "TaskTable"), ("Query", "TaskTable/index/by_status").
 type Permission = tuple[str, str]
@@ -25,7 +25,7 @@ class Permissions:
     """What each function may do, as its role says, and what it has used of that."""
 
     def __init__(self, template: Path) -> None:
-        resources: Mapping[str, Any] = yaml_parse(template.read_text())["Resources"]
+        resources: Mapping[str, Any] = templates.read(template)["Resources"]
         self.allowed = {
             name: frozenset(_allowed(resources[resource["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]))
             for name, resource in resources.items()

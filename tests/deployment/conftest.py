@@ -1,5 +1,6 @@
 """The template as SAM translates it, and artifacts as `make build` makes them."""
 
+import json
 import platform
 import subprocess
 from collections.abc import Callable
@@ -8,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 
+from local import template
 from tests.conftest import ROOT
 
 type Translate = Callable[..., dict[str, Any]]
@@ -19,9 +18,24 @@ type Translate = Callable[..., dict[str, Any]]
 HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 FUNCTIONS = [
     name
-    for name, resource in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()
+    for name, resource in template.read(ROOT / "template.yaml")["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 ]
+
+
+def sam(command: str, *arguments: object) -> Any:
+    """The result of a command of tests/deployment/sam.py, run in the environment of SAM CLI."""
+    python = ROOT / ".build" / "sam" / "bin" / "python"
+    assert python.exists(), "SAM CLI is not installed: make .build/sam/.ready"
+    ran = subprocess.run(
+        [python, Path(__file__).with_name("sam.py")],
+        input=json.dumps([command, *arguments]),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +43,7 @@ def translate() -> Translate:
     """The CloudFormation template that SAM makes of ours, for given parameters."""
 
     def translate(code_uri: str = "s3://bucket/key", **parameters: str) -> dict[str, Any]:
-        template = yaml_parse((ROOT / "template.yaml").read_text())
-        for name in FUNCTIONS:  # as `sam package` would leave it
-            template["Resources"][name]["Properties"]["CodeUri"] = code_uri
-        translated: dict[str, Any] = Translator({}, Parser()).translate(template, parameters)
+        translated: dict[str, Any] = sam("translate", str(ROOT / "template.yaml"), code_uri, parameters)
         return translated
 
     return translate

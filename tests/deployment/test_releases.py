@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.cli.types import CfnParameterOverridesType
-from samcli.lib.utils.hash import dir_checksum
-from samcli.yamlhelper import yaml_parse
 
+from local import template
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, Translate, built, of_type
+from tests.deployment.conftest import FUNCTIONS, Translate, built, of_type, sam
 from tools import release
 
 
@@ -60,7 +58,7 @@ def test_code_properties_and_the_release_publish_versions(translate: Translate) 
 
 
 def test_every_function_names_the_release() -> None:
-    resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    resources = template.read(ROOT / "template.yaml")["Resources"]
     assert {str(resources[name]["Properties"].get("AutoPublishCodeSha256")) for name in FUNCTIONS} == {
         str({"Ref": "Release"})
     }
@@ -77,7 +75,7 @@ def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path
         (found,) = [text for text in release.parameters_of("prod", given, build) if text.startswith("Release=")]
         return found
 
-    before, checksum = one("LogLevel=INFO"), dir_checksum(str(build))
+    before, checksum = one("LogLevel=INFO"), sam("checksum", str(build))
     assert one("LogLevel=INFO") == before
     assert one("LogLevel=DEBUG") != before
     for changed in ("functions/get_task/app.py", "shared/items.py", "urllib3/_version.py"):
@@ -86,7 +84,7 @@ def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path
         path.write_bytes(content + b"\n")
         assert one("LogLevel=INFO") != before, changed
         # And so it is to SAM itself, which names the upload for it.
-        assert dir_checksum(str(build)) != checksum
+        assert sam("checksum", str(build)) != checksum
         path.write_bytes(content)
     assert one("LogLevel=INFO") == before
     (build / "new.py").touch()
@@ -95,13 +93,13 @@ def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path
 
 def test_building_twice_gives_the_same_release(tmp_path: Path) -> None:
     artifacts = [built(tmp_path / name, "GetTask", "arm64") for name in ("one", "two")]
-    assert dir_checksum(str(artifacts[0])) == dir_checksum(str(artifacts[1]))
+    assert sam("checksum", str(artifacts[0])) == sam("checksum", str(artifacts[1]))
 
 
 def test_what_is_given_counts_more_than_what_is_configured(build: Path) -> None:
     given = ["DeploymentType=AllAtOnce", "JwtAudience=a,b", "Architecture=x86_64"]
     text = " ".join(release.parameters_of("prod", given, build))
-    found = CfnParameterOverridesType().convert((text,), None, None)
+    found = sam("parameters", text)
     assert found.pop("Release")
     assert found == {
         "DeploymentType": "AllAtOnce",
@@ -123,7 +121,7 @@ def deploy(tmp_path: Path) -> Callable[..., list[str]]:
         (folder / name).chmod(0o700)
 
     def deploy(*arguments: str, **environment: str) -> list[str]:
-        made = ["make", "deploy", "ENV=prod", f"BIN={folder}", *arguments]
+        made = ["make", "deploy", "ENV=prod", f"BIN={folder}", f"SAM={folder}/sam", *arguments]
         subprocess.run(made, cwd=ROOT, check=True, capture_output=True, env={**os.environ, **environment})
         return log.read_text().splitlines()
 

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from local import template
 from shared.task_store import SYNC_OVERLAP
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, Translate, of_type
+from tests.deployment.conftest import FUNCTIONS, Translate, of_type, sam
+
+
+def test_the_template_is_read_as_sam_reads_it() -> None:
+    assert template.read(ROOT / "template.yaml") == sam("read", str(ROOT / "template.yaml"))
 
 
 def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Template, load
+from local.template import Template, load, read
 from tests.local.conftest import PARAMETERS, TEMPLATE
 
 
@@ -13,6 +13,24 @@ def changed(folder: Path, old: str, new: str) -> Path:
     path = folder / "template.yaml"
     path.write_text(TEMPLATE.replace(old, new))
     return path
+
+
+def test_short_forms_are_read_as_long_ones(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text("""
+Version: 2012-10-17
+Ref: !Ref A
+Attributes: [!GetAtt A.B.C, !GetAtt [A, B]]
+Nested: !If [C, !Sub ["${x}", {x: !Ref X}], {y: !Condition Y}]
+Mapping: !Transform {Name: !Ref N}
+""")
+    assert read(path) == {
+        "Version": "2012-10-17",
+        "Ref": {"Ref": "A"},
+        "Attributes": [{"Fn::GetAtt": ["A", "B.C"]}, {"Fn::GetAtt": ["A", "B"]}],
+        "Nested": {"Fn::If": ["C", {"Fn::Sub": ["${x}", {"x": {"Ref": "X"}}]}, {"y": {"Condition": "Y"}}]},
+        "Mapping": {"Fn::Transform": {"Name": {"Ref": "N"}}},
+    }
 
 
 def test_functions_have_their_environment_and_routes(tiny: Template) -> None:
