@@ -47,10 +47,10 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
 def path_segment(user_id: str, path_user: str) -> str:
     """The `{user_id}` of links, percent-encoded, for a caller that used `path_user`.
 
-    A caller that used `me` gets `me` where a path cannot carry the id itself: gateways decode %2F before they choose a
-    route, clients remove dots (RFC 3986, section 5.2.4), and a user whose id is `me` is known by no other name.
+    A caller that used `me` gets `me` where a path cannot carry the id itself: API Gateway decodes a path before it
+    chooses a route, clients remove dots (RFC 3986, section 5.2.4), and `me` is the caller.
     """
-    if path_user == ME and ("/" in user_id or user_id in {".", "..", ME}):
+    if path_user == ME and (user_id in {".", "..", ME} or not {"/", "?", "#", "%"}.isdisjoint(user_id)):
         return ME
     return quote(user_id, safe="")
 
