@@ -88,6 +88,10 @@ conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=.
 e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
 
+.PHONY: mutants
+mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
+	@$(BIN)/python -m tools.mutants
+
 .PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
@@ -236,4 +240,4 @@ lock: ## Lock the requirements anew, with hashes
 
 .PHONY: clean
 clean: ## Remove what was made, local data included
-	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
