@@ -88,6 +88,10 @@ conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=.
 e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
 	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
 
+.PHONY: mutants
+mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
+	@$(BIN)/python -m tools.mutants
+
 .PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
@@ -141,8 +145,13 @@ format: .venv/.ready ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 
 .PHONY: build
-build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64)
-	@ARCH=$(ARCH) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
+build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 with pydantic as it is published)
+	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
+
+.PHONY: plain
+plain: .venv/.ready ## Build with pydantic as it is published, and test these artifacts
+	@$(MAKE) build PLAIN=1
+	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
@@ -191,7 +200,8 @@ load: .venv/.ready .build/load/.ready ## Load a deployment with real use (URL=; 
 
 # The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
-DEPENDENCIES := .build/runtime-$(ARCH)
+# PLAIN=1 builds with pydantic as it is published, and without schemas, so that the stand-in never blocks a release of it.
+DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
 # Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
@@ -201,7 +211,7 @@ $(DEPENDENCIES): requirements/runtime.txt tools/trim.py tools/frozen_pydantic.py
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
 	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  $(BIN)/python tools/trim.py $$work && $(COMPILE) $$work $$work && \
+	  $(BIN)/python tools/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
 	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
 
 # What pydantic makes of our models. The last step is of one piece, since another build may be at it.
@@ -209,11 +219,11 @@ SCHEMAS := .build/schemas.py
 $(SCHEMAS): $(wildcard shared/*.py) tools/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m tools.freeze $@.$$$$ && mv $@.$$$$ $@
 
-build-%: $(DEPENDENCIES) $(SCHEMAS)
+build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
 	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
 	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/shared" && \
 	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
-	  cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" && cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
+	  $(if $(PLAIN),,cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" &&) cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
 	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
@@ -236,4 +246,4 @@ lock: ## Lock the requirements anew, with hashes
 
 .PHONY: clean
 clean: ## Remove what was made, local data included
-	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

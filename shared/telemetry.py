@@ -3,42 +3,14 @@
 import hashlib
 import logging
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
-
-class _Formatter(LambdaPowertoolsFormatter):
-    """Powertools' formatter, with a shorter way for the line of a request: a twentieth of a warm call is saved."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields: Mapping[str, object] | None = getattr(record, "request", None)
-        if fields is None:
-            return super().format(record)
-        line = {
-            "level": record.levelname,
-            "message": record.msg,
-            "timestamp": self.formatTime(record),
-            "service": metrics.service,
-            **fields,
-        }
-        if trace := self._get_latest_trace_id():
-            line["xray_trace_id"] = trace
-        return self.serialize(line)
-
-
-# None of this is logged, and to find it out takes a fortieth of a warm call:
-# https://docs.python.org/3/howto/logging.html#optimization
-logging._srcfile = None  # noqa: SLF001
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-logger = Logger(
-    logger_formatter=_Formatter(utc=True, use_rfc3339=True, log_record_order=["level", "message", "timestamp"])
-)
+logger = Logger(location=None, utc=True, use_rfc3339=True)
 metrics = Metrics()
 # It tells at INFO where it found credentials, on every cold start; our lines are one a request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -100,7 +72,7 @@ def report(record: Record) -> None:
     fields = {name: value for name in Record.__slots__ if (value := getattr(record, name)) not in (None, "")}
     worrying = record.status > 500 or record.clock_skew_s is not None  # noqa: PLR2004
     level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
-    level(f"{record.operation} {record.status}", extra={"request": fields})
+    level(f"{record.operation} {record.status}", extra=fields)
 
     # Counted twice, for each operation and for all of them: alarms cannot add up what has different dimensions.
     metrics.add_dimension(name="operation", value=record.operation)

@@ -1,14 +1,17 @@
 """`make build` runs this on what pip installed: it takes out what no function reads, to ship and load less.
 
+    python tools/trim.py FOLDER [--plain]
+
 Some modules, which other modules import and no function uses, are replaced by nearly empty ones, and pydantic by what
-works with schemas that tools/freeze.py has written down. All other code is left as it was published.
+works with schemas that tools/freeze.py has written down. `--plain` leaves pydantic as it was published, for a release
+of it that the stand-in does not fit yet. All other code is left as it was published.
 """
 
 import gzip
 import json
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,6 @@ POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
 STUBS = {
     # urllib3 has HTTP/2 switched off, and looks through what is installed for it: 1 %.
     "urllib3/http2/__init__.py": "",
-    # pydantic_core describes its schemas in 71 TypedDicts, which only type checkers read: 7 %.
-    "pydantic_core/core_schema.py": "CoreConfig = CoreSchema = CoreSchemaType = ErrorType = None\n",
     # Traces are Lambda's own; Powertools imports its tracer all the same: 1 %.
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
     # botocore's documentation of itself, with a parser of HTML: 3 %.
@@ -42,16 +43,22 @@ STUBS = {
         "DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
     ),
 }
+# pydantic_core describes its schemas in 71 TypedDicts, which only pydantic itself and type checkers read: 7 %.
+FROZEN_STUBS = {
+    "pydantic_core/core_schema.py": "CoreConfig = CoreSchema = CoreSchemaType = ErrorType = None\n",
+}
 # pydantic makes schemas of our models, and these help it. tools/freeze.py has them made, and this works with them.
 FROZEN = Path(__file__).parent / "frozen_pydantic.py"
 SCHEMA_MAKERS = ("annotated_types", "typing_inspection")
 
 
-def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
-    """Take out of a folder of installed packages what no function reads."""
+def trim(packages: Path, operations: Collection[str] = OPERATIONS, *, frozen: bool = True) -> None:
+    """Take out of a folder of installed packages what no function reads; `frozen` replaces pydantic."""
     trim_botocore(packages / "botocore" / "data", operations)
-    stand_in(packages)
-    freeze_pydantic(packages)
+    stand_in(packages, STUBS)
+    if frozen:
+        stand_in(packages, FROZEN_STUBS)
+        freeze_pydantic(packages)
     for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
         for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
             _remove(path)
@@ -67,9 +74,9 @@ def trim(packages: Path, operations: Collection[str] = OPERATIONS) -> None:
             _remove(path)
 
 
-def stand_in(packages: Path) -> None:
+def stand_in(packages: Path, stubs: Mapping[str, str]) -> None:
     """Put the stubs where the modules are that they stand in for. Raises FileNotFoundError where one is gone."""
-    for name, source in STUBS.items():
+    for name, source in stubs.items():
         stub = packages / name
         if not stub.is_file():
             raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
@@ -150,4 +157,4 @@ def _remove(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    trim(Path(sys.argv[1]))
+    trim(Path(sys.argv[1]), frozen=sys.argv[2:] != ["--plain"])

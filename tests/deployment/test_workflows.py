@@ -1,5 +1,8 @@
 """What stands in for a contributor's care: hooks that fetch nothing, workflows that may do little and hold no key."""
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +53,59 @@ def test_only_deployments_may_ask_for_a_token() -> None:
     assert {name for name, granted in may.items() if granted.get("id-token") == "write"} == {
         *("ci/dev", "ci/prod", "deploy/deploy")
     }
-    assert all(set(granted.values()) <= {"read", "write"} and granted["contents"] == "read" for granted in may.values())
+    assert all(set(granted.values()) <= {"read", "write"} for granted in may.values())
+    assert {name for name, granted in may.items() if granted["contents"] != "read"} == {"update/propose"}
+
+
+def test_packages_that_nobody_has_looked_at_run_without_a_token_that_can_write() -> None:
+    of = dict(jobs())
+    prove, propose = of["update/prove"], of["update/propose"]
+    assert prove["permissions"] == {"contents": "read"}
+    assert prove["steps"][0]["with"]["persist-credentials"] is False
+    assert ".ci/run" in {step.get("run") for step in prove["steps"]}
+    assert not [step for step in prove["steps"] if step.get("uses", "").startswith("actions/cache")]
+    assert {step["uses"] for step in propose["steps"] if "uses" in step} == {
+        *("actions/checkout@v4", "actions/download-artifact@v4")
+    }
+    (run,) = (step["run"] for step in propose["steps"] if "run" in step)
+    assert not re.search(r"make|python|pip|\./", run)
+    assert propose["needs"] == "prove"
+
+
+@pytest.mark.parametrize("already_open", [False, True])
+def test_an_update_is_pushed_and_proposed_once(already_open: bool, tmp_path: Path) -> None:
+    (run,) = (step["run"] for step in dict(jobs())["update/propose"]["steps"] if "run" in step)
+    origin, clone, programs, log = (tmp_path / name for name in ("origin", "clone", "bin", "log"))
+    programs.mkdir()
+    (programs / "gh").write_text(
+        f'#!/bin/sh\necho "$@" >> {log}\n[ "$2" = list ] && echo "{"7" if already_open else ""}" || true\n'
+    )
+    (programs / "gh").chmod(0o700)
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PROOF": "https://example.org/runs/1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+
+    def shell(script: str, folder: Path) -> str:
+        # As GitHub runs it.
+        return subprocess.run(
+            ["bash", "-e", "-c", script], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    user = "-c user.name=x -c user.email=x@example.org"
+    shell(f"git init -q --bare -b main {origin}; git init -q -b main {clone}", tmp_path)
+    (clone / "dev.txt").write_text("old")
+    shell(f"git add . && git {user} commit -qm first && git push -q {origin} main", clone)
+    shell(f"git remote add origin {origin}", clone)
+    for number in (1, 2):  # the branch of an earlier week is still there
+        (clone / "dev.txt").write_text(f"new {number}")
+        shell(run, clone)
+        assert shell("git show update-requirements:dev.txt", origin) == f"new {number}"
+        assert "Proved by https://example.org/runs/1" in shell("git log -1 --format=%b update-requirements", origin)
+        shell("git switch -q main && git branch -qD update-requirements", clone)
+    assert ("pr create" in log.read_text()) is not already_open
 
 
 def test_prod_comes_after_dev_and_dev_after_the_proof() -> None:

@@ -19,6 +19,15 @@ def test_a_position_comes_back(position: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cursor", "position"),
+    [("MQpsVGRDZEItTW9aOWZaQUFBbmFBRHB3Cm9wZW4jeCN5", "open#x#y"), ("MQpvc2FRaW5NNXJDXzNJUTIxeEVWQ1p3CmFX", "aW")],
+)
+def test_releases_understand_the_cursors_of_each_other(cursor: str, position: str) -> None:
+    assert cursors.encode(position, *SCOPE) == cursor
+    assert cursors.decode(cursor, *SCOPE) == position
+
+
+@pytest.mark.parametrize(
     "scope", [("bob", "open", "asc"), ("alice", "all", "asc"), ("alice", "open", "desc"), ("alice", "open")]
 )
 def test_no_other_list_takes_it(scope: tuple[str, ...]) -> None:

@@ -1,5 +1,7 @@
 """Which key a request carries, and what makes two requests the same."""
 
+from typing import Any
+
 import pytest
 
 from shared.idempotency import once_of
@@ -21,7 +23,7 @@ def test_without_a_key_there_is_nothing_to_remember() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "bare"), [("k", "k"), ('"k"', "k"), (" k\t", "k"), ('"a\\\\b"', "a\\b"), ("a b", '"a b"')]
+    ("given", "bare"), [("k", "k"), ('"k"', "k"), (" k\t", "k"), ('"a\\\\b"', "a\\b"), ("a b", '"a b"'), ("Xk", '"Xk"')]
 )
 def test_a_key_is_stored_as_a_digest_and_quotes_are_not_part_of_it(given: str, bare: str) -> None:
     assert once(given).key == once(bare).key != once("another").key
@@ -34,18 +36,27 @@ def test_the_same_request_has_the_same_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    "changed",
     [
-        once("k", body=b"{ }"),
-        once("k", parts=("POST /v1/users/{user_id}/tasks/batch", "alice", "")),
-        once("k", parts=(ASKED[0], "bob", "")),
-        once("k", parts=(ASKED[0], "alice", "id")),
-        once("k", if_match="*"),
-        once("k", if_none_match="*"),
+        {"body": b"{ }"},
+        {"parts": ("POST /v1/users/{user_id}/tasks/batch", "alice", "")},
+        {"parts": (ASKED[0], "bob", "")},
+        {"parts": (ASKED[0], "alice", "id")},
+        {"if_match": "*"},
+        {"if_none_match": "*"},
     ],
 )
-def test_another_part_is_another_request(other: Once) -> None:
+def test_another_part_is_another_request(changed: dict[str, Any]) -> None:
+    other = once("k", **changed)
     assert (other.key, other.fingerprint == once("k").fingerprint) == (once("k").key, False)
+
+
+def test_releases_understand_the_records_of_each_other() -> None:
+    assert once("k") == Once(
+        key="8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
+        fingerprint="5cd6a374ee158037967d5e60d87f4f878194cfcb77c3bb44a348b617ea2c877b",
+        lifetime=24 * 3600,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,3 +66,4 @@ def test_malformed_keys(key: str) -> None:
     with pytest.raises(Problem) as problem:
         once(key)
     assert problem.value.kind == "bad-idempotency-key"
+    assert problem.value.detail == "Idempotency-Key must have 1 to 255 printable ASCII characters, bare or quoted."

@@ -2,10 +2,13 @@
 
 import pytest
 
-from shared.identity import actor_of, addressed_user
+from shared.identity import actor_of, addressed_user, path_segment
 from shared.problems import Problem
 
 SERVICE = "tasks/service"
+NO_IDENTITY = "The request carries no verified identity."
+OTHER_USE = "Send an access token; this one is for another use."
+BAD_SUBJECT = "The subject of this token must be 1 to 255 printable ASCII characters."
 
 
 @pytest.mark.parametrize(
@@ -25,22 +28,23 @@ SERVICE = "tasks/service"
 )
 def test_subjects(subject: str) -> None:
     assert actor_of({"sub": subject, "token_use": "access"}) == subject
+    assert actor_of({"sub": subject}) == subject  # not every issuer says what a token is for
 
 
 @pytest.mark.parametrize(
-    ("claims", "status"),
+    ("claims", "status", "detail"),
     [
-        ({}, 401),
-        ({"sub": ""}, 401),
-        ({"sub": "alice", "token_use": "id"}, 403),
-        ({"sub": "alice", "token_use": ""}, 403),
-        *(({"sub": bad}, 403) for bad in ("x" * 256, "a\n", "a\t", "\u00e9", "\0", "\x7f")),
+        ({}, 401, NO_IDENTITY),
+        ({"sub": ""}, 401, NO_IDENTITY),
+        ({"sub": "alice", "token_use": "id"}, 403, OTHER_USE),
+        ({"sub": "alice", "token_use": ""}, 403, OTHER_USE),
+        *(({"sub": bad}, 403, BAD_SUBJECT) for bad in ("x" * 256, "a\n", "a\t", "\u00e9", "\0", "\x7f")),
     ],
 )
-def test_no_subjects(claims: dict[str, str], status: int) -> None:
+def test_no_subjects(claims: dict[str, str], status: int, detail: str) -> None:
     with pytest.raises(Problem) as problem:
         actor_of(claims)
-    assert problem.value.status == status
+    assert (problem.value.status, problem.value.detail) == (status, detail)
 
 
 @pytest.mark.parametrize("path", ["alice", "me"])
@@ -63,6 +67,7 @@ def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> No
     with pytest.raises(Problem) as problem:
         addressed_user("backend", claims, "bob\n", SERVICE)
     assert problem.value.kind == "bad-user-id"
+    assert problem.value.detail == "The user id in the path must be 1 to 255 printable ASCII characters."
 
 
 @pytest.mark.parametrize("path", ["bob", "Alice", "alice ", "ME", "", "alice#", "..", "nobody/", "\u0430lice"])
@@ -77,6 +82,7 @@ def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> No
         {"scope": "tasks service"},
         {"scope": f"openid,{SERVICE}"},
         {"scope": f"[{SERVICE}"},
+        {"scope": f"openid\t{SERVICE}"},
         {"scopes": SERVICE},
         {"permissions": SERVICE},
     ],
@@ -85,8 +91,25 @@ def test_anothers_are_forbidden_and_all_in_the_same_words(path: str, claims: dic
     with pytest.raises(Problem) as problem:
         addressed_user("alice", claims, path, SERVICE)
     assert (problem.value.status, str(problem.value)) == (403, "forbidden")
+    assert problem.value.detail == "This token gives no access to the tasks of this user."
 
 
 def test_without_a_service_scope_nobody_acts_for_others() -> None:
     with pytest.raises(Problem):
         addressed_user("alice", {"scope": "  "}, "bob", "")
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "segment"),
+    [
+        ("alice", "me", "alice"),
+        ("alice", "alice", "alice"),
+        ("a b#c@d.e", "me", "a%20b%23c%40d.e"),
+        *((user, "me", "me") for user in ("me", "a/b", ".", "..")),
+        # A service names a user in another way, and is answered in this way.
+        ("a/b", "a/b", "a%2Fb"),
+        ("..", "..", ".."),
+    ],
+)
+def test_links_name_a_user_as_a_path_can(user: str, path: str, segment: str) -> None:
+    assert path_segment(user, path) == segment

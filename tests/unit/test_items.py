@@ -100,11 +100,21 @@ def test_attributes_of_a_newer_release_travel_along() -> None:
     )
 
 
+def test_an_item_of_an_older_release_is_upgraded() -> None:
+    assert items.current(item()) == item()
+    with pytest.raises(LookupError, match="no step from schema 0"):  # there has been no older one yet
+        items.current(item(schema={"N": "0"}))
+
+
+def test_an_item_names_its_task() -> None:
+    assert items.task_id_of(item()) == TASK_ID
+
+
 def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
     once = items.Once("digest", "asked", 3600)
     results = [task(), tasks.delete(task(), ANY_VERSION, LATER)]
     record = to_record("alice", once, results, "token", NOW)
-    assert (record["pk"], record["sk"]) == ({"S": "USER#alice"}, {"S": "KEY#digest"})
+    assert (record["pk"], record["sk"], record["schema"]) == ({"S": "USER#alice"}, {"S": "KEY#digest"}, {"N": "1"})
     assert not {"by_status", "by_change", "by_creation", "write_tokens"} & {
         name for result in record["results"]["L"] for name in result["M"]
     }
@@ -126,6 +136,10 @@ def test_a_partition_key_leads_back_to_its_user(user_id: str) -> None:
     assert items.user_of({"pk": key}) == user_id
     assert key["S"].startswith("USER#")
     assert key["S"].count("#") == 1
+
+
+def test_a_partition_key_changes_no_more_of_a_user_id_than_it_must() -> None:
+    assert items.partition_of("CORP\\a/b@c+d|e: #%") == {"S": "USER#CORP\\a/b@c+d|e: %23%25"}
 
 
 @given(ALIKE, ALIKE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.preconditions import MOST_TAGS, not_modified, write_precondition
+from shared.preconditions import MOST_TAGS, if_match, not_modified, write_precondition
 from shared.problems import Problem
 from shared.tasks import ANY_VERSION, Precondition
 
@@ -33,20 +33,47 @@ def test_conditions_of_writes(headers: dict[str, str], wanted: Precondition) -> 
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "3-1", '"3-1', '3-1"', '"3-1" "4-1"', '"3-1";', "*, *", '*, "3-1"', "''", 'w/"3-1"', '"\0"', '"a b"'],
+    [
+        "",
+        " ",
+        "3-1",
+        '"3-1',
+        '3-1"',
+        '"3-1" "4-1"',
+        '"3-1";',
+        "*, *",
+        '*, "3-1"',
+        "''",
+        'w/"3-1"',
+        '"\0"',
+        '"a b"',
+        "*\n",
+        "X*",
+        '"3-1"\n',
+        '"3-1", X',
+    ],
 )
 @pytest.mark.parametrize("name", ["if-match", "if-none-match"])
 def test_malformed_headers(name: str, value: str) -> None:
     with pytest.raises(Problem) as problem:
         write_precondition({name: value})
     assert (problem.value.status, problem.value.kind) == (400, "bad-etag")
+    assert problem.value.detail == f'{name}: Must be * or a list of quoted ETags, such as "3-1".'
 
 
 def test_at_most_a_hundred_tags() -> None:
     tags = [f'"{version}-1"' for version in range(1, MOST_TAGS + 2)]
     assert write_precondition({"if-match": ",".join(tags[:-1])}).wanted == frozenset(range(1, MOST_TAGS + 1))
-    with pytest.raises(Problem):
+    with pytest.raises(Problem) as problem:
         write_precondition({"if-match": ",".join(tags)})
+    assert problem.value.detail == "if-match: May name at most 100 ETags."
+
+
+def test_the_precondition_in_a_batch() -> None:
+    assert if_match("*") == ANY_VERSION
+    assert if_match('"3-1", W/"4-1"') == Precondition(versions(3))
+    with pytest.raises(ValueError, match="quoted ETags"):
+        if_match("3-1")
 
 
 @pytest.mark.parametrize(

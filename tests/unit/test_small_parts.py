@@ -1,15 +1,14 @@
 """Ids, settings, what failures mean, and what is told of them."""
 
+import io
 import itertools
 import json
-import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
@@ -189,27 +188,36 @@ def test_metrics_of_a_request(
     assert emitted == {"operation": "get_task", "service": "tasks", "Latency": [12.5], **counted}
 
 
+@pytest.mark.parametrize(
+    ("status", "skew", "level"),
+    [(404, None, "INFO"), (500, None, "ERROR"), (503, None, "WARNING"), (200, 3.0, "WARNING")],
+)
 @pytest.mark.parametrize("trace", [None, "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"])
-def test_the_line_of_a_request_is_as_powertools_would_write_it(
-    trace: str | None, monkeypatch: pytest.MonkeyPatch
+def test_the_log_line_of_a_request(
+    status: int, skew: float | None, level: str, trace: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", written)
     if trace is not None:
         monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
-    fields = {"operation": "get_task", "status": 404, "duration_ms": 1.5, "user": "2bd806c97f0e00af", "problem": "é"}
-    record = logging.LogRecord("tasks", logging.WARNING, "", 0, "get_task 404", None, None)
-    plain = logging.makeLogRecord({**vars(record), **fields})
-    record.request = fields
-    ours = telemetry.logger.registered_formatter
-    theirs = LambdaPowertoolsFormatter(utc=True, use_rfc3339=True, service=telemetry.metrics.service)
-    line = json.loads(ours.format(record))
-    assert line == {name: value for name, value in json.loads(theirs.format(plain)).items() if name != "location"}
-    assert ("xray_trace_id" in line) == (trace is not None)
-
-
-def test_other_lines_go_powertools_way() -> None:
-    record = logging.LogRecord("tasks", logging.ERROR, "", 0, "went wrong", None, (KeyError, KeyError("x"), None))
-    line = json.loads(telemetry.logger.registered_formatter.format(record))
-    assert (line["message"], line["exception_name"]) == ("went wrong", "KeyError")
+    record = telemetry.Record("get_task", "GET /x", "r", "c", user="2bd806c97f0e00af", status=status, clock_skew_s=skew)
+    telemetry.report(record)
+    line = json.loads(written.getvalue())
+    assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() == timedelta(0)
+    assert line == {
+        "level": level,
+        "message": f"get_task {status}",
+        "service": "tasks",
+        "operation": "get_task",
+        "route": "GET /x",
+        "request_id": "r",
+        "correlation_id": "c",
+        "user": "2bd806c97f0e00af",
+        "status": status,
+        "duration_ms": 0,
+        **({} if skew is None else {"clock_skew_s": skew}),
+        **({} if trace is None else {"xray_trace_id": "1-5759e988-bd862e3fe1be46a994272793"}),
+    }
 
 
 def test_pseudonyms() -> None:
