@@ -113,6 +113,17 @@ def forget(user: str) -> None:
                     del table.items[partition]
 
 
+def versions_of(table: Table, user: str) -> dict[str, int]:
+    """The version of every task of a user, those in the trash too, by its id."""
+    query = table.client.query(
+        TableName=table.name,
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :task)",
+        ExpressionAttributeValues={":pk": {"S": guard.partition_of(user)}, ":task": {"S": "TASK#"}},
+        ConsistentRead=True,
+    )
+    return {item["sk"]["S"].removeprefix("TASK#"): int(item["version"]["N"]) for item in query["Items"]}
+
+
 def sized(test: int, ci: int, prove: int) -> int:
     """The size of a proof in `make test`, in `make proof` and in `make prove`."""
     return {"": test, "ci": ci}.get(PROVE, prove)

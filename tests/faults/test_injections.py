@@ -27,7 +27,7 @@ from shared.models import NewTask
 from shared.task_store import TaskStore
 from shared.tasks import ANY_VERSION, TaskNotFound
 from tests import api
-from tests.conftest import PROVE, forget, sized, table_at
+from tests.conftest import PROVE, forget, sized, table_at, versions_of
 from tests.inprocess import Functions, Reply, functions
 from tests.wire import (
     Carrier,
@@ -110,14 +110,7 @@ class Scene:
 
     def versions(self) -> dict[str, int]:
         """The version of every task, those in the trash too."""
-        query: Any = {
-            "TableName": self.table.name,
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :task)",
-            "ExpressionAttributeValues": {":pk": {"S": f"USER#{self.user}"}, ":task": {"S": "TASK#"}},
-            "ConsistentRead": True,
-        }
-        items = self.table.client.query(**query)["Items"]
-        return {item["sk"]["S"].removeprefix("TASK#"): int(item["version"]["N"]) for item in items}
+        return versions_of(self.table, self.user)
 
 
 type Ask = Callable[[Scene], Reply]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.dynamodb import Table, new_client
 from shared.models import NewTask
 from shared.task_store import TaskStore
-from tests.conftest import TABLE, deadline_in, forget, sized, table_at
+from tests.conftest import TABLE, deadline_in, forget, sized, table_at, versions_of
 from tests.inprocess import Functions, Reply, functions
 from tests.relay import Deliver, Line, Relay, plain
 
@@ -141,13 +141,7 @@ def task_of_a_user(table: Table) -> Iterator[tuple[str, str]]:
 
 def writes_to(table: Table, user: str) -> int:
     """How many writes of the user's tasks were applied since the first task was created."""
-    query = table.client.query(
-        TableName=table.name,
-        KeyConditionExpression="pk = :pk AND begins_with(sk, :task)",
-        ExpressionAttributeValues={":pk": {"S": f"USER#{user}"}, ":task": {"S": "TASK#"}},
-        ConsistentRead=True,
-    )
-    return sum(int(item["version"]["N"]) for item in query["Items"]) - 1
+    return sum(versions_of(table, user).values()) - 1
 
 
 @settings(max_examples=sized(400, 3_000, 30_000))
