@@ -49,11 +49,11 @@ run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local
 token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; STACK=tasks-dev for a deployed stack)
 	@# The shell has a USER of its own, which is not meant.
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
-	$(BIN)/python -m $(if $(STACK),tools.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
+	$(BIN)/python -m $(if $(STACK),ops.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
 .PHONY: openapi
 openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
-	@$(BIN)/python -m tools.openapi
+	@$(BIN)/python -m contract
 
 .PHONY: test
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
@@ -86,11 +86,11 @@ conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=.
 
 .PHONY: e2e
 e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
-	@$(BIN)/python -m tools.stack e2e "$(or $(STACK),tasks-dev)"
+	@$(BIN)/python -m ops.stack e2e "$(or $(STACK),tasks-dev)"
 
 .PHONY: mutants
 mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
-	@$(BIN)/python -m tools.mutants
+	@$(BIN)/python -m tests.mutants
 
 .PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
@@ -136,8 +136,8 @@ bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instr
 NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
 
 .PHONY: cost
-cost: .venv/.ready ## Write docs/cost.md from the inputs in tools/cost.py
-	@$(BIN)/python -m tools.cost > docs/cost.md
+cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
+	@$(BIN)/python -m ops.cost > docs/cost.md
 
 .PHONY: format
 format: .venv/.ready ## Format the code and mend what the linter can
@@ -156,28 +156,28 @@ plain: .venv/.ready ## Build with pydantic as it is published, and test these ar
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
-	@set -f; parameters=$$($(BIN)/python -m tools.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
+	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 .PHONY: url
 url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
-	@$(BIN)/python -m tools.stack url "$(or $(STACK),tasks-dev)"
+	@$(BIN)/python -m ops.stack url "$(or $(STACK),tasks-dev)"
 
 .PHONY: user
 user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
-	@$(BIN)/python -m tools.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
+	@$(BIN)/python -m ops.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
 
 .PHONY: migrate
 migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
 	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.migrate \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.migrate \
 	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
 	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: restore
 restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
 	@$(if $(and $(FROM),$(WHO)$(EVERYONE)),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m tools.restore --from "$(FROM)" \
+	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.restore --from "$(FROM)" \
 	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
 	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
@@ -189,7 +189,7 @@ sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machi
 
 .PHONY: dynamodb
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
-	@exec $(BIN)/python -m tools.sam_dynamodb
+	@exec $(BIN)/python -m local.sam_dynamodb
 
 .PHONY: load
 load: .venv/.ready .build/load/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
@@ -206,26 +206,28 @@ DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
 # The last step is not mv's, which would move into the folder that another build may have made meanwhile.
-$(DEPENDENCIES): requirements/runtime.txt tools/trim.py tools/frozen_pydantic.py Makefile
+$(DEPENDENCIES): requirements/runtime.txt artifacts/trim.py artifacts/frozen_pydantic.py Makefile
 	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
 	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  $(BIN)/python tools/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
+	  $(BIN)/python artifacts/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
 	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
 
 # What pydantic makes of our models. The last step is of one piece, since another build may be at it.
 SCHEMAS := .build/schemas.py
-$(SCHEMAS): $(wildcard shared/*.py) tools/freeze.py requirements/runtime.txt
-	@mkdir -p .build && $(BIN)/python -m tools.freeze $@.$$$$ && mv $@.$$$$ $@
+$(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
+	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
 
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
 	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
-	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/shared" && \
+	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" && \
 	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
-	  $(if $(PLAIN),,cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" &&) cp shared/*.py "$(ARTIFACTS_DIR)/shared/" && \
+	  $(if $(PLAIN),,cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" &&) \
+	  for room in shared shared/http shared/store; do \
+	    mkdir -p "$(ARTIFACTS_DIR)/$$room" && cp $$room/*.py "$(ARTIFACTS_DIR)/$$room/" || exit 1; done && \
 	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
+	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
 # The contract needs neither libraries nor what the others share, only itself.
@@ -233,7 +235,7 @@ build-GetOpenapi:
 	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
 	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
 	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp tools/sam_local.py "$$own/app.py" &&) \
+	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tools import trim
+from artifacts import trim
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build" / "bench"

@@ -14,9 +14,9 @@ from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
-from shared.dynamodb import Table, new_client
 from shared.models import ChangesQuery, NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
 
 ROUNDS = 15
 BATCH = 25  # requests that a BatchWriteItem may have

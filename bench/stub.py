@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
 
-from shared import items, tasks
-from shared.items import Item
+from shared import tasks
 from shared.models import NewTask
+from shared.store import items
+from shared.store.items import Item
 
 USER = "alice"
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"

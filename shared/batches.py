@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shared import preconditions, tasks
+from shared import etags, tasks
+from shared.etags import ETAGS
 from shared.models import BATCH_LIMIT, TASK_ID, UUID, Input, NewTask, Task, TaskPatch
-from shared.preconditions import ETAGS
 from shared.tasks import ANY_VERSION, Precondition
 
 
@@ -19,7 +19,7 @@ def _task_id(text: str) -> str:
 
 def _etags(text: str) -> str:
     try:
-        preconditions.if_match(text)
+        etags.if_match(text)
     except ValueError as error:
         raise PydanticCustomError("etag", "{error}", {"error": str(error)}) from None
     return text
@@ -40,7 +40,7 @@ class _OnTask(Input):
     @property
     def precondition(self) -> Precondition:
         """The versions that the operation may meet."""
-        return ANY_VERSION if self.if_match is None else preconditions.if_match(self.if_match)
+        return ANY_VERSION if self.if_match is None else etags.if_match(self.if_match)
 
 
 class UpdateOperation(_OnTask):
@@ -84,12 +84,12 @@ class RestoreOperation(_OnTask):
         return tasks.restore(found, self.precondition, now)
 
 
-type Operation = Annotated[
+type BatchOperation = Annotated[
     CreateOperation | UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation, Field(discriminator="op")
 ]
 
 
-def _on_different_tasks(operations: list[Operation]) -> list[Operation]:
+def _on_different_tasks(operations: list[BatchOperation]) -> list[BatchOperation]:
     places: dict[str, int] = {}
     for place, operation in enumerate(operations):
         if not isinstance(operation, CreateOperation) and places.setdefault(operation.id, place) != place:
@@ -102,5 +102,5 @@ class Batch(Input):
     """Operations that are done together or not at all."""
 
     operations: Annotated[
-        list[Operation], Field(min_length=1, max_length=BATCH_LIMIT), AfterValidator(_on_different_tasks)
+        list[BatchOperation], Field(min_length=1, max_length=BATCH_LIMIT), AfterValidator(_on_different_tasks)
     ]

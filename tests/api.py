@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from contract.answers import contract
+from contract.recordings import body_of
 from local import template as templates
 from local.gateway import serve
 from local.tokens import AUDIENCE, ISSUER, make_token
-from shared.dynamodb import Table
 from shared.models import NewTask
-from shared.task_store import TaskStore
-from tests import guard, openapi
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
+from tests import guard
 from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
@@ -175,18 +177,19 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
         answer = Answer(response.status, response.headers, response.read())
     finally:
         connection.close()
-    openapi.hold(method, path, answer.status, answer.headers, answer.content)
+    contract().check(method, path, answer.status, answer.headers, answer.content)
     return answer
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation as template.yaml has it: `name` is its folder, `body` one that it takes."""
+    """An operation as template.yaml has it: `name` is its folder, `body` and `query` are those of its event."""
 
     name: str
     method: str
     path: str
     body: object
+    query: str
 
     @property
     def on_a_task(self) -> bool:
@@ -200,12 +203,18 @@ class Operation:
     @property
     def keyed(self) -> bool:
         """Whether it needs an Idempotency-Key."""
-        return self.name == "batch_tasks"
+        parameters = map(contract().resolved, self._contract["parameters"])
+        return any(one["name"] == "Idempotency-Key" and one["required"] for one in parameters)
+
+    @property
+    def _contract(self) -> dict[str, Any]:
+        (operation,) = (one for one in contract().operations if one["operationId"] == self.name)
+        return operation
 
     def task_for(self, api: Api) -> Task:
         """A new task in the state in which the operation takes it."""
         task = api.made()
-        if self.name == "restore_task":
+        if self.on_a_task and "409" in self._contract["responses"]:  # it takes a task out of the trash
             api.delete(task["id"])
         return task
 
@@ -214,28 +223,21 @@ class Operation:
     ) -> Answer:
         """Send a request of this operation, a good one where nothing else is said; each with a key of its own."""
         path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
-        query = query or _QUERIES.get(self.name, "")
+        query = query or self.query
         if self.keyed:
             headers = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
         return api.send(self.method, f"{path}?{query}" if query else path, self.body if body is None else body, headers)
 
 
-# What each operation takes: whoever adds an operation adds it here, and every suite tests it.
-_BODIES: Mapping[str, object] = {
-    "create_task": {"title": "a task"},
-    "get_task": None,
-    "list_tasks": None,
-    "replace_task": {"title": "replaced", "description": None, "completed": True},
-    "update_task": {"title": "updated"},
-    "toggle_task": None,
-    "delete_task": None,
-    "list_changes": None,
-    "restore_task": None,
-    "clear_tasks": None,
-    "batch_tasks": {"operations": [{"op": "create", "task": {"title": "a task"}}]},
-    "get_openapi": None,
-}
-_QUERIES = {"clear_tasks": "status=completed"}
+def _body_and_query(name: str) -> tuple[object, str]:
+    """The body and the query of an operation's event. A batch keeps the operations that need no task to be there."""
+    event = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    body = body_of(name)
+    if body is not None and "operations" in body:
+        body["operations"] = [one for one in body["operations"] if "id" not in one]
+    return body, urlencode(event.get("queryStringParameters") or {})
+
+
 # Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py), and runs
 # behind the guard (tests/guard.py).
 _TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
@@ -255,7 +257,9 @@ TEMPLATE = replace(
     ),
 )
 _ROUTES = [(function.handler.rpartition(".")[2], route) for function in TEMPLATE.functions for route in function.routes]
-_EVERY = {name: (route.public, Operation(name, route.method, route.path, _BODIES[name])) for name, route in _ROUTES}
+_EVERY = {
+    name: (route.public, Operation(name, route.method, route.path, *_body_and_query(name))) for name, route in _ROUTES
+}
 # On the tasks of a user; and those that need no token, and are the same for everybody.
 OPERATIONS = {name: operation for name, (public, operation) in _EVERY.items() if not public}
 PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}

@@ -16,8 +16,8 @@ from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
-from shared.dynamodb import Table, new_client
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
 from tests import guard
 from tests.permissions import Permissions, moto_with_permissions
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.endpoint import Endpoint
 
-from shared.task_store import TaskStore
+from shared.store.task_store import TaskStore
 
 # Whatever else DynamoDB can do (Scan, PartiQL ...) may reach more than one partition.
 _ON_ONE_KEY = {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}

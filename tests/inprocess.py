@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import pytest
 
-import shared.operation
-from shared import dynamodb
-from shared.dynamodb import Table
-from shared.task_store import TaskStore
+import shared.http.requests
+from shared.store import dynamodb
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
 from tests import guard
 from tests.api import OPERATIONS
 from tests.conftest import ROOT
@@ -72,7 +72,7 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
     """All handlers, loaded anew around a table; `clock` gives the nanoseconds since 1970 that their stores see."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dynamodb, "client", lambda: table.client)
-        patch.setattr(shared.operation, "TaskStore", partial(TaskStore, clock=clock))
+        patch.setattr(shared.http.requests, "TaskStore", partial(TaskStore, clock=clock))
         handlers = {name: _load(name) for name in OPERATIONS}
 
         def call(

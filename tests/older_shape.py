@@ -7,11 +7,12 @@ Its tasks had no `completed_at`: `by_status` said it. They had a `colour` that n
 import sys
 from typing import Any
 
-from shared import items, tasks, upgrades
-from shared.dynamodb import Table
-from shared.items import Item, number, text
+from ops import migrate
+from shared import tasks
 from shared.models import NewTask, Task
-from tools import migrate
+from shared.store import items, upgrades
+from shared.store.dynamodb import Table
+from shared.store.items import Item, number, text
 
 
 def step(item: Item) -> Item:

@@ -17,7 +17,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-from shared.dynamodb import Table
+from shared.store.dynamodb import Table
 
 # Names the operation of a test that sends the requests of this thread, so that what was applied can be traced to it.
 OPERATION: ContextVar[object] = ContextVar("OPERATION", default=None)

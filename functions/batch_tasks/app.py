@@ -1,10 +1,15 @@
 """POST /v1/users/{user_id}/tasks/batch - do several operations, all or none."""
 
 from shared.batches import Batch
-from shared.operation import Request, Response, answered, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import BatchResults
+from shared.store.task_store import KeyMissing
+from shared.tasks import NotDeleted, TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request[Batch]) -> Response:
+@operation(raises=[KeyMissing, NotDeleted, TaskNotFound, VersionMismatch])
+def handler(request: Request[Batch]) -> Response[BatchResults]:
     """Do the operations of the batch and answer with their results."""
-    return answered(request.tasks.batch(request.body.operations))
+    return ok(request.tasks.batch(request.body.operations))

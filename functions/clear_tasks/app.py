@@ -1,10 +1,12 @@
 """DELETE /v1/users/{user_id}/tasks?status=completed - move completed tasks to the trash."""
 
-from shared.models import ClearQuery
-from shared.operation import Request, Response, answered, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Cleared, ClearQuery
 
 
-@operation
-def handler(request: Request[None, ClearQuery]) -> Response:
+@operation()
+def handler(request: Request[None, ClearQuery]) -> Response[Cleared]:
     """Clear as many completed tasks as one call can, and answer with their number."""
-    return answered(request.tasks.clear_completed())
+    return ok(request.tasks.clear_completed())

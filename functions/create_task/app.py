@@ -1,10 +1,12 @@
 """POST /v1/users/{user_id}/tasks - create a task."""
 
-from shared.models import NewTask
-from shared.operation import Request, Response, created, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, created
+from shared.models import NewTask, Task
 
 
-@operation
-def handler(request: Request[NewTask]) -> Response:
+@operation()
+def handler(request: Request[NewTask]) -> Response[Task]:
     """Create a task and answer with it and its place."""
     return created(request.tasks.create(request.body), request)

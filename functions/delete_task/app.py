@@ -1,10 +1,13 @@
 """DELETE /v1/users/{user_id}/tasks/{task_id} - move a task to the trash."""
 
-from shared.operation import Request, Response, deleted, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, no_content
+from shared.tasks import TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request) -> Response:
+@operation(raises=[TaskNotFound, VersionMismatch])
+def handler(request: Request) -> Response[None]:
     """Move the task to the trash; one that lies there already stays there."""
     request.tasks.delete(request.task_id, request.precondition)
-    return deleted()
+    return no_content()

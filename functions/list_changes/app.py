@@ -1,10 +1,14 @@
 """GET /v1/users/{user_id}/changes - list what has changed since."""
 
-from shared.models import ChangesQuery
-from shared.operation import Request, Response, answered, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Changes, ChangesQuery
+from shared.store.cursors import InvalidCursor
+from shared.store.task_store import SyncTokenExpired
 
 
-@operation
-def handler(request: Request[None, ChangesQuery]) -> Response:
+@operation(raises=[InvalidCursor, SyncTokenExpired])
+def handler(request: Request[None, ChangesQuery]) -> Response[Changes]:
     """Answer with a page of the changes since the token."""
-    return answered(request.tasks.changes(request.query))
+    return ok(request.tasks.changes(request.query))

@@ -1,10 +1,13 @@
 """GET /v1/users/{user_id}/tasks - list tasks, page by page."""
 
-from shared.models import TaskQuery
-from shared.operation import Request, Response, listed, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, page
+from shared.models import TaskPage, TaskQuery
+from shared.store.cursors import InvalidCursor
 
 
-@operation
-def handler(request: Request[None, TaskQuery]) -> Response:
+@operation(raises=[InvalidCursor])
+def handler(request: Request[None, TaskQuery]) -> Response[TaskPage]:
     """Answer with a page of the tasks asked for."""
-    return listed(request.tasks.list(request.query), request)
+    return page(request.tasks.list(request.query), request)

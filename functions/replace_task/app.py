@@ -1,10 +1,13 @@
 """PUT /v1/users/{user_id}/tasks/{task_id} - replace a task."""
 
-from shared.models import TaskReplacement
-from shared.operation import Request, Response, found, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Task, TaskReplacement
+from shared.tasks import TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request[TaskReplacement]) -> Response:
+@operation(raises=[TaskNotFound, VersionMismatch])
+def handler(request: Request[TaskReplacement]) -> Response[Task]:
     """Set every mutable field and answer with the task."""
-    return found(request.tasks.update(request.task_id, request.body.changes(), request.precondition))
+    return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

@@ -1,9 +1,13 @@
 """POST /v1/users/{user_id}/tasks/{task_id}/restore - bring a task back from the trash."""
 
-from shared.operation import Request, Response, found, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Task
+from shared.tasks import NotDeleted, TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request) -> Response:
+@operation(raises=[NotDeleted, TaskNotFound, VersionMismatch])
+def handler(request: Request) -> Response[Task]:
     """Restore the task and answer with it."""
-    return found(request.tasks.restore(request.task_id, request.precondition))
+    return ok(request.tasks.restore(request.task_id, request.precondition))

@@ -1,9 +1,13 @@
 """POST /v1/users/{user_id}/tasks/{task_id}/toggle - flip a task between open and completed."""
 
-from shared.operation import Request, Response, found, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Task
+from shared.tasks import TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request) -> Response:
+@operation(raises=[TaskNotFound, VersionMismatch])
+def handler(request: Request) -> Response[Task]:
     """Flip the task and answer with it."""
-    return found(request.tasks.toggle(request.task_id, request.precondition))
+    return ok(request.tasks.toggle(request.task_id, request.precondition))

@@ -1,10 +1,13 @@
 """PATCH /v1/users/{user_id}/tasks/{task_id} - change some fields of a task."""
 
-from shared.models import TaskPatch
-from shared.operation import Request, Response, found, operation
+from shared.http.operation import operation
+from shared.http.requests import Request
+from shared.http.responses import Response, ok
+from shared.models import Task, TaskPatch
+from shared.tasks import TaskNotFound, VersionMismatch
 
 
-@operation
-def handler(request: Request[TaskPatch]) -> Response:
+@operation(raises=[TaskNotFound, VersionMismatch])
+def handler(request: Request[TaskPatch]) -> Response[Task]:
     """Set the fields that the patch names and answer with the task."""
-    return found(request.tasks.update(request.task_id, request.body.changes(), request.precondition))
+    return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

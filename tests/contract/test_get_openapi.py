@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from contract.answers import DOCUMENT, OutsideContract, contract
 from tests.api import OPERATIONS, PUBLIC, Answer, Api, Operation
 from tests.conftest import ROOT
 from tests.contract.shapes import is_gateways
-from tests.openapi import DOCUMENT, OutsideContract, contract, hold, operation_at, resolved
 
 OPENAPI = PUBLIC["get_openapi"]
 KIND = re.compile(r"`([a-z-]+)`")
@@ -65,7 +65,7 @@ def test_nobody_can_change_it(api: Api, method: str) -> None:
 def test_it_is_the_contract_of_the_code(tmp_path: Path) -> None:
     """Whoever changes what an operation takes or answers runs `make openapi`."""
     made = tmp_path / "openapi.json"
-    subprocess.run([sys.executable, "-m", "tools.openapi", str(made)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "contract", str(made)], cwd=ROOT, check=True)
     assert made.read_text() == DOCUMENT.read_text()
 
 
@@ -78,22 +78,28 @@ def test_the_types_of_problems_are_those_of_the_documentation() -> None:
     documented = {
         kind for row in re.findall(r"^\| \d{3} \|([^|]+)\|", section, re.MULTILINE) for kind in KIND.findall(row)
     }
-    assert documented == set(contract()["components"]["examples"])
+    assert documented == set(contract().document["components"]["examples"])
 
 
 def test_its_examples_are_what_it_says() -> None:
     """What was recorded is as the schemas say, in every answer of every operation."""
     seen = 0
-    for path, operations in contract()["paths"].items():
+    for path, operations in contract().document["paths"].items():
         for method, operation in operations.items():
             for status, said in operation["responses"].items():
-                response = resolved(said)
-                needed = [name for name, header in response["headers"].items() if resolved(header).get("required")]
+                response = contract().resolved(said)
+                needed = [
+                    name for name, header in response["headers"].items() if contract().resolved(header).get("required")
+                ]
                 for media_type, content in response.get("content", {}).items():
                     for example in content.get("examples", {}).values():
                         headers = {**dict.fromkeys(needed, "x"), "Content-Type": media_type}
-                        hold(
-                            method, path, int(status), message(headers), json.dumps(resolved(example)["value"]).encode()
+                        contract().check(
+                            method,
+                            path,
+                            int(status),
+                            message(headers),
+                            json.dumps(contract().resolved(example)["value"]).encode(),
                         )
                         seen += 1
     assert seen > 200
@@ -101,8 +107,8 @@ def test_its_examples_are_what_it_says() -> None:
 
 def test_every_parameter_says_what_it_is() -> None:
     """In words, and without words that are of another operation."""
-    for operation in (one for path in contract()["paths"].values() for one in path.values()):
-        words = {one["name"]: one.get("description", "") for one in map(resolved, operation["parameters"])}
+    for operation in contract().operations:
+        words = {one["name"]: one.get("description", "") for one in map(contract().resolved, operation["parameters"])}
         assert all(words.values()), words
         if operation["operationId"] == "get_openapi":
             assert "task" not in words["If-None-Match"]
@@ -121,15 +127,15 @@ def test_what_every_answer_has_is_required() -> None:
 
 def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() -> None:
     """A deleted task fits a task, too."""
-    page = contract()["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
+    page = contract().document["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
     assert [one["$ref"].rpartition("/")[2] for one in page] == ["DeletedTask", "Task"]
 
 
 def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
     """The examples of problems that an operation shows for a status."""
-    response = resolved((operation_at(method, path) or {})["responses"][str(status)])
+    response = contract().resolved((contract().operation_at(method, path) or {})["responses"][str(status)])
     examples: dict[str, Any] = response["content"][PROBLEM]["examples"]
-    return {kind: resolved(example)["value"] for kind, example in examples.items()}
+    return {kind: contract().resolved(example)["value"] for kind, example in examples.items()}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
@@ -182,17 +188,17 @@ def test_what_it_does_not_say_is_noticed(
 ) -> None:
     """The net under all suites holds: each of these is outside the contract, and what they are made from is not."""
     path = "/v1/users/me/tasks/x?y=z"
-    hold("DELETE", path, 400, message(HEADERS), json.dumps(BODY).encode())
+    contract().check("DELETE", path, 400, message(HEADERS), json.dumps(BODY).encode())
     content = b"" if body is None else json.dumps(body).encode()
     with pytest.raises(OutsideContract):
-        hold("DELETE", path, status, message({**HEADERS, **headers}), content)
+        contract().check("DELETE", path, status, message({**HEADERS, **headers}), content)
 
 
 def test_a_request_to_no_route_has_no_contract() -> None:
     for method, path in (("GET", "/v1/users//tasks"), ("PUT", "/v1/users/me/tasks"), ("GET", "/")):
-        assert operation_at(method, path) is None
+        assert contract().operation_at(method, path) is None
     named = {
-        path: (operation_at(method, path) or {}).get("operationId")
+        path: (contract().operation_at(method, path) or {}).get("operationId")
         for method, path in (("GET", "/v1/users/me/tasks/x?y"), ("POST", "/v1/users/a%2Fb/tasks/batch"))
     }
     assert list(named.values()) == ["get_task", "batch_tasks"]

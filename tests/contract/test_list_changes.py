@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared import cursors
+from shared.store import cursors
 from tests.api import Api, Backend, Task
 from tests.conftest import ROOT
 from tests.contract.shapes import is_problem

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from shared import cursors
+from shared.store import cursors
 from tests.api import JSON, Answer, Api, Backend, Task
 from tests.contract.shapes import MEMBERS, NO_STORE, TIME, is_problem, is_task
 

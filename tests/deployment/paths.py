@@ -150,7 +150,7 @@ if (shown["statusCode"], known["statusCode"]) != (200, 304) or "paths" not in js
 # Where requests go in each partition of AWS, and what a database that cannot be reached is.
 import os  # noqa: E402
 
-from shared import dynamodb  # noqa: E402
+from shared.store import dynamodb  # noqa: E402
 
 del os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
 endpoints: list[str] = []

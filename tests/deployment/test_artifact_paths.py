@@ -1,4 +1,4 @@
-"""What tools/trim.py takes out of the artifacts, no path of any function needs."""
+"""What artifacts/trim.py takes out of the artifacts, no path of any function needs."""
 
 import json
 import subprocess
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from botocore.session import Session
 
-from shared import dynamodb
+from artifacts import trim
+from shared.store import dynamodb
 from tests.deployment.conftest import FUNCTIONS, HOST, built
-from tools import trim
 
 PATHS = Path(__file__).parent / "paths.py"
 

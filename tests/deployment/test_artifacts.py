@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from artifacts import trim
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, HOST, built
-from tools import trim
 
 # `make plain` runs this suite on artifacts with pydantic as it is published.
 PLAIN = bool(os.environ.get("PLAIN"))
@@ -32,7 +32,7 @@ def test_an_artifact_holds_the_function_what_is_shared_and_its_dependencies(func
     artifact = built(folder, function, "arm64")
     files = {str(path.relative_to(artifact)) for path in artifact.rglob("*.py")}
     own = {name for name in files if name.startswith(("functions/", "shared/"))}
-    shared = {f"shared/{path.name}" for path in (ROOT / "shared").glob("*.py")}
+    shared = {str(path.relative_to(ROOT)) for path in (ROOT / "shared").rglob("*.py")}
     assert own == shared | {f"functions/{operation(function)}/app.py"}
     source = ROOT / "functions" / operation(function) / "app.py"
     assert (artifact / "functions" / operation(function) / "app.py").read_bytes() == source.read_bytes()
@@ -54,7 +54,7 @@ def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -
     lock = (ROOT / "requirements" / "runtime.txt").read_text()
     locked = {(name.lower().replace("-", "_"), version) for name, version in PINNED.findall(lock)}
     found = {tuple(path.name.removesuffix(".dist-info").lower().split("-")) for path in artifact.glob("*.dist-info")}
-    # Those that make schemas have done so, and stay behind (tools/freeze.py).
+    # Those that make schemas have done so, and stay behind (artifacts/freeze.py).
     left_out = () if PLAIN else trim.SCHEMA_MAKERS
     assert found == {(name, version) for name, version in locked if name not in left_out}
     assert (artifact / "pydantic" / "schemas.py").exists() is not PLAIN
@@ -80,7 +80,7 @@ def test_every_module_has_bytecode_that_is_not_checked_against_its_source(folder
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_deployable_artifact_takes_an_identity_that_nobody_verified(function: str, folder: Path) -> None:
     artifact = built(folder, function, "arm64")
-    shim = (ROOT / "tools" / "sam_local.py").read_bytes()
+    shim = (ROOT / "artifacts" / "sam_local_handler.py").read_bytes()
     assert not [path for path in artifact.rglob("*.py") if path.read_bytes() == shim or path.name == "deployed.py"]
     assert not list(artifact.rglob("sam_local*"))
 
@@ -124,5 +124,5 @@ def test_an_artifact_runs_by_itself_and_lets_no_token_stand_for_an_identity(func
 
 def test_only_the_build_for_sam_local_has_the_shim(folder: Path) -> None:
     own = built(folder, "GetTask", HOST, local=True) / "functions" / "get_task"
-    assert (own / "app.py").read_bytes() == (ROOT / "tools" / "sam_local.py").read_bytes()
+    assert (own / "app.py").read_bytes() == (ROOT / "artifacts" / "sam_local_handler.py").read_bytes()
     assert (own / "deployed.py").read_bytes() == (ROOT / "functions" / "get_task" / "app.py").read_bytes()

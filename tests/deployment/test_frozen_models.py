@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from artifacts import freeze
 from tests.conftest import ROOT, sized
 from tests.deployment.conftest import HOST, built
 from tests.deployment.models import told
-from tools import freeze
 
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
 TASK = {
@@ -67,7 +67,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "_OnTask": ON_TASK,
         **{f"{one['op'].title()}Operation": one for one in OPERATIONS},
     },
-    "shared.settings": {"Settings": {"TABLE_NAME": "tasks", "SERVICE_SCOPE": "a/b", "IDEMPOTENCY_HOURS": "24"}},
+    "shared.http.settings": {"Settings": {"TABLE_NAME": "tasks", "SERVICE_SCOPE": "a/b", "IDEMPOTENCY_HOURS": "24"}},
 }
 NAUGHTY: list[str] = json.loads((ROOT / "tests" / "property" / "naughty_strings.json").read_text())
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
@@ -142,7 +142,7 @@ def test_every_good_value_is_good_and_every_model_has_one() -> None:
 
 
 def test_the_same_code_freezes_to_the_same_bytes() -> None:
-    again = "from tools import freeze; import sys; sys.stdout.write(freeze.frozen())"
+    again = "from artifacts import freeze; import sys; sys.stdout.write(freeze.frozen())"
     other = subprocess.run([sys.executable, "-c", again], cwd=ROOT, check=True, capture_output=True, text=True)
     assert other.stdout == freeze.frozen()
 

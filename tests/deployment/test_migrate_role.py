@@ -9,7 +9,7 @@ import pytest
 
 from local import dynamodb as engines
 from local.template import Template
-from tools import backfill, migrate
+from ops import backfill, migrate
 
 
 @pytest.mark.usefixtures("aws")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from local import template
+from ops import release
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, Translate, built, of_type, sam
-from tools import release
 
 
 def versions(translated: dict[str, Any]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path
     before, checksum = one("LogLevel=INFO"), sam("checksum", str(build))
     assert one("LogLevel=INFO") == before
     assert one("LogLevel=DEBUG") != before
-    for changed in ("functions/get_task/app.py", "shared/items.py", "urllib3/_version.py"):
+    for changed in ("functions/get_task/app.py", "shared/store/items.py", "urllib3/_version.py"):
         path = build / changed
         content = path.read_bytes()
         path.write_bytes(content + b"\n")

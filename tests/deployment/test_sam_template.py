@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local import template
-from shared.task_store import SYNC_OVERLAP
+from shared.store.task_store import SYNC_OVERLAP
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, Translate, of_type, sam
 

@@ -1,9 +1,9 @@
-"""The arithmetic that docs/scale.md shows is the one that `python -m tools.scale` does, on what the code has."""
+"""The arithmetic that docs/scale.md shows is the one that `python -m ops.scale` does, on what the code has."""
 
 import pytest
 
+from ops import scale
 from tests.conftest import ROOT
-from tools import scale
 
 
 def test_the_tables_of_the_docs_are_those_of_the_command() -> None:

@@ -8,9 +8,9 @@ import jwt
 import pytest
 
 from local.tokens import make_token
+from ops import stack
+from ops.stack import main
 from tests.api import serving
-from tools import stack
-from tools.stack import main
 
 EMAIL = "alice@example.org"
 

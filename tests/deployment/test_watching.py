@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.dynamodb import READ_TIMEOUT
+from shared.store.dynamodb import READ_TIMEOUT
 from tests.api import Api, serving
 from tests.conftest import ROOT
 from tests.contract.failing_dynamodb import failing_dynamodb

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from shared import connections, dynamodb, items
-from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable, new_client
 from shared.models import NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store import connections, dynamodb, items
+from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable, new_client
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import TABLE, deadline_in, table_at
 from tests.faults.test_connections import silent_server

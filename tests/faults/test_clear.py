@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.models import Cleared, NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.wire import Send, Wire, answer, lost_after, lost_before
@@ -39,8 +39,8 @@ def test_it_stops_in_time_and_says_that_there_is_more(
     completed(store, 10)
     seconds = [100.0]
     clock = SimpleNamespace(monotonic=lambda: seconds[0])
-    monkeypatch.setattr("shared.task_store.time", clock)
-    monkeypatch.setattr("shared.dynamodb.time", clock)
+    monkeypatch.setattr("shared.store.task_store.time", clock)
+    monkeypatch.setattr("shared.store.dynamodb.time", clock)
 
     def slow(send: Send) -> Any:
         seconds[0] += 0.3

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.dynamodb import OutcomeUnknown, Table, Unavailable
 from shared.models import NewTask
-from shared.task_store import TaskStore
+from shared.store.dynamodb import OutcomeUnknown, Table, Unavailable
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import SCALE, deadline_in, table_at
 from tests.wire import Wire, lost_after_and

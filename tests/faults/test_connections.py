@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from shared.dynamodb import READ_TIMEOUT, RESERVE, Failure, OutcomeUnknown, Unavailable
 from shared.models import NewTask
-from shared.task_store import TaskStore
+from shared.store.dynamodb import READ_TIMEOUT, RESERVE, Failure, OutcomeUnknown, Unavailable
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 

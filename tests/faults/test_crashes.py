@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.dynamodb import Table
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, VersionMismatch
 from tests.conftest import deadline_in, table_at
 from tests.wire import Crash, Fault, Wire, crash_after, crash_before

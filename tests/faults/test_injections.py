@@ -21,10 +21,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from shared import dynamodb, operation, task_store
-from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Table
+from shared.http import operation
 from shared.models import NewTask
-from shared.task_store import TaskStore
+from shared.store import dynamodb, task_store
+from shared.store.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, RESERVE, Table
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, TaskNotFound
 from tests import api
 from tests.conftest import PROVE, forget, sized, table_at, versions_of

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from shared.batches import Operation
-from shared.dynamodb import OutcomeUnknown, Table, Unavailable
-from shared.engine import KeyReused
-from shared.items import Once
+from shared.batches import BatchOperation
 from shared.models import BatchResults, NewTask, Task, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import OutcomeUnknown, Table, Unavailable
+from shared.store.engine import KeyReused
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import SCALE, deadline_in, table_at
 from tests.wire import (
@@ -34,7 +34,7 @@ from tests.wire import (
     twice,
 )
 
-OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 
 @dataclass
@@ -88,12 +88,12 @@ class Scene:
 
     table: Table
     user: str
-    once: Once
+    once: IdempotencyKey
     live: str
     trashed: str
 
-    def store(self, seconds: float = 10, once: Once | None = None) -> TaskStore:
-        return TaskStore(self.table, self.user, deadline_in(seconds), once=once or self.once)
+    def store(self, seconds: float = 10, key: IdempotencyKey | None = None) -> TaskStore:
+        return TaskStore(self.table, self.user, deadline_in(seconds), key=key or self.once)
 
     def bare(self) -> TaskStore:
         return TaskStore(table_at(self.table.client.meta.endpoint_url, "other"), self.user, deadline_in(10))
@@ -112,7 +112,7 @@ def scene(engine_url: str, user: str) -> Scene:
     store = TaskStore(table_at(engine_url), user, deadline_in(10))
     live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
     store.delete(trashed, ANY_VERSION)
-    once = Once(uuid.uuid4().hex, "fingerprint", 3600)
+    once = IdempotencyKey(uuid.uuid4().hex, "fingerprint", 3600)
     return Scene(table_at(engine_url, "wired"), user, once, live, trashed)
 
 
@@ -208,10 +208,10 @@ def test_conflicts_without_end_are_told_in_time(scene: Scene, wire: Wire) -> Non
 def test_a_key_of_another_request_is_refused_at_every_operation(scene: Scene) -> None:
     scene.do(KEYED["create"])
     before = scene.versions()
-    other = Once(scene.once.key, "another fingerprint", 3600)
+    other = IdempotencyKey(scene.once.digest, "another fingerprint", 3600)
     for keyed in KEYED.values():
         with pytest.raises(KeyReused):
-            scene.do(keyed, scene.store(once=other))
+            scene.do(keyed, scene.store(key=other))
     assert scene.versions() == before
 
 
@@ -221,7 +221,7 @@ def test_16_twins_have_one_effect_and_one_answer(dynamodb_local_url: str, user: 
     store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(10))
     live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
     store.delete(trashed, ANY_VERSION)
-    once = Once(uuid.uuid4().hex, f"fingerprint {round_}", 3600)
+    once = IdempotencyKey(uuid.uuid4().hex, f"fingerprint {round_}", 3600)
     scene = Scene(table_at(dynamodb_local_url, "twins"), user, once, live, trashed)
     stores = [scene.store(seconds=30) for _ in range(16)]
     with ThreadPoolExecutor(16) as threads:

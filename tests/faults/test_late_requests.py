@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from shared.batches import Operation
-from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
-from shared.items import Once
+from shared.batches import BatchOperation
 from shared.models import Cleared, NewTask, Task, TaskQuery
-from shared.task_store import OperationRefused, TaskStore
+from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import OperationRefused, TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import deadline_in, table_at
 from tests.wire import Held, Send, Wire, answer, late, late_after_reset, late_again, lost_after_and, lost_before
 
-OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 
 @dataclass
@@ -34,10 +34,10 @@ class Scene:
     store: TaskStore
     other: TaskStore
 
-    def client(self, *, ahead: float = 0, once: Once | None = None) -> TaskStore:
+    def client(self, *, ahead: float = 0, key: IdempotencyKey | None = None) -> TaskStore:
         """One more client on the wire with faults. Its clock stands still, ahead of the others by so many seconds."""
         now = time.time_ns() + int(ahead * 1e9)
-        return TaskStore(self.table, self.user, deadline_in(60), lambda: now, once)
+        return TaskStore(self.table, self.user, deadline_in(60), lambda: now, key)
 
     def item(self, task_id: str) -> Any:
         """The item of a task, as it is stored."""
@@ -284,8 +284,8 @@ def keyed(request: pytest.FixtureRequest) -> Keyed:
 
 
 @pytest.fixture
-def once() -> Once:
-    return Once(uuid.uuid4().hex, "fingerprint", 3600)
+def once() -> IdempotencyKey:
+    return IdempotencyKey(uuid.uuid4().hex, "fingerprint", 3600)
 
 
 def two_tasks(scene: Scene) -> tuple[str, str]:
@@ -302,18 +302,18 @@ def stored(scene: Scene) -> list[Task]:
 
 @pytest.mark.parametrize("lateness", [late, late_after_reset, late_again])
 def test_a_late_transaction_changes_nothing_after_its_resend_was_applied(
-    scene: Scene, keyed: Keyed, once: Once, lateness: Callable[[Held], Any]
+    scene: Scene, keyed: Keyed, once: IdempotencyKey, lateness: Callable[[Held], Any]
 ) -> None:
     tasks = two_tasks(scene)
     held = Held()
     scene.wire.write_faults = [lateness(held)]
-    done = keyed.ask(scene.client(once=once), *tasks)
+    done = keyed.ask(scene.client(key=once), *tasks)
     for task in scene.other.list(TaskQuery()).items:
         scene.other.toggle(task.id, ANY_VERSION)
     before = stored(scene)
     assert len(held.arrive()) == 1
     assert stored(scene) == before
-    again = scene.client(once=once)
+    again = scene.client(key=once)
     assert keyed.ask(again, *tasks) == done
     assert again.replayed
 
@@ -322,7 +322,7 @@ def test_a_late_transaction_changes_nothing_after_its_resend_was_applied(
     "keyed", [one for one in KEYED.values() if one.prevent], ids=[n for n in KEYED if KEYED[n].prevent]
 )
 def test_a_late_transaction_changes_nothing_after_its_resend_was_refused(
-    scene: Scene, keyed: Keyed, once: Once
+    scene: Scene, keyed: Keyed, once: IdempotencyKey
 ) -> None:
     live, trashed = two_tasks(scene)
     task_id = trashed if keyed is KEYED["restore"] else live
@@ -332,27 +332,27 @@ def test_a_late_transaction_changes_nothing_after_its_resend_was_refused(
     held = Held()
     scene.wire.write_faults = [late(held, lambda: prevent(scene.other, task_id))]
     with pytest.raises(keyed.refused):
-        keyed.ask(scene.client(once=once), live, trashed)
+        keyed.ask(scene.client(key=once), live, trashed)
     allow(scene.other, task_id)
     before = stored(scene)
     assert held.arrive() == [400]
     assert stored(scene) == before
     # The key was not used, so the client can ask again.
-    again = scene.client(once=once)
+    again = scene.client(key=once)
     keyed.ask(again, live, trashed)
     assert not again.replayed
 
 
 def test_a_late_transaction_changes_nothing_after_the_client_has_asked_again(
-    scene: Scene, keyed: Keyed, once: Once
+    scene: Scene, keyed: Keyed, once: IdempotencyKey
 ) -> None:
     """The outcome was unknown, and a second request with the key has settled it."""
     tasks = two_tasks(scene)
     held = Held()
     scene.wire.write_faults = [late(held), *[lost_before] * 4]
     with pytest.raises(OutcomeUnknown):
-        keyed.ask(scene.client(once=once), *tasks)
-    again = scene.client(once=once)
+        keyed.ask(scene.client(key=once), *tasks)
+    again = scene.client(key=once)
     keyed.ask(again, *tasks)
     assert not again.replayed
     before = stored(scene)
@@ -360,12 +360,12 @@ def test_a_late_transaction_changes_nothing_after_the_client_has_asked_again(
     assert stored(scene) == before
 
 
-def test_a_batch_that_lost_a_race_is_applied_once(scene: Scene, once: Once) -> None:
+def test_a_batch_that_lost_a_race_is_applied_once(scene: Scene, once: IdempotencyKey) -> None:
     """The first transaction is late; the second is decided on what another wrote in the meantime."""
     live, trashed = two_tasks(scene)
     held = Held()
     scene.wire.write_faults = [late(held, lambda: toggle(scene.other, live))]
-    _batch(scene.client(once=once), live, trashed)
+    _batch(scene.client(key=once), live, trashed)
     before = stored(scene)
     assert sorted(task.version for task in before) == [1, 3, 3]
     assert held.arrive() == [400]

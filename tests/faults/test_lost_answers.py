@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.dynamodb import RESERVE, Failure, OutcomeUnknown, Table, Unavailable
 from shared.models import NewTask, Task, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import RESERVE, Failure, OutcomeUnknown, Table, Unavailable
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import deadline_in, table_at
 from tests.wire import (

@@ -9,7 +9,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from shared.models import NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions

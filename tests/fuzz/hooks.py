@@ -11,7 +11,7 @@ import schemathesis
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import use_after_free
 
-from shared.preconditions import ETAGS
+from shared.etags import ETAGS
 
 # What a request that is good in itself may meet: what there is, and what was done before.
 MET = {

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.dynamodb import Table
 from shared.models import DeletedTask, NewTask, Task, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, RETENTION, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import SCALE, deadline_in, table_at
 

@@ -20,18 +20,18 @@ from botocore.config import Config
 
 from local import dynamodb as engines
 from local.template import Template
-from shared import items, upgrades
-from shared.dynamodb import Table, new_client
+from ops import migrate
+from ops.backfill import State
+from ops.backfill import new_client as new_patient_client
 from shared.models import NewTask
-from shared.task_store import TaskStore
+from shared.store import items, upgrades
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
-from shared.uuid7 import uuid7
 from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
 from tests.wire import Wire, answer
-from tools import migrate
-from tools.backfill import State
-from tools.backfill import new_client as new_patient_client
 
 COUNT = 100_000 if SCALE > 1 else 1_500
 USERS = 50

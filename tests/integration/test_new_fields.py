@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from shared import batches, items, models
-from shared.items import NUMBER, Field
+from shared import batches, models
+from shared.store import items
+from shared.store.items import NUMBER, Field
 from tests.conftest import table_at
 from tests.inprocess import Functions, Reply, functions
 

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from shared import items, upgrades
-from shared.batches import Operation
-from shared.dynamodb import Table
-from shared.items import Item, Once, text
+from shared.batches import BatchOperation
 from shared.models import ChangesQuery, NewTask, TaskQuery, Tombstone
-from shared.task_store import TaskStore
+from shared.store import items, upgrades
+from shared.store.dynamodb import Table
+from shared.store.items import IdempotencyKey, Item, text
+from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
-from shared.uuid7 import uuid7
 from tests import older_shape
 from tests.conftest import deadline_in, table_at
 from tests.wire import Wire, lost_after, lost_before, lost_before_and
 
 CREATED = 1_795_415_874_917
-OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +46,12 @@ def stored(table: Table, user: str, task_id: str) -> Any:
     return table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
 
 
-def once(key: str = "") -> Once:
-    return Once(key or uuid.uuid4().hex, "x", 3600)
+def once(key: str = "") -> IdempotencyKey:
+    return IdempotencyKey(key or uuid.uuid4().hex, "x", 3600)
 
 
 def keyed(table: Table, user: str, key: str = "") -> TaskStore:
-    return TaskStore(table, user, deadline_in(10), once=once(key))
+    return TaskStore(table, user, deadline_in(10), key=once(key))
 
 
 def test_reads_show_it_as_of_today_and_write_nothing(

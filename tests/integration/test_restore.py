@@ -10,13 +10,13 @@ import pytest
 
 from local import dynamodb as engines
 from local.template import Template
-from shared.dynamodb import Table, new_client
+from ops import backfill, restore
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import deadline_in
 from tests.wire import Wire, answer, lost_after, lost_before_and
-from tools import backfill, restore
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from shared import task_store
-from shared.batches import Operation
-from shared.cursors import InvalidCursor
-from shared.dynamodb import OutcomeUnknown, Unavailable
-from shared.items import Once
+from shared.batches import BatchOperation
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
-from shared.task_store import SyncTokenExpired, TaskStore
+from shared.store import task_store
+from shared.store.cursors import InvalidCursor
+from shared.store.dynamodb import OutcomeUnknown, Unavailable
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import SyncTokenExpired, TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, TaskNotFound
 from tests.conftest import SCALE, deadline_in, sized, table_at
 from tests.wire import Crash, Fault, Held, Send, Wire, after, late_after_crash, late_after_reset
@@ -27,7 +27,7 @@ WRITES = 1000 * SCALE
 SKEW = 2.0  # seconds, either way
 DELAY = 0.3
 LATEST = sized(1, 1, 5)  # seconds that a request arrives after its function has ended, at most
-OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Writer:
         self.clock = clock(self.choose.choice([-SKEW, -SKEW / 2, 0, SKEW / 2, SKEW]) * 0.99)
 
     def store(self, *, keyed: bool) -> TaskStore:
-        once = Once(uuid.uuid4().hex, "x", 3600) if keyed else None
+        once = IdempotencyKey(uuid.uuid4().hex, "x", 3600) if keyed else None
         return TaskStore(self.table, self.user, deadline_in(30), self.clock, once)
 
     def write(self) -> int:
@@ -203,7 +203,7 @@ def test_a_replica_sees_the_latest_request_that_is_promised(dynamodb_local_url: 
 def test_a_burst_that_is_larger_than_a_page_ends(dynamodb_local_url: str, user: str) -> None:
     table, operations = table_at(dynamodb_local_url), [{"op": "create", "task": {"title": "burst"}}] * 25
     for _ in range(40):
-        batching = TaskStore(table, user, deadline_in(10), once=Once(uuid.uuid4().hex, "x", 3600))
+        batching = TaskStore(table, user, deadline_in(10), key=IdempotencyKey(uuid.uuid4().hex, "x", 3600))
         batching.batch(OPERATIONS.validate_python(operations))
     store, asked = TaskStore(table, user, deadline_in(60)), 0
 

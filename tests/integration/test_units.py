@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from bench.engines import ROUNDS, growth
-from shared import items, tasks
+from shared import tasks
 from shared.batches import CreateOperation
-from shared.dynamodb import Table
-from shared.items import Once
 from shared.models import ChangesQuery, NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store import items
+from shared.store.dynamodb import Table
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import ROOT, SCALE, deadline_in, table_at
 
@@ -93,8 +94,8 @@ def metered(table: Table, reader: Table) -> Iterator[Counter[str]]:
         events.unregister("after-call.dynamodb", count)
 
 
-def once() -> Once:
-    return Once(uuid.uuid4().hex * 2, "f" * 64, 3600)
+def once() -> IdempotencyKey:
+    return IdempotencyKey(uuid.uuid4().hex * 2, "f" * 64, 3600)
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +106,10 @@ def measured(dynamodb_local_url: str) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
 
     def meter[Result](
-        name: str, do: Callable[[TaskStore], Result], key: Once | None = None, whose: str = user
+        name: str, do: Callable[[TaskStore], Result], key: IdempotencyKey | None = None, whose: str = user
     ) -> Result:
         with metered(table, reader) as units:
-            result = do(TaskStore(table, whose, deadline_in(10), once=key))
+            result = do(TaskStore(table, whose, deadline_in(10), key=key))
         found[name] = (units["write"], units["read"])
         return result
 

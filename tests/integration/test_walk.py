@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.models import NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api, Backend, serving
 from tests.conftest import SCALE, deadline_in, table_at

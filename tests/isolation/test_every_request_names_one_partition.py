@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from shared import queries
 from shared.models import NewTask, TaskQuery
-from shared.task_store import TaskStore
+from shared.store import queries
+from shared.store.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
 from tests.api import OPERATIONS, Operation
@@ -213,7 +213,7 @@ def test_the_guard_ends_a_handler_whose_store_is_of_another_user(
     invoke: Invoke, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event says who is addressed, not the code that reads it."""
-    monkeypatch.setattr("shared.identity.addressed_user", lambda actor, *_: f"other-{actor}")
+    monkeypatch.setattr("shared.http.identity.addressed_user", lambda actor, *_: f"other-{actor}")
     for operation in OPERATIONS.values():
         with pytest.raises(guard.ForeignPartition):
             invoke(operation, user, "me", str(uuid.uuid4()))

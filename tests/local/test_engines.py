@@ -15,11 +15,10 @@ from typing import Any
 import boto3
 import pytest
 
-from local import dynamodb
+from local import dynamodb, sam_dynamodb
 from local.template import Template
 from tests.conftest import eventually
 from tests.local.conftest import PARAMETERS, descendants, gone
-from tools import sam_dynamodb
 
 ROOT = Path(dynamodb.__file__).parent.parent
 # A process that serves and stores, to be killed.

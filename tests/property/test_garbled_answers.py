@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.dynamodb import Table, new_client
 from shared.models import NewTask
-from shared.task_store import TaskStore
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
 from tests.conftest import TABLE, deadline_in, forget, sized, table_at, versions_of
 from tests.inprocess import Functions, Reply, functions
 from tests.relay import Deliver, Line, Relay, plain

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from shared import items
-from shared.batches import Operation
-from shared.dynamodb import MAX_FAILURES, OutcomeUnknown, Unavailable
-from shared.items import Once
+from shared.batches import BatchOperation
 from shared.models import NewTask, Task, TaskQuery
-from shared.task_store import OperationRefused, TaskStore
+from shared.store import items
+from shared.store.dynamodb import MAX_FAILURES, OutcomeUnknown, Unavailable
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import OperationRefused, TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import PROVE, deadline_in, sized, table_at
 from tests.property.histories import Event, Outcome, State, Write, faults
@@ -48,7 +48,7 @@ LOST, SILENCE = 0.02, 0.2  # the part of the answers that are lost, and the seco
 OUTAGES, KILLS = 0.01, 0.01  # the part of the requests at which an outage begins, and at which the worker is killed
 SKEW = 2.0  # s: how far the clocks of the workers are apart
 SEED = 7 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
-BATCH: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
+BATCH: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 # What happens to the requests of a worker, one after the other.
 type Faults = Callable[[random.Random, Counter[str]], Iterator[Fault | None]]
@@ -89,7 +89,7 @@ class Worker:
         self.foreign: list[str] = []
 
     def store(self, user: str, *, keyed: bool) -> TaskStore:
-        once = Once(uuid.uuid4().hex, "x", 3600) if keyed else None
+        once = IdempotencyKey(uuid.uuid4().hex, "x", 3600) if keyed else None
         return TaskStore(self.table, user, deadline_in(30), lambda: time.time_ns() + self.ahead, once)
 
     def step(self, place: int) -> None:

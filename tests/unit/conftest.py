@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from shared import dynamodb
-from shared.dynamodb import Table, new_client
-from shared.task_store import TaskStore
+from shared.store import dynamodb
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
 from tests.wire import response
 
 NOW = 1_795_415_874_917

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared import bodies
 from shared.batches import Batch
+from shared.http import bodies
+from shared.http.problems import Problem
 from shared.models import NewTask, TaskPatch
-from shared.problems import Problem
 
 JSON = {"content-type": "application/json"}
 MERGE = "application/merge-patch+json"

@@ -1,4 +1,4 @@
-"""What shared/connections.py relies on inside botocore, urllib3 and http.client, none of which is their public API.
+"""What shared/store/connections.py relies on inside botocore, urllib3 and http.client: none of it is public API.
 
 A test that is red after an upgrade says which part has changed. What the connections do is tested on sockets, in
 tests/faults/test_answers.py.
@@ -13,8 +13,8 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.httpsession import URLLib3Session
 from urllib3.util import Timeout
 
-from shared import connections
-from shared.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, SEND_TIMEOUT, new_client
+from shared.store import connections
+from shared.store.dynamodb import CONNECT_TIMEOUT, READ_TIMEOUT, SEND_TIMEOUT, new_client
 
 URLS = {"http": "http://dynamodb.test", "https": "https://dynamodb.test"}
 OURS = {"http": connections._HTTPConnection, "https": connections._HTTPSConnection}

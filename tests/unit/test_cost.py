@@ -2,8 +2,8 @@
 
 import pytest
 
+from ops import cost
 from tests.conftest import ROOT
-from tools import cost
 
 
 def test_the_document_is_the_scripts_output() -> None:

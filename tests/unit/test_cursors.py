@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import cursors
-from shared.cursors import InvalidCursor
+from shared.store import cursors
+from shared.store.cursors import InvalidCursor
 
 SCOPE = ("alice", "open", "asc")
 CURSOR = cursors.encode("open#x#y", *SCOPE)

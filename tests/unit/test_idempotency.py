@@ -4,30 +4,30 @@ from typing import Any
 
 import pytest
 
-from shared.idempotency import once_of
-from shared.items import Once
-from shared.problems import Problem
+from shared.http.idempotency import parse_idempotency_key
+from shared.http.problems import Problem
+from shared.store.items import IdempotencyKey
 
 ASKED = ("POST /v1/users/{user_id}/tasks", "alice", "")
 
 
-def once(key: str, body: bytes = b"{}", parts: tuple[str, ...] = ASKED, **headers: str) -> Once:
+def once(key: str, body: bytes = b"{}", parts: tuple[str, ...] = ASKED, **headers: str) -> IdempotencyKey:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    found = once_of({"idempotency-key": key, **named}, 24, body, *parts)
+    found = parse_idempotency_key({"idempotency-key": key, **named}, 24, body, *parts)
     assert found is not None
     return found
 
 
 def test_without_a_key_there_is_nothing_to_remember() -> None:
-    assert once_of({}, 24, b"{}", *ASKED) is None
+    assert parse_idempotency_key({}, 24, b"{}", *ASKED) is None
 
 
 @pytest.mark.parametrize(
     ("given", "bare"), [("k", "k"), ('"k"', "k"), (" k\t", "k"), ('"a\\\\b"', "a\\b"), ("a b", '"a b"'), ("Xk", '"Xk"')]
 )
 def test_a_key_is_stored_as_a_digest_and_quotes_are_not_part_of_it(given: str, bare: str) -> None:
-    assert once(given).key == once(bare).key != once("another").key
-    assert (len(once(given).key), once(given).lifetime) == (64, 24 * 3600)
+    assert once(given).digest == once(bare).digest != once("another").digest
+    assert (len(once(given).digest), once(given).lifetime) == (64, 24 * 3600)
 
 
 def test_the_same_request_has_the_same_fingerprint() -> None:
@@ -48,12 +48,12 @@ def test_the_same_request_has_the_same_fingerprint() -> None:
 )
 def test_another_part_is_another_request(changed: dict[str, Any]) -> None:
     other = once("k", **changed)
-    assert (other.key, other.fingerprint == once("k").fingerprint) == (once("k").key, False)
+    assert (other.digest, other.fingerprint == once("k").fingerprint) == (once("k").digest, False)
 
 
 def test_releases_understand_the_records_of_each_other() -> None:
-    assert once("k") == Once(
-        key="8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
+    assert once("k") == IdempotencyKey(
+        digest="8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
         fingerprint="5cd6a374ee158037967d5e60d87f4f878194cfcb77c3bb44a348b617ea2c877b",
         lifetime=24 * 3600,
     )

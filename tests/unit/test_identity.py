@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.identity import actor_of, addressed_user, path_segment
-from shared.problems import Problem
+from shared.http.identity import actor_of, addressed_user, path_segment
+from shared.http.problems import Problem
 
 SERVICE = "tasks/service"
 NO_IDENTITY = "The request carries no verified identity."

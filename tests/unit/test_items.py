@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import items, tasks
-from shared.items import FIELDS, from_item, from_record, to_item, to_record
+from shared import tasks
 from shared.models import DeletedTask, NewTask, Task
+from shared.store import items
+from shared.store.items import FIELDS, from_item, from_record, to_item, to_record
 from shared.tasks import ANY_VERSION
 from tests.unit.conftest import NO_DUE, NOW, TASK_ID, item, tombstone
 
@@ -111,7 +112,7 @@ def test_an_item_names_its_task() -> None:
 
 
 def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
-    once = items.Once("digest", "asked", 3600)
+    once = items.IdempotencyKey("digest", "asked", 3600)
     results = [task(), tasks.delete(task(), ANY_VERSION, LATER)]
     record = to_record("alice", once, results, "token", NOW)
     assert (record["pk"], record["sk"], record["schema"]) == ({"S": "USER#alice"}, {"S": "KEY#digest"}, {"N": "1"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.mutants import LEAST, noticed
+from tests.mutants import LEAST, noticed
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.preconditions import MOST_TAGS, if_match, not_modified, write_precondition
-from shared.problems import Problem
+from shared.etags import MOST_TAGS, if_match
+from shared.http.preconditions import not_modified, write_precondition
+from shared.http.problems import Problem
 from shared.tasks import ANY_VERSION, Precondition
 
 

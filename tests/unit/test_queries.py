@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared import queries
-from shared.cursors import InvalidCursor
 from shared.models import Order, Status, TaskQuery
+from shared.store import queries
+from shared.store.cursors import InvalidCursor
 from tests.unit.conftest import NO_DUE, NOW, TASK_ID
 
 PK = {"S": "USER#alice"}

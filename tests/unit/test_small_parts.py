@@ -21,11 +21,12 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
-from shared import dynamodb, telemetry, wire
-from shared.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
+from shared.http import telemetry
+from shared.http.settings import Settings
 from shared.models import TASK_ID
-from shared.settings import Settings
-from shared.uuid7 import uuid7
+from shared.store import dynamodb, parser
+from shared.store.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
+from shared.store.uuid7 import uuid7
 from tests.unit.conftest import NOW
 
 AT = {"endpoint_url": "x"}
@@ -118,9 +119,9 @@ def test_a_clock_that_is_off_is_told(
 ) -> None:
     date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
     answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
-    monkeypatch.setattr(wire, "skew", [0.0])
+    monkeypatch.setattr(parser, "skew", [0.0])
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
-    wire.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
+    parser.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)

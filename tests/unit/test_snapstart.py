@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared import dynamodb, snapstart
+from shared.http import snapstart
+from shared.store import dynamodb
 
 type Hooks = dict[str, Callable[[], None]]
 

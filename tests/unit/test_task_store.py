@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from shared import dynamodb, items
 from shared.batches import Batch
-from shared.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
-from shared.engine import KeyReused
-from shared.items import Once
 from shared.models import BatchResults, ChangesQuery, NewTask, Task, TaskQuery
-from shared.task_store import TaskStore
+from shared.store import dynamodb, items
+from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
+from shared.store.engine import KeyReused
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, TaskExists, TaskNotFound, VersionMismatch
 from tests.unit.conftest import NOW, TASK_ID, Clock, Script, item, tombstone
 
@@ -83,7 +83,7 @@ PASSING: dict[str, Any] = {
 def _tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokens of writes in this file are token1, token2, ..."""
     count = iter(range(1, 100))
-    monkeypatch.setattr("shared.engine.secrets.token_urlsafe", lambda _: f"token{next(count)}")
+    monkeypatch.setattr("shared.store.engine.secrets.token_urlsafe", lambda _: f"token{next(count)}")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -347,7 +347,7 @@ def test_a_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, scrip
 
 # Writes with a key, which travel with the record of the key in one transaction.
 
-ONCE = Once("digest", "asked", 3600)
+ONCE = IdempotencyKey("digest", "asked", 3600)
 OTHER_ID = "01a20720-1d65-7ec7-a429-721882d38932"
 OPERATIONS_ON_TWO = Batch.model_validate(
     {

@@ -1,0 +1,1 @@
+"""What `make build` runs to make the artifacts of the functions."""

@@ -1,0 +1,106 @@
+"""Checks answers against the contract: `make openapi` does so with its recordings, tests with every answer they get."""
+
+import json
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from email.message import Message
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
+# Headers of the connection, and those that CORS adds.
+_TRANSPORT = re.compile(r"connection|content-length|content-type|date|server|access-control-.*", re.IGNORECASE)
+
+
+type Headers = Mapping[str, str] | Message
+
+
+class OutsideContract(AssertionError):
+    """An answer that the contract does not allow."""
+
+
+class Contract:
+    """An OpenAPI document, taken strictly: an object of an answer has no members but those that it names.
+
+    Clients must not rely on that.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = deepcopy(document)
+        for schema in self.document["components"]["schemas"].values():
+            if "properties" in schema:
+                schema["additionalProperties"] = False
+        self._validators: dict[tuple[str, int, str], Any] = {}
+
+    @property
+    def operations(self) -> list[dict[str, Any]]:
+        """Every operation."""
+        return [operation for path in self.document["paths"].values() for operation in path.values()]
+
+    def resolved(self, part: dict[str, Any]) -> dict[str, Any]:
+        """A part of the contract, or what it refers to."""
+        for name in part.get("$ref", "#").split("/")[1:]:
+            part = self.document if name == "components" else part
+            part = part[name]
+        return part
+
+    def operation_at(self, method: str, path: str) -> dict[str, Any] | None:
+        """The operation that a request addresses; None where there is no such route."""
+        given = path.partition("?")[0].split("/")
+        paths: dict[str, Any] = self.document["paths"]
+        # A literal segment wins over a parameter.
+        for template, operations in sorted(paths.items(), key=lambda one: one[0].replace("{", "\U0010ffff")):
+            wanted = template.split("/")
+            if len(given) != len(wanted) or method.lower() not in operations:
+                continue
+            if all(want == got or (want[:1] == "{" and got) for want, got in zip(wanted, given, strict=True)):
+                found: dict[str, Any] = operations[method.lower()]
+                return found
+        return None
+
+    def check(self, method: str, path: str, status: int, headers: Headers, content: bytes) -> None:
+        """Raise OutsideContract for an answer whose status, headers, type or body the contract does not allow.
+
+        `headers` are looked up by the names that the contract writes.
+        """
+        operation = self.operation_at(method, path)
+        if operation is None:
+            return
+        name, said = operation["operationId"], operation["responses"].get(str(status))
+        if said is None:
+            raise OutsideContract(f"{name} does not answer {status}")
+        response = self.resolved(said)
+        self._check_headers(f"{name} {status}", response["headers"], headers)
+        if not content:
+            if "content" in response:
+                raise OutsideContract(f"{name} {status} has no body")
+            return
+        media_type = headers["Content-Type"]
+        if media_type not in response.get("content", {}):
+            raise OutsideContract(f"{name} {status} is no {media_type}")
+        validator = self._validators.get((name, status, media_type))
+        if validator is None:
+            schema = {**response["content"][media_type]["schema"], "components": self.document["components"]}
+            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+            self._validators[name, status, media_type] = validator
+        for error in validator.iter_errors(json.loads(content)):
+            raise OutsideContract(f"{name} {status} at /{'/'.join(map(str, error.instance_path))}: {error.message}")
+
+    def _check_headers(self, what: str, allowed: Mapping[str, Any], headers: Headers) -> None:
+        missing = [
+            name for name, header in allowed.items() if self.resolved(header).get("required") and name not in headers
+        ]
+        known = {name.lower() for name in allowed}
+        unknown = [name for name in headers if name.lower() not in known and not _TRANSPORT.fullmatch(name)]
+        if missing or unknown:
+            raise OutsideContract(f"{what} lacks the headers {missing}, or should not have {unknown}")
+
+
+@cache
+def contract() -> Contract:
+    """The contract of this release."""
+    return Contract(json.loads(DOCUMENT.read_text()))

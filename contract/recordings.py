@@ -1,0 +1,240 @@
+"""Records what every operation answers: its own events, sent to its own handler, on a clock and a DynamoDB of ours.
+
+The answers are the same in every run, byte for byte: time and chance are set, and nothing else is.
+"""
+
+import base64
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from local import dynamodb as engines
+from local.template import Template
+from shared import tasks
+from shared.http import bodies, requests, telemetry
+from shared.http import operation as frame
+from shared.http.operation import Declaration
+from shared.models import NewTask, NoQuery, TaskQuery
+from shared.store import cursors, items
+from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
+from shared.store.task_store import TaskStore
+
+EVENTS = Path(__file__).parent.parent / "events"
+_NOW = 1_795_415_874_917  # milliseconds: the time of the events
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "TABLE_NAME": "TaskTable",
+}
+_NO_TASK = "01a20720-1d65-7ec7-a429-000000000000"
+
+type Event = dict[str, Any]
+type Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was answered; `kind` is that of the problem, empty where it is none."""
+
+    kind: str
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    is_example: bool = True
+
+    @property
+    def body(self) -> Any:
+        """The body, read as JSON; None where there is none."""
+        return json.loads(self.content) if self.content else None
+
+
+class _Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 10_000
+
+
+class Recorder:
+    """Sends the events of operations to their handlers; `handlers` are those by name, framed or only declared."""
+
+    def __init__(self, handlers: Mapping[str, Declaration | Handler], client: DynamoDBClient) -> None:
+        self._handlers, self._client = handlers, client
+
+    def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
+        """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
+        return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
+
+    def _successes(self, name: str) -> Iterator[Recording]:
+        first = self._ask(name, self._event(name))
+        yield first
+        if _event(name)["routeKey"].startswith("POST "):
+            keyed = self._event(name)
+            keyed["headers"]["idempotency-key"] = f"of {name}"
+            for _ in range(2):
+                # It differs from the first in headers alone, which the key brings.
+                yield replace(self._ask(name, keyed), is_example=False)
+        declared = self._handlers[name]
+        for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
+            yield self._ask(name, _event(name, query=query))
+        if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
+            yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
+
+    def _problem(self, name: str, kind: str) -> Recording:
+        event, declared = self._event(name), self._handlers[name]
+        if kind in _FAILURES and isinstance(declared, Declaration):
+
+            def fail(_: object) -> NoReturn:
+                raise _FAILURES[kind]
+
+            recorded = self._ask(name, event, declared._replace(handle=fail))
+        else:
+            if kind == "idempotency-key-reused":
+                event["headers"]["idempotency-key"] = f"used by {name}"
+                self._ask(name, event)
+            _SPOIL[kind](event)
+            recorded = self._ask(name, event)
+        if recorded.kind != kind:
+            raise AssertionError(f"{name} answered {recorded}, not {kind}")
+        return recorded
+
+    def _event(self, name: str) -> Event:
+        """The event of an operation, with the tasks that events/ speak of where they expect them."""
+        for other, declared in self._handlers.items():
+            path = _event(other).get("pathParameters", {})
+            if "task_id" in path:
+                new = NewTask(title="Buy milk", description="Two bottles")
+                task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
+                if isinstance(declared, Declaration) and tasks.NotDeleted in declared.raises:
+                    task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
+                self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
+        return _event(name)
+
+    def _ask(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:
+        handler = declared or self._handlers[name]
+        framed: Handler = frame.framed(handler) if isinstance(handler, Declaration) else handler
+        answer = framed(event, _Context())
+        content = str(answer.get("body") or "").encode()
+        kind = ""
+        if "problem" in answer["headers"].get("Content-Type", ""):
+            kind = json.loads(content)["type"].rpartition(":")[2]
+        return Recording(kind, answer["statusCode"], answer["headers"], content)
+
+
+@contextmanager
+def recorder(template: Template, handlers: Mapping[str, Declaration | Handler]) -> Iterator[Recorder]:
+    """A recorder on a moto of its own."""
+    ticks, chances = itertools.count(_NOW * 1_000_000, 1_000_000_000), itertools.count(0x2A << 56)
+    store = partial(TaskStore, clock=lambda: next(ticks))
+    with (
+        engines.moto() as url,
+        patch.dict("os.environ", _ENVIRONMENT, AWS_ENDPOINT_URL_DYNAMODB=url),
+        patch.object(telemetry, "report"),
+        patch.object(requests, "TaskStore", store),
+        patch("shared.store.uuid7.secrets.randbits", lambda _: next(chances)),
+    ):
+        engines.create_tables(template, url)
+        yield Recorder(handlers, new_client(url))
+
+
+def _event(name: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Event:
+    event: Event = json.loads((EVENTS / f"{name}.json").read_text())
+    event["queryStringParameters"] = query or event.get("queryStringParameters")
+    event["headers"].update(headers or {})
+    return event
+
+
+def body_of(name: str) -> Any:
+    """The body of the event of an operation, read as JSON; None where it has none."""
+    event = _event(name)
+    if "body" not in event:
+        return None
+    return json.loads(base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"])
+
+
+def _body(event: Event, content: bytes) -> None:
+    event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
+
+
+def _batch(event: Event, **operation: str) -> None:
+    event["headers"]["idempotency-key"] = "not used yet"
+    _body(event, json.dumps({"operations": [{"op": "toggle", "id": _TASK_ID, **operation}]}).encode())
+
+
+def _not_there(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["pathParameters"]["task_id"] = _NO_TASK
+    else:
+        _batch(event, id=_NO_TASK)
+
+
+def _not_in_trash(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["pathParameters"]["task_id"] = _TASK_ID
+    else:
+        _batch(event, op="restore")
+
+
+def _at_another_version(event: Event) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["headers"]["if-match"] = '"9-1"'
+    else:
+        _batch(event, if_match='"9-1"')
+
+
+def _of_another_user(event: Event) -> None:
+    event["pathParameters"]["user_id"] = "caf\u00e9"
+    event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
+
+
+def _garbled(event: Event) -> None:
+    parameter = "since" if event["routeKey"].endswith("/changes") else "cursor"
+    event["queryStringParameters"] = {parameter: "x"}
+
+
+# The id of the live task that events/ speak of.
+_TASK_ID = _event("get_task")["pathParameters"]["task_id"]
+_OLD = cursors.encode("000000000000001", "alice", "changes")
+# Queries whose answers look different.
+_MORE_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
+    TaskQuery: [{"limit": "1"}, {"status": "deleted"}]
+}
+# How a good event becomes one that ends in a problem.
+_SPOIL: Mapping[str, Callable[[Event], object]] = {
+    "bad-query": lambda event: event.update(queryStringParameters={"colour": "red"}),
+    "bad-cursor": _garbled,
+    "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _OLD}),
+    "bad-user-id": _of_another_user,
+    "no-identity": lambda event: event["requestContext"].pop("authorizer"),
+    "forbidden": lambda event: event["pathParameters"].update(user_id="bob"),
+    "bad-task-id": lambda event: event["pathParameters"].update(task_id="1"),
+    "bad-etag": lambda event: event["headers"].update({"if-match": "3-1", "if-none-match": "3-1"}),
+    "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),
+    "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
+    "idempotency-key-reused": lambda event: event["headers"].update({"if-match": "*"}),
+    "task-not-found": _not_there,
+    "not-deleted": _not_in_trash,
+    "precondition-failed": _at_another_version,
+    "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),
+    "unsupported-media-type": lambda event: event["headers"].update({"content-type": "text/plain"}),
+    "bad-encoding": lambda event: _body(event, b'{"title": "\xff"}'),
+    "bad-json": lambda event: _body(event, b'{"title": "Buy milk",}'),
+    "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
+    "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
+}
+# What of our own doing makes them fail.
+_FAILURES: Mapping[str, Exception] = {
+    "database-throttled": Unavailable(Failure.THROTTLED),
+    "database-unavailable": Unavailable(Failure.UNREACHABLE),
+    "contended": Unavailable(Failure.CONTENDED),
+    "outcome-unknown": OutcomeUnknown(),
+    "storage-full": StorageFull(),
+    "internal-error": RuntimeError(),
+}

@@ -1,0 +1,1 @@
+"""Commands for deployed stacks, and the arithmetic of their cost and scale."""

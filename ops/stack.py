@@ -1,0 +1,105 @@
+"""What one does with a deployed stack: `python -m ops.stack url STACK`, `user STACK NAME`, `token ...`, `e2e STACK`.
+
+Uses the AWS credentials and region of the environment. Passwords come from PASSWORD, or are asked for.
+"""
+
+import getpass
+import os
+import secrets
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+_USAGE = "Usage: python -m ops.stack url STACK | user STACK EMAIL | token STACK EMAIL | e2e STACK"
+
+
+def outputs(stack: str) -> Mapping[str, str]:
+    """The outputs of a deployed stack. Raises botocore's ClientError where there is none of that name."""
+    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def add_user(stack: str, email: str, password: str) -> None:
+    """Add a user to the stack's own user pool, with a password that lasts. Raises ClientError, as for a weak one."""
+    pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
+    attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
+    cognito.admin_create_user(UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS")
+    cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
+
+
+def access_token(stack: str, email: str, password: str) -> str:
+    """An access token of a user of the stack's own user pool. Raises ClientError, or ValueError for a challenge."""
+    pool = _pool(stack)
+    answer = boto3.client("cognito-idp").admin_initiate_auth(
+        UserPoolId=pool["UserPoolId"],
+        ClientId=pool["UserPoolClientId"],
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": email, "PASSWORD": password},
+    )
+    if "AuthenticationResult" not in answer:
+        raise ValueError(f"Cognito asks for more than a password: {answer['ChallengeName']}")
+    token: str = answer["AuthenticationResult"]["AccessToken"]
+    return token
+
+
+def e2e(stack: str) -> int:
+    """Run the conformance suite on a stack, as two users who are there for that only; returns its exit code.
+
+    Raises ClientError, as where the users cannot be made.
+    """
+    pool = _pool(stack)
+    # A policy may ask for a character of each kind.
+    users = {f"conformance-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(2)}
+    try:
+        for email, password in users.items():
+            add_user(stack, email, password)
+        tokens = [access_token(stack, email, password) for email, password in users.items()]
+        environment = {**os.environ, "URL": pool["ApiUrl"], "TOKEN": tokens[0], "OTHER_TOKEN": tokens[1]}
+        return subprocess.run([sys.executable, "-m", "conformance"], check=False, env=environment).returncode
+    finally:
+        cognito = boto3.client("cognito-idp")
+        for email in users:
+            with suppress(cognito.exceptions.UserNotFoundException):
+                cognito.admin_delete_user(UserPoolId=pool["UserPoolId"], Username=email)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; 1 where AWS refuses it, 2 where it is none."""
+    try:
+        match arguments:
+            case ["url", stack]:
+                sys.stdout.write(outputs(stack)["ApiUrl"] + "\n")
+            case ["user", stack, email] if email:
+                add_user(stack, email, _password())
+            case ["token", stack, email] if email:
+                sys.stdout.write(access_token(stack, email, _password()) + "\n")
+            case ["e2e", stack]:
+                return e2e(stack)
+            case _:
+                sys.stderr.write(_USAGE + "\n")
+                return 2
+    except (ClientError, BotoCoreError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _pool(stack: str) -> Mapping[str, str]:
+    found = outputs(stack)
+    if "UserPoolId" not in found:
+        raise ValueError(f"{stack} has no user pool of its own: its tokens come from the issuer that it was given.")
+    return found
+
+
+def _password() -> str:
+    return os.environ.get("PASSWORD") or getpass.getpass()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The HTTP side: an API Gateway event in, a checked request, a response out."""

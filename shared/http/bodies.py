@@ -1,0 +1,102 @@
+"""Bodies: JSON, read strictly, and checked against the model of the operation."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.http import problems
+from shared.http.problems import Fault
+from shared.models import TaskPatch
+
+LIMIT = 256 * 1024
+
+JSON = "application/json"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+def raw_body(event: Mapping[str, Any]) -> bytes:
+    """The bytes of an event's body. Raises a 400 or 413 problem."""
+    body = event.get("body") or ""
+    try:
+        raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, ValueError):
+        raise problems.bad_request("bad-encoding", "The body is not UTF-8.") from None
+    if len(raw) > LIMIT:
+        raise problems.body_too_large(LIMIT)
+    return raw
+
+
+def accepted(model: type[BaseModel]) -> tuple[str, ...]:
+    """The content types that a body of this model may have."""
+    return (_MERGE_PATCH, JSON) if model is TaskPatch else (JSON,)
+
+
+def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[Model]) -> Model:
+    """What a body says. Raises a 400, 415 or 422 problem; a 422 lists the first 50 faults."""
+    _check_media_type(headers, accepted(model))
+    value = _json(raw)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise problems.invalid_body([_fault(fault) for fault in error.errors()]) from None
+
+
+def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> None:
+    media_type, *parameters = (part.strip().lower() for part in headers.get("content-type", "").split(";"))
+    charsets = {
+        parameter.removeprefix("charset=").strip('"') for parameter in parameters if parameter.startswith("charset=")
+    }
+    coding = headers.get("content-encoding", "identity").lower()
+    if media_type in wanted and charsets <= {"utf-8"} and coding == "identity":
+        return
+    patch = {"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}
+    raise problems.unsupported_media_type(
+        f"Send the body as {' or '.join(wanted)}, in UTF-8 and without a content coding.", patch
+    )
+
+
+def _json(raw: bytes) -> object:
+    # By itself the parser keeps the last of two like keys, takes NaN, and lets lone surrogates through.
+    try:
+        text = raw.decode()
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        raise problems.bad_request("bad-encoding", "The body is not UTF-8.") from None
+    except UnicodeEncodeError:
+        raise problems.bad_request("bad-json", "The body has a lone surrogate, which is no character.") from None
+    except json.JSONDecodeError as error:
+        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        raise problems.bad_request("bad-json", detail) from None
+    except (ValueError, RecursionError):
+        raise problems.bad_request(
+            "bad-json", "The body nests too deeply, or has a number with too many digits."
+        ) from None
+    return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise problems.bad_request("duplicate-key", "An object of the body has the same key twice.")
+    return value
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise problems.bad_request("bad-json", f"The body is not JSON: it has {constant}.")
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    place = error["loc"]
+    if place[:1] == ("operations",):
+        # Which kind of operation it is stands between its number and its fields, though not in the body.
+        place = place[:2] + place[3:]
+    pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
+    detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
+    return Fault(pointer=pointer, detail=problems.shortened(detail))

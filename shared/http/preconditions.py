@@ -1,0 +1,32 @@
+"""If-Match and If-None-Match of a request (RFC 9110, section 13.1)."""
+
+from collections.abc import Mapping
+
+from shared.etags import Versions, versions_in
+from shared.http import problems
+from shared.tasks import Precondition
+
+
+def write_precondition(headers: Mapping[str, str]) -> Precondition:
+    """The precondition of a write. Raises a 400 problem for a malformed header.
+
+    `If-None-Match: *` allows no version at all: no write creates a task under an id of the client's.
+    """
+    wanted = _header(headers, "if-match", weak=False)
+    unwanted = _header(headers, "if-none-match", weak=True)
+    if unwanted == "*":
+        return Precondition(wanted=frozenset())
+    return Precondition(None if wanted == "*" else wanted, unwanted or frozenset())
+
+
+def not_modified(headers: Mapping[str, str], version: int) -> bool:
+    """Whether the answer to a GET with these headers is 304. Raises a 400 problem for a malformed header."""
+    known = _header(headers, "if-none-match", weak=True)
+    return known is not None and (known == "*" or version in known)
+
+
+def _header(headers: Mapping[str, str], name: str, *, weak: bool) -> Versions | None:
+    try:
+        return None if name not in headers else versions_in(headers[name], weak=weak)
+    except ValueError as error:
+        raise problems.bad_request("bad-etag", f"{name}: {error}.") from None

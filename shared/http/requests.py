@@ -1,0 +1,83 @@
+"""A request of an operation, read from an API Gateway event and checked."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from shared.http import bodies, idempotency, identity, preconditions, problems, telemetry
+from shared.http.settings import settings
+from shared.models import TASK_ID, NoQuery
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
+from shared.tasks import Precondition
+
+CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+type Event = Mapping[str, Any]
+
+
+class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTuple):
+    """A request whose parts are all checked: its handler names the models of its body and its query parameters."""
+
+    tasks: TaskStore
+    # The path of the user's tasks, for links.
+    tasks_path: str
+    task_id: str
+    query: Query
+    body: Body
+    headers: Mapping[str, str]
+
+    @property
+    def precondition(self) -> Precondition:
+        """The versions of the task that this request may write. Raises a 400 problem for a malformed header."""
+        return preconditions.write_precondition(self.headers)
+
+
+def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, and what its store needs
+    event: Event,
+    record: telemetry.Record,
+    body_model: type[BaseModel] | None,
+    query_model: type[NoQuery],
+    table: Table,
+    deadline: float,
+) -> Request[Any, Any]:
+    """Read a request, and record who sends it and for what route. Raises a 400, 401, 403, 413, 415 or 422 problem."""
+    headers: Mapping[str, str] = event.get("headers") or {}
+    context = event["requestContext"]
+    record.route = event["routeKey"]
+    record.request_id = context["requestId"]
+    correlation_id = headers.get("x-correlation-id", "")
+    record.correlation_id = correlation_id if CORRELATION_ID.fullmatch(correlation_id) else record.request_id
+
+    # Authorization comes before everything else, and validation before any request to the database.
+    claims: Mapping[str, str] = context.get("authorizer", {}).get("jwt", {}).get("claims") or {}
+    path: Mapping[str, str] = event["pathParameters"]
+    actor = identity.actor_of(claims)
+    record.actor = telemetry.pseudonym(actor)
+    record.user = telemetry.pseudonym(path["user_id"])
+    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope)
+    record.user = telemetry.pseudonym(user_id)
+
+    task_id = path.get("task_id", "")
+    if "task_id" in path and not TASK_ID.fullmatch(task_id):
+        raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID in lower-case letters.")
+    query = _query(event.get("queryStringParameters") or {}, query_model)
+    raw = bodies.raw_body(event)
+    body = None if body_model is None else bodies.parse(raw, headers, body_model)
+    key = None
+    if record.route.startswith("POST "):
+        hours = settings().idempotency_hours
+        key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
+    tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
+    return Request(TaskStore(table, user_id, deadline, key=key), tasks_path, task_id, query, body, headers)
+
+
+def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
+    try:
+        return model.model_validate(parameters)
+    except ValidationError as error:
+        # A parameter name that is not UTF-8 has no place in the error.
+        faults = [problems.shortened(": ".join((*map(str, fault["loc"]), fault["msg"]))) for fault in error.errors()]
+        raise problems.invalid_query(faults) from None

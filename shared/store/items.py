@@ -1,0 +1,227 @@
+"""Items: what is stored in DynamoDB for a task and for an idempotency key, and the one way there and back.
+
+`to_item` and `from_item` are the codec between the state of a task and its item. Every index key is a function of the
+state, and no other code makes one. docs/data-model.md shows every item with an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote, unquote
+
+from shared.models import DeletedTask, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+# The version of the shape that this release writes. What it reads may be older, or newer during a rollout.
+SCHEMA = 1
+# How many writes an item remembers, by their tokens.
+REMEMBERED_WRITES = 4
+
+# What stands in a partition key as it stands in the user id: printable ASCII characters but for # and %.
+_UNCHANGED = "".join(map(chr, range(0x20, 0x7F))).translate({ord("#"): None, ord("%"): None})
+_NO_DUE_DATE = "9999-12-31T23:59:59Z"
+
+type Item = Mapping[str, "AttributeValueTypeDef"]
+
+
+class IdempotencyKey(NamedTuple):
+    """An idempotency key: its SHA-256, that of the whole request (the fingerprint), and how long it holds (s)."""
+
+    digest: str
+    fingerprint: str
+    lifetime: int
+
+
+def text(value: str) -> AttributeValueTypeDef:
+    """A string, as DynamoDB takes it."""
+    return {"S": value}
+
+
+def number(value: int) -> AttributeValueTypeDef:
+    """A whole number, as DynamoDB takes it."""
+    return {"N": str(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How a field of a task is stored, as an attribute of the same name. None is stored as no attribute at all."""
+
+    encode: Callable[[Any], AttributeValueTypeDef]
+    decode: Callable[[AttributeValueTypeDef], Any]
+    # What it means that an item lacks the attribute.
+    absent: Any = None
+
+
+TEXT: Final = Field(text, itemgetter("S"))
+# The model makes the number from the digits: a list decodes some hundreds of them.
+NUMBER: Final = Field(number, itemgetter("N"))
+
+FIELDS: Final[dict[str, Field]] = {
+    "title": TEXT,
+    "description": TEXT,
+    "completed_at": NUMBER,
+    "created_at": NUMBER,
+    "updated_at": NUMBER,
+    "version": NUMBER,
+    "deleted_at": NUMBER,
+}
+# Fields that follow from other attributes: id and user_id from the keys, completed from completed_at, and purge_at
+# from expires_at, which is the table's TTL attribute and counts seconds.
+_DERIVED: Final = {"id", "user_id", "completed", "purge_at"}
+_OTHERS: Final = {"pk", "sk", "schema", "expires_at", "by_creation", "by_status", "by_change", "write_tokens"}
+
+
+def to_item(task: Task, token: str | None = None, before: Item | None = None) -> dict[str, AttributeValueTypeDef]:
+    """The item of a task. `before` is the item that it replaces, and `token` marks the write that replaces it.
+
+    Attributes that this release does not know, since a newer one wrote them, are kept as they were.
+    """
+    before = before or {}
+    tokens = [*([token] if token else []), *write_tokens(before)][:REMEMBERED_WRITES]
+    return {
+        **{name: value for name, value in before.items() if name not in FIELDS and name not in _OTHERS},
+        **to_content(task),
+        **_index_keys(task),
+        "write_tokens": {"L": [text(one) for one in tokens]},
+    }
+
+
+def to_content(task: Task) -> dict[str, AttributeValueTypeDef]:
+    """What an item says of its task, without index keys and tokens: all that `from_item` needs."""
+    content = {
+        **key_of(task.user_id, task.id),
+        "schema": number(SCHEMA),
+        **{
+            name: FIELDS[name].encode(value)
+            for name, value in vars(task).items()
+            if value is not None and name not in _DERIVED
+        },
+    }
+    if isinstance(task, DeletedTask):
+        content["expires_at"] = number(task.purge_at // 1000)
+    return content
+
+
+def from_item(item: Item) -> Task | DeletedTask:
+    """The task that an item of this release or an older one holds."""
+    item = current(item)
+    # A list decodes a hundred of these: this loop is a tenth of its time.
+    fields: dict[str, Any] = {
+        "id": item["sk"]["S"].removeprefix("TASK#"),
+        "user_id": user_of(item),
+        "completed": "completed_at" in item,
+    }
+    for name, field in FIELDS.items():
+        fields[name] = field.decode(item[name]) if name in item else field.absent
+    if fields["deleted_at"] is None:
+        return Task(**fields)
+    return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
+
+
+def write_tokens(item: Item) -> list[str]:
+    """The tokens of the last writes of an item, newest first."""
+    return [token["S"] for token in item["write_tokens"]["L"]] if "write_tokens" in item else []
+
+
+def _index_keys(task: Task) -> dict[str, AttributeValueTypeDef]:
+    """The index keys of a task. An item without a key is not in that index."""
+    by_change = {"by_change": text(f"{moment(task.updated_at)}#task#{task.id}")}
+    if isinstance(task, DeletedTask):
+        return {**by_change, "by_status": text(f"task#trash#{moment(task.deleted_at)}#{task.id}")}
+    status = "open" if task.completed_at is None else "done"
+    slot = _NO_DUE_DATE if task.completed_at is None else moment(task.completed_at)
+    return {
+        **by_change,
+        "by_creation": text(f"task#{task.id}"),
+        "by_status": text(f"task#{status}#{slot}#{task.id}"),
+    }
+
+
+def moment(milliseconds: int) -> str:
+    """A time in milliseconds since 1970 as it stands in index keys, where text is compared: 15 digits."""
+    return f"{milliseconds:015}"
+
+
+def current(item: Item) -> Item:
+    """The item as this release reads it: upgraded where an older one wrote it.
+
+    A newer one is taken as it is, since every release leaves what the one before it reads (shared/store/upgrades.py).
+    """
+    if schema_of(item) >= SCHEMA:
+        return item
+    from shared.store.upgrades import upgraded  # noqa: PLC0415 - so that a cold start does not pay for it
+
+    return upgraded(item)
+
+
+def schema_of(item: Item) -> int:
+    """The version of an item's shape."""
+    return int(item["schema"]["N"])
+
+
+def version_of(item: Item) -> int:
+    """The version of a task's item."""
+    return int(item["version"]["N"])
+
+
+def task_id_of(item: Item) -> str:
+    """The id of a task's item."""
+    return item["sk"]["S"].removeprefix("TASK#")
+
+
+def partition_of(user_id: str) -> AttributeValueTypeDef:
+    """The partition key of a user's items.
+
+    `#` separates the parts of a key, so a `#` of a user id is percent-encoded, and `%` with it.
+    """
+    return text("USER#" + quote(user_id, safe=_UNCHANGED))
+
+
+def user_of(item: Item) -> str:
+    """The id of the user whose item this is."""
+    return unquote(item["pk"]["S"].removeprefix("USER#"))
+
+
+def key_of(user_id: str, task_id: str) -> dict[str, AttributeValueTypeDef]:
+    """The key of a task's item."""
+    return {"pk": partition_of(user_id), "sk": text(f"TASK#{task_id}")}
+
+
+def record_key(user_id: str, key: IdempotencyKey) -> dict[str, AttributeValueTypeDef]:
+    """The key of the item that remembers a keyed operation."""
+    return {"pk": partition_of(user_id), "sk": text(f"KEY#{key.digest}")}
+
+
+def to_record(
+    user_id: str, key: IdempotencyKey, results: Sequence[Task], token: str, now: int
+) -> dict[str, AttributeValueTypeDef]:
+    """The item that remembers a keyed operation: what was asked, and the tasks that answered it."""
+    return {
+        **record_key(user_id, key),
+        "schema": number(SCHEMA),
+        "fingerprint": text(key.fingerprint),
+        "write_token": text(token),
+        "results": {"L": [{"M": to_content(task)} for task in results]},
+        "expires_at": number(now // 1000 + key.lifetime),
+    }
+
+
+class Record(NamedTuple):
+    """What the item of a keyed operation remembers."""
+
+    fingerprint: str
+    write_token: str
+    results: list[Task | DeletedTask]
+    # In milliseconds since 1970.
+    expires_at: int
+
+
+def from_record(item: Item) -> Record:
+    """What the item of a keyed operation says."""
+    results = [from_item(result["M"]) for result in item["results"]["L"]]
+    return Record(item["fingerprint"]["S"], item["write_token"]["S"], results, int(item["expires_at"]["N"]) * 1000)

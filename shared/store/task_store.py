@@ -1,0 +1,250 @@
+"""The tasks of one user: each method is one operation of the API, on DynamoDB."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shared import tasks
+from shared.models import (
+    BatchResult,
+    BatchResults,
+    Changes,
+    ChangesQuery,
+    Cleared,
+    DeletedTask,
+    NewTask,
+    Task,
+    TaskPage,
+    TaskQuery,
+    Tombstone,
+)
+from shared.store import cursors, items, queries
+from shared.store.cursors import InvalidCursor
+from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
+from shared.store.engine import Decide, Engine, Replayed, Write
+from shared.store.items import IdempotencyKey
+from shared.store.uuid7 import uuid7
+from shared.tasks import NotCompleted, Precondition
+
+if TYPE_CHECKING:
+    # Only the function that does batches imports their models.
+    from shared.batches import BatchOperation
+
+# How many tasks one call clears: what is sure to fit into its time, at 8 ms each.
+MOST_CLEARED = 500
+
+# How long, in milliseconds, a write may take from its stamp until every read sees it: the 10 s that a function may run
+# (template.yaml), the 5 s that a request may arrive after its function has ended, two clocks that differ by 2 s, and
+# 3 s to spare.
+SYNC_OVERLAP = 20_000
+
+_TIME = re.compile(r"[0-9]{15}")
+
+
+class KeyMissing(Exception):
+    """An operation that needs an idempotency key was called without one."""
+
+
+class OperationRefused(Exception):
+    """One operation of a batch cannot be done, for the reason that is this error's cause; so none was."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"operation {place}")
+        self.place = place
+
+
+class SyncTokenExpired(Exception):
+    """A sync token cannot be continued: it is too old, or the clock that made it was ahead."""
+
+
+class TaskStore:
+    """The tasks of one user, and of no other: no method takes a user id.
+
+    `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
+    1970. With an idempotency `key`, create, toggle, restore and batch are done once: when the key has been used before,
+    they return what they returned then, and set `replayed`. They raise KeyReused where it was used for another request.
+
+    Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it may or
+    may not have been applied, and StorageFull.
+    """
+
+    replayed = False
+
+    def __init__(
+        self,
+        table: Table,
+        user_id: str,
+        deadline: float,
+        clock: Callable[[], int] = time.time_ns,
+        key: IdempotencyKey | None = None,
+    ) -> None:
+        self._client = table.client
+        self._table = table.name
+        self._user_id = user_id
+        self._deadline = deadline
+        self._clock = clock
+        self._key = key
+        self._engine = Engine(table, user_id, deadline, clock, key)
+
+    def create(self, new: NewTask) -> Task:
+        """Create a task: one request, keyed or not."""
+        return self._write(self._creation(new))
+
+    def get(self, task_id: str) -> Task:
+        """Read a task: one request. Raises TaskNotFound."""
+        item = self._engine.item(task_id)
+        return tasks.get(None if item is None else items.from_item(item))
+
+    def list(self, query: TaskQuery) -> TaskPage:
+        """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list."""
+        scope = (self._user_id, query.status, query.order)
+        position = None if query.cursor is None else cursors.decode(query.cursor, *scope)
+        request = queries.of_list(self._table, self._user_id, query, query.page_size, position)
+        page = self._engine.read(lambda: self._client.query(**request))
+        last_key, now = page.get("LastEvaluatedKey"), self._engine.now
+        found = [items.from_item(item) for item in page["Items"]]
+        return TaskPage(
+            items=[task for task in found if not tasks.is_expired(task, now)],
+            next_cursor=cursors.encode(queries.position_of(request, last_key), *scope) if last_key else None,
+        )
+
+    def changes(self, query: ChangesQuery) -> Changes:
+        """Read a page of what has changed, newest first: one request.
+
+        A walk begins with no token, or with the watermark that the last walk ended with, and shows what is stamped
+        from there on. It goes down from the newest change, so that no write can prolong it. While it goes on, its
+        tokens hold where it ends, the watermark for the next walk, and the position reached. That watermark lies
+        SYNC_OVERLAP before the walk's beginning: what is stamped before it has arrived by then, so no later write can
+        be stamped below it. What lies between is shown again next time.
+
+        Raises InvalidCursor for a token that was not made for this user, and SyncTokenExpired.
+        """
+        now, scope = self._engine.now, (self._user_id, "changes")
+        position: str | None = None
+        if query.since is None:
+            since, watermark = 0, max(0, now - SYNC_OVERLAP)
+        else:
+            match cursors.decode(query.since, *scope).split("."):
+                case [first] if _TIME.fullmatch(first):
+                    since = int(first)
+                    watermark = max(since, now - SYNC_OVERLAP)
+                case [first, next_first, position] if _TIME.fullmatch(first) and _TIME.fullmatch(next_first):
+                    since, watermark = int(first), int(next_first)
+                case _:
+                    raise InvalidCursor
+            if since > watermark:
+                raise InvalidCursor
+            # A walk that began without a token has seen no task that it could miss the deletion of.
+            if watermark > now or now - (since or watermark) > tasks.RETENTION:
+                raise SyncTokenExpired
+        request = queries.of_changes(self._table, self._user_id, since, query.page_size, position)
+        page = self._engine.read(lambda: self._client.query(**request))
+        last_key, token = page.get("LastEvaluatedKey"), items.moment(watermark)
+        if last_key:
+            token = f"{items.moment(since)}.{token}.{queries.position_of(request, last_key)}"
+        return Changes(
+            items=[_change(items.from_item(item)) for item in page["Items"]],
+            next_since=cursors.encode(token, *scope),
+            has_more=last_key is not None,
+        )
+
+    def update(self, task_id: str, changes: Mapping[str, Any], precondition: Precondition) -> Task:
+        """Change some fields of a task: two requests, or one where nothing changes.
+
+        A change that changes nothing writes nothing and keeps the version. Raises TaskNotFound and VersionMismatch.
+        """
+        return self._write(Write(task_id, lambda found, now: tasks.change(found, changes, precondition, now)))
+
+    def toggle(self, task_id: str, precondition: Precondition) -> Task:
+        """Flip a task between open and completed: two requests. Raises TaskNotFound and VersionMismatch."""
+        return self._write(Write(task_id, lambda found, now: tasks.toggle(found, precondition, now)))
+
+    def delete(self, task_id: str, precondition: Precondition) -> None:
+        """Move a task to the trash: two requests. A task that is there already stays as it is.
+
+        Raises TaskNotFound and VersionMismatch.
+        """
+        self._write(Write(task_id, lambda found, now: tasks.delete(found, precondition, now)))
+
+    def restore(self, task_id: str, precondition: Precondition) -> Task:
+        """Bring a task back from the trash: two requests.
+
+        Raises TaskNotFound where its time there is over, NotDeleted, and VersionMismatch.
+        """
+        return self._write(Write(task_id, lambda found, now: tasks.restore(found, precondition, now)))
+
+    def clear_completed(self) -> Cleared:
+        """Move completed tasks to the trash, one request each, until none is left, 500 are cleared, or time is short.
+
+        A task that is opened meanwhile stays. Where DynamoDB fails half-way, or the user's storage is full, the answer
+        counts what was cleared.
+        """
+        cleared = 0
+        query = TaskQuery(status="completed")
+        request = queries.of_list(self._table, self._user_id, query, MOST_CLEARED, None)
+        page = self._engine.read(lambda: self._client.query(**request))
+        for item in map(items.current, page["Items"]):
+            if time.monotonic() > self._deadline - RESERVE:
+                return Cleared(cleared=cleared, more=True)
+            try:
+                self._engine.write(Write(items.task_id_of(item), tasks.clear, read=False, found=item))
+                cleared += 1
+            except NotCompleted:
+                continue
+            except (StorageFull, Unavailable):
+                if not cleared:
+                    raise
+                return Cleared(cleared=cleared, more=True)
+        return Cleared(cleared=cleared, more="LastEvaluatedKey" in page)
+
+    def batch(self, operations: Sequence[BatchOperation]) -> BatchResults:
+        """Do several operations on different tasks, all or none: two requests, or one where all create tasks.
+
+        Raises KeyMissing without a key, and OperationRefused where one cannot be done.
+        """
+        if self._key is None:
+            raise KeyMissing
+        writes = [self._creation(one.task) if one.op == "create" else Write(one.id, one.decide) for one in operations]
+        done = self._commit(
+            *(write._replace(decide=_in_batch(place, write.decide)) for place, write in enumerate(writes))
+        )
+
+        def result(operation: BatchOperation, task: Task) -> BatchResult:
+            return BatchResult(op=operation.op, id=task.id, task=None if operation.op == "delete" else task)
+
+        return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
+
+    def _creation(self, new: NewTask) -> Write:
+        task_id = str(uuid7(self._clock()))
+        return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=False)
+
+    def _write(self, write: Write) -> Task:
+        (task,) = self._commit(write)
+        return task
+
+    def _commit(self, *writes: Write) -> Sequence[Task]:
+        try:
+            return self._engine.write(*writes)
+        except Replayed as replayed:
+            self.replayed = True
+            return replayed.results
+
+
+def _change(task: Task) -> Task | Tombstone:
+    """A task as sync shows it."""
+    if isinstance(task, DeletedTask):
+        return Tombstone(id=task.id, deleted=True, version=task.version, deleted_at=task.deleted_at)
+    return task
+
+
+def _in_batch(place: int, decide: Decide) -> Decide:
+    def decide_in_batch(found: Task | None, now: int) -> Task:
+        try:
+            return decide(found, now)
+        except (tasks.TaskNotFound, tasks.NotDeleted, tasks.VersionMismatch) as refusal:
+            raise OperationRefused(place) from refusal
+
+    return decide_in_batch

@@ -1,1 +1,0 @@
-"""Commands beside the gateway: for `sam local`, and for deployed stacks."""
