@@ -36,6 +36,8 @@ _ENVIRONMENT = {
     "TABLE_NAME": "TaskTable",
 }
 _NO_TASK = "01a20720-1d65-7ec7-a429-000000000000"
+_NEW_ID = "01a20720-1d65-7ec7-a429-721882d38933"
+_OLD_ID = "018f3a5c-0000-7000-8000-000000000000"
 
 type Event = dict[str, Any]
 type Handler = Callable[..., Any]
@@ -84,6 +86,11 @@ class Recorder:
         declared = self._handlers[name]
         for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
             yield self._ask(name, _event(name, query=query))
+        if isinstance(declared, Declaration) and tasks.UnusableId in declared.raises:
+            event = self._event(name)
+            if "task_id" in event["pathParameters"]:
+                _create(event, _NEW_ID)
+                yield self._ask(name, event)
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
@@ -110,7 +117,7 @@ class Recorder:
         for other, declared in self._handlers.items():
             path = _event(other).get("pathParameters", {})
             if "task_id" in path:
-                new = NewTask(title="Buy milk", description="Two bottles")
+                new = NewTask(title="Buy milk", description="Two bottles", due="2026-12-24", tags=["shop"])
                 task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
                 if isinstance(declared, Declaration) and tasks.NotDeleted in declared.raises:
                     task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
@@ -175,6 +182,14 @@ def _not_there(event: Event) -> None:
         _batch(event, id=_NO_TASK)
 
 
+def _create(event: Event, task_id: str) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["headers"]["if-none-match"] = "*"
+        event["pathParameters"]["task_id"] = task_id
+    else:
+        _body(event, json.dumps({"operations": [{"op": "create", "id": task_id, "task": {"title": "x"}}]}).encode())
+
+
 def _not_in_trash(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["pathParameters"]["task_id"] = _TASK_ID
@@ -220,6 +235,7 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
     "idempotency-key-reused": lambda event: event["headers"].update({"if-match": "*"}),
     "task-not-found": _not_there,
+    "unusable-id": lambda event: _create(event, _OLD_ID),
     "not-deleted": _not_in_trash,
     "precondition-failed": _at_another_version,
     "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),

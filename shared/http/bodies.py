@@ -97,6 +97,8 @@ def _fault(error: ErrorDetails) -> Fault:
     if place[:1] == ("operations",):
         # Which kind of operation it is stands between its number and its fields, though not in the body.
         place = place[:2] + place[3:]
+    if place[-1:] == ("[key]",):
+        place = place[:-1]  # pydantic's name of a key that is at fault, behind the key itself
     pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
     detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
     return Fault(pointer=pointer, detail=problems.shortened(detail))

@@ -58,9 +58,11 @@ class Problem(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
 
-    def at(self, pointer: str) -> Self:
-        """The same problem, with the place in the body that it is about."""
-        self.errors = [Fault(pointer=pointer, detail=self.detail)]
+    def inside(self, pointer: str, part: str) -> Self:
+        """The same problem, of an operation of a batch at a pointer; its faults are in a part of the operation."""
+        self.errors = [
+            Fault(pointer=f"{pointer}/{part}{fault['pointer']}", detail=fault["detail"]) for fault in self.errors
+        ] or [Fault(pointer=pointer, detail=self.detail)]
         return self
 
     @property
@@ -111,6 +113,15 @@ def task_not_found() -> Problem:
 def not_deleted() -> Problem:
     """409: a task to restore that is not in the trash."""
     return Problem(409, "not-deleted", "Not deleted", "The task is not in the trash.")
+
+
+def unusable_id() -> Problem:
+    """422: an id that no new task may have."""
+    detail = (
+        "The id of a new task must be a UUID of version 7 that is at most 29 days old and at most one day ahead. "
+        "Make a new one, and check the clock of the client."
+    )
+    return Problem(422, "unusable-id", "Unusable id", detail)
 
 
 def key_reused() -> Problem:
