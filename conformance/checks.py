@@ -117,6 +117,20 @@ def who_has_a_task_gets_304(users: Users) -> None:
 
 
 @check("get")
+def head_answers_as_get_without_the_body(users: Users) -> None:
+    """HEAD answers as GET, with the same status and headers, and without the body."""
+    task = users.mine.create()
+    paths = [f"{users.mine.tasks}/{task['id']}", f"{users.mine.tasks}?limit=1", f"{users.mine.tasks}/{NOBODYS_TASK}"]
+    for path in (*paths, users.mine.tasks.removesuffix("tasks") + "changes?limit=1", "/v1/openapi.json"):
+        for headers in ({}, {"If-None-Match": "*"}):
+            get, head = (users.mine.send(method, path, headers=headers) for method in ("GET", "HEAD"))
+            head.expect(get.status)
+            same(f"the body of HEAD {path}", head.content, b"")
+            for name in ("Content-Type", "ETag", "Cache-Control", "Link"):
+                same(f"{name} of HEAD {path}", head.headers[name], get.headers[name])
+
+
+@check("get")
 def what_is_not_there_is_404(users: Users) -> None:
     """A task that never was is 404, to every operation on a task; an id that can be none is 400."""
     for answer in on_a_task(users.mine, NOBODYS_TASK):

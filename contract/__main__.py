@@ -12,7 +12,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
@@ -173,7 +173,11 @@ def operations(template: Template) -> Iterator[Operation]:
         with patch.object(frame, "framed", lambda declaration: declaration):
             module = importlib.import_module(module_name)
         declared = module.handler if isinstance(module.handler, Declaration) else None
-        for route in function.routes:
+        gets, heads = ({route for route in function.routes if route.method == one} for one in ("GET", "HEAD"))
+        if {replace(route, method="HEAD") for route in gets} != heads:
+            raise TypeError(f"{module_name}: give each GET route of template.yaml a HEAD route, and no other route")
+        # HEAD is no operation of the contract: generated clients would have each read twice.
+        for route in (route for route in function.routes if route not in heads):
             if (declared is None) is not route.public:
                 raise TypeError(f"{module_name}: decorate the handler with @operation(raises=[...])")
             yield Operation(module_name.split(".")[1], route.method, route.path, module, declared)
@@ -198,7 +202,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project.",
+            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project. "
+            "Every path that answers GET answers HEAD, too: with the same status and headers, and without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "Where this document was fetched from."}],

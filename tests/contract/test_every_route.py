@@ -3,6 +3,7 @@
 import hashlib
 import time
 import uuid
+from dataclasses import replace
 from urllib.parse import quote
 
 import jwt
@@ -10,13 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import JSON, OPERATIONS, Api, Backend, Operation, Task
+from tests.api import JSON, OPERATIONS, PUBLIC, Answer, Api, Backend, Headers, Operation, Task
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
 
 CLAIMS = {"sub": "mallory", "iss": ISSUER, "client_id": AUDIENCE, "token_use": "access", "exp": int(time.time()) + 900}
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 TAKING_BODIES = {name: one for name, one in OPERATIONS.items() if one.body is not None}
+READS = {name: one for name, one in {**OPERATIONS, **PUBLIC}.items() if one.method == "GET"}
 ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
 BAD_AUTHORIZATION: dict[str, str | None] = {
     "none": None,
@@ -59,7 +61,8 @@ UNKNOWN_ROUTES = [
     "PATCH /v1/users/me/tasks",
     "POST /v1/users/me/tasks/x",
     "PUT /v1/users/me/tasks/x/toggle",
-    "HEAD /v1/users/me/tasks",
+    "HEAD /",
+    "HEAD /v1/users/me/tasks/x/toggle",
     "OPTIONS /v1/users/me/tasks",
     "TRACE /v1/users/me/tasks",
     "PROPFIND /v1/users/me/tasks",
@@ -242,6 +245,44 @@ def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_its_413(backend: Bac
     answer = api.send("POST", api.tasks, b'{"title": "' + b"x" * megabytes * 1024 * 1024 + b'"}')
     assert is_gateways(answer, 413, "Request Entity Too Large")
     assert backend.stored(api.caller) == []
+
+
+# HEAD
+
+READ_HEADERS: dict[str, Headers] = {
+    "plain": {},
+    "known": {"If-None-Match": "*"},
+    "a bad ETag": {"If-None-Match": "3-1"},
+    "no token": {"Authorization": None},
+    "another origin": {"Origin": "https://app.example"},
+}
+# What differs between any two answers, and what says how the body is sent.
+OF_ONE_ANSWER = {"apigw-requestid", "date", "content-length", "transfer-encoding"}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("headers", READ_HEADERS.values(), ids=READ_HEADERS)
+@pytest.mark.parametrize("query", ["", "limit=1", "colour=red"])
+def test_head_answers_as_get_without_the_body(
+    api: Api, task: Task, name: str, headers: dict[str, str | None], query: str
+) -> None:
+    api.made()  # so that a list has a second page
+    sent = {"X-Correlation-Id": "mine", **headers}
+    get, head = (replace(READS[name], method=one).ask(api, task["id"], query, sent) for one in ("GET", "HEAD"))
+    assert head.content == b""
+    assert (head.status, _lasting(head)) == (get.status, _lasting(get))
+    assert head.headers["Content-Length"] in (None, str(len(get.content)))  # RFC 9110, section 8.6
+
+
+def test_head_of_a_task_that_is_not_there_is_404(api: Api) -> None:
+    for path in (f"{api.tasks}/{uuid.uuid4()}", f"{api.tasks}/x", "/v1/users/someone-else/tasks"):
+        get, head = (api.send(method, path) for method in ("GET", "HEAD"))
+        assert (head.status, head.content) == (get.status, b"")
+
+
+def _lasting(answer: Answer) -> dict[str, str]:
+    named = {name.lower(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}
 
 
 # Limits
