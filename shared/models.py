@@ -133,6 +133,8 @@ class TaskReplacement(Input):
     updated_at: object = Field(None, exclude=True)
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
+    deleted_at: object = Field(None, exclude=True)
+    purge_at: object = Field(None, exclude=True)
 
     def changes(self) -> dict[str, str | bool | None]:
         """Every mutable field with its value."""
