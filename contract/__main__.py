@@ -92,6 +92,7 @@ _HEADERS: Mapping[str, str] = {
     "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
     "Retry-After": "After how many seconds to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
+    "Accept-Encoding": "`identity`: send the body without a content coding.",
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
@@ -264,7 +265,7 @@ def _operation(
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
-    kinds = [answer.kind for answer in recorded if answer.kind]
+    kinds = list(dict.fromkeys(answer.kind for answer in recorded if answer.kind))
     gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
@@ -278,6 +279,7 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
                 if answer.body == examples[answer.kind]
                 else {"value": answer.body}
                 for answer in recorded
+                if answer.is_example
             },
         }
     if gateways:

@@ -70,7 +70,7 @@ class Recorder:
 
     def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
         """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
-        return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
+        return [*(problem for kind in kinds for problem in self._problems(name, kind)), *self._successes(name)]
 
     def _successes(self, name: str) -> Iterator[Recording]:
         first = self._ask(name, self._event(name))
@@ -87,7 +87,13 @@ class Recorder:
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
-    def _problem(self, name: str, kind: str) -> Recording:
+    def _problems(self, name: str, kind: str) -> Iterator[Recording]:
+        yield self._problem(name, kind, _SPOIL)
+        if kind in _SPOIL_IN_ANOTHER_WAY:
+            # It differs from the first in headers alone.
+            yield replace(self._problem(name, kind, _SPOIL_IN_ANOTHER_WAY), is_example=False)
+
+    def _problem(self, name: str, kind: str, spoils: Mapping[str, Callable[[Event], object]]) -> Recording:
         event, declared = self._event(name), self._handlers[name]
         if kind in _FAILURES and isinstance(declared, Declaration):
 
@@ -99,7 +105,7 @@ class Recorder:
             if kind == "idempotency-key-reused":
                 event["headers"]["idempotency-key"] = f"used by {name}"
                 self._ask(name, event)
-            _SPOIL[kind](event)
+            spoils[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
             raise AssertionError(f"{name} answered {recorded}, not {kind}")
@@ -228,6 +234,10 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "bad-json": lambda event: _body(event, b'{"title": "Buy milk",}'),
     "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
     "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
+}
+# The same kind of problem, with other headers.
+_SPOIL_IN_ANOTHER_WAY: Mapping[str, Callable[[Event], object]] = {
+    "unsupported-media-type": lambda event: event["headers"].update({"content-encoding": "gzip"}),
 }
 # What of our own doing makes them fail.
 _FAILURES: Mapping[str, Exception] = {

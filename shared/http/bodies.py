@@ -17,6 +17,8 @@ LIMIT = 256 * 1024
 
 JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+# The names of UTF-8, and of ASCII, which is a part of it.
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
 def raw_body(event: Mapping[str, Any]) -> bytes:
@@ -51,13 +53,13 @@ def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> No
     charsets = {
         parameter.removeprefix("charset=").strip('"') for parameter in parameters if parameter.startswith("charset=")
     }
-    coding = headers.get("content-encoding", "identity").lower()
-    if media_type in wanted and charsets <= {"utf-8"} and coding == "identity":
-        return
+    codings = {coding.strip() for coding in headers.get("content-encoding", "").lower().split(",")}
     patch = {"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}
-    raise problems.unsupported_media_type(
-        f"Send the body as {' or '.join(wanted)}, in UTF-8 and without a content coding.", patch
-    )
+    if not codings <= {"identity", ""}:
+        detail = "Send the body without a content coding."
+        raise problems.unsupported_media_type(detail, {**patch, "Accept-Encoding": "identity"})
+    if media_type not in wanted or not charsets <= _CHARSETS:
+        raise problems.unsupported_media_type(f"Send the body as {' or '.join(wanted)}, in UTF-8.", patch)
 
 
 def _json(raw: bytes) -> object:

@@ -311,6 +311,15 @@ def test_a_body_of_another_type_is_415(kept: Kept, name: str, headers: dict[str,
     answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers)
     assert is_problem(answer, 415, "unsupported-media-type")
     assert ("Accept-Patch" in answer.headers) == (OPERATIONS[name].method == "PATCH")
+    assert answer.headers["Accept-Encoding"] == ("identity" if "Content-Encoding" in headers else None)
+
+
+@pytest.mark.parametrize("name", TAKING_BODIES)
+@pytest.mark.parametrize("charset", ["utf8", '"UTF-8"', "us-ascii"])
+def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset: str) -> None:
+    headers = {"Content-Type": f"{JSON}; charset={charset}"}
+    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})
+    assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "invalid-body")
 
 
 @pytest.mark.parametrize("query", ["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"])

@@ -91,10 +91,21 @@ def test_every_fault_has_a_pointer() -> None:
         "application/json; charset=utf-8",
         'Application/JSON ;charset="UTF-8"',
         "application/json; v=1",
+        "application/json;charset=utf8",
+        "application/json; charset=UTF8; v=1",
+        "application/json; charset=us-ascii",
+        'application/json; charset="US-ASCII"',
+        "application/json; charset=ascii; charset=utf-8",
     ],
 )
 def test_good_media_types(content_type: str) -> None:
-    assert bodies.parse(b'{"title": "x"}', {"content-type": content_type}, NewTask).title == "x"
+    body = '{"title": "\u00e9"}'.encode()  # read as UTF-8 also where it is declared as US-ASCII
+    assert bodies.parse(body, {"content-type": content_type}, NewTask).title == "\u00e9"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", " identity , identity", ""])
+def test_no_content_coding(coding: str) -> None:
+    assert bodies.parse(b'{"title": "x"}', {**JSON, "content-encoding": coding}, NewTask).title == "x"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +116,24 @@ def test_good_media_types(content_type: str) -> None:
         {"content-type": "text/plain"},
         {"content-type": MERGE},
         {"content-type": "application/json; charset=latin-1"},
-        {**JSON, "content-encoding": "gzip"},
+        {"content-type": "application/json; charset=utf-8-sig"},
+        {"content-type": "application/json; charset=utf-16"},
+        {"content-type": "application/json; charset=utf-8; charset=utf-16"},
+        {"content-type": "application/json; charset="},
     ],
 )
 def test_bad_media_types(headers: dict[str, str]) -> None:
     problem = refusal(b'{"title": "x"}', headers)
     assert (problem.status, dict(problem.headers)) == (415, {})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, br", "deflate,identity", "x"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
+def test_a_content_coding_is_refused_with_the_one_that_is_taken(coding: str, media_type: str) -> None:
+    """RFC 9110, sections 12.5.3 and 15.5.16."""
+    problem = refusal(b'{"title": "x"}', {"content-type": media_type, "content-encoding": coding})
+    assert (problem.status, dict(problem.headers)) == (415, {"Accept-Encoding": "identity"})
+    assert "without a content coding" in problem.detail
 
 
 def test_a_patch_may_be_a_merge_patch() -> None:
