@@ -17,6 +17,14 @@ LIMIT = 256 * 1024
 
 JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+# Pydantic's types of errors whose messages use words of Python, with words of JSON.
+_WORDS = {
+    "model_type": "Must be a JSON object",
+    "model_attributes_type": "Must be a JSON object",
+    "dict_type": "Must be a JSON object",
+    "list_type": "Must be a JSON array",
+    "union_tag_not_found": "Must have an op",
+}
 # The names of UTF-8, and of ASCII, which is a part of it.
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
@@ -66,6 +74,9 @@ def _json(raw: bytes) -> object:
     # By itself the parser keeps the last of two like keys, takes NaN, and lets lone surrogates through.
     try:
         text = raw.decode()
+        if text.startswith("\ufeff"):
+            detail = "The body begins with a byte order mark (U+FEFF). Send it without one."
+            raise problems.bad_request("bad-json", detail)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -74,7 +85,8 @@ def _json(raw: bytes) -> object:
     except UnicodeEncodeError:
         raise problems.bad_request("bad-json", "The body has a lone surrogate, which is no character.") from None
     except json.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        fault = error.msg.removesuffix(" at")
+        detail = f"The body is not JSON: {fault} at line {error.lineno}, column {error.colno}."
         raise problems.bad_request("bad-json", detail) from None
     except (ValueError, RecursionError):
         raise problems.bad_request(
@@ -100,5 +112,4 @@ def _fault(error: ErrorDetails) -> Fault:
         # Which kind of operation it is stands between its number and its fields, though not in the body.
         place = place[:2] + place[3:]
     pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
-    detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
-    return Fault(pointer=pointer, detail=problems.shortened(detail))
+    return Fault(pointer=pointer, detail=problems.shortened(_WORDS.get(error["type"], error["msg"])))

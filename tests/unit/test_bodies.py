@@ -48,6 +48,39 @@ def test_no_json(raw: bytes, kind: str) -> None:
     assert (problem.status, problem.kind) == (400, kind)
 
 
+@pytest.mark.parametrize(
+    ("raw", "detail"),
+    [
+        (b'\xef\xbb\xbf{"title": "x"}', "The body begins with a byte order mark (U+FEFF). Send it without one."),
+        (b"\xef\xbb\xbf", "The body begins with a byte order mark (U+FEFF). Send it without one."),
+        (b'"\x01"', "The body is not JSON: Invalid control character at line 1, column 2."),
+        (b'{\n"title": "x', "The body is not JSON: Unterminated string starting at line 2, column 10."),
+        (b'{"title": "x",}', "The body is not JSON: Illegal trailing comma before end of object at line 1, column 14."),
+        ('{"title": "x"}'.encode("utf-16"), "The body is not UTF-8."),
+    ],
+)
+def test_the_words_for_what_is_no_json_are_not_those_of_python(raw: bytes, detail: str) -> None:
+    assert refusal(raw).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "pointer", "detail"),
+    [
+        ([], NewTask, "", "Must be a JSON object"),
+        ({"operations": {}}, Batch, "/operations", "Must be a JSON array"),
+        ({"operations": [5]}, Batch, "/operations/0", "Must be a JSON object"),
+        ({"operations": [{}]}, Batch, "/operations/0", "Must have an op"),
+        ({"operations": [{"op": "create", "task": 5}]}, Batch, "/operations/0/task", "Must be a JSON object"),
+    ],
+)
+def test_the_words_for_a_fault_are_not_those_of_python(body: object, model: Any, pointer: str, detail: str) -> None:
+    assert refusal(json.dumps(body).encode(), model=model).errors == [{"pointer": pointer, "detail": detail}]
+
+
+def test_a_byte_order_mark_within_a_text_is_a_character() -> None:
+    assert bodies.parse('{"title": "\ufeffx"}'.encode(), JSON, NewTask).title == "\ufeffx"
+
+
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"x"', b"5", b"1e400"])
 def test_no_object(raw: bytes) -> None:
     problem = refusal(raw)
