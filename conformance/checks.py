@@ -496,6 +496,7 @@ def a_bad_body_is_told_apart(users: Users) -> None:
     for body, kind in (
         (b'{"title": "x",}', "bad-json"),
         (b'{"title": NaN}', "bad-json"),
+        (b'\xef\xbb\xbf{"title": "x"}', "bad-json"),
         (b'{"title": "a", "title": "b"}', "duplicate-key"),
     ):
         mine.send("POST", mine.tasks, body).problem(400, kind)
@@ -517,11 +518,14 @@ def a_body_that_is_no_utf_8_is_400(users: Users) -> None:
 
 @check("errors")
 def a_body_of_another_type_or_size_is_refused(users: Users) -> None:
-    """A body of another type is 415, and one over 256 KiB is 413."""
+    """A body of another type is 415, and one over 1,280 KiB is 413."""
     mine = users.mine
     text = {"Content-Type": "text/plain"}
     mine.send("POST", mine.tasks, b'{"title": "x"}', text).problem(415, "unsupported-media-type")
-    mine.send("POST", mine.tasks, b'{"title": "x"}' + b" " * 262_144).problem(413, "body-too-large")
+    coded = mine.send("POST", mine.tasks, b'{"title": "x"}', {"Content-Encoding": "gzip"})
+    coded.problem(415, "unsupported-media-type").header("Accept-Encoding", "identity")
+    mine.send("POST", mine.tasks, b'{"title": "x"}', {"Content-Type": f"{JSON}; charset=us-ascii"}).expect(201)
+    mine.send("POST", mine.tasks, b'{"title": "x"}' + b" " * 1280 * 1024).problem(413, "body-too-large")
 
 
 @check("errors")

@@ -25,6 +25,7 @@ from shared.http.operation import Declaration
 from shared.models import NewTask, NoQuery, TaskQuery
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
+from shared.store.engine import BatchTooLarge
 from shared.store.task_store import TaskStore
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -246,5 +247,6 @@ _FAILURES: Mapping[str, Exception] = {
     "contended": Unavailable(Failure.CONTENDED),
     "outcome-unknown": OutcomeUnknown(),
     "storage-full": StorageFull(),
+    "batch-too-large": BatchTooLarge(),
     "internal-error": RuntimeError(),
 }

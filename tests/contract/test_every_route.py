@@ -223,7 +223,7 @@ def test_me_is_the_caller(api: Api, operation: Operation) -> None:
 def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, operation: Operation) -> None:
     wrong = {"Content-Type": "text/plain", "If-Match": "x", "If-None-Match": "x"}
     stranger = Api(api.url, api.caller, "someone-else")
-    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 300_000)
+    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 1_400_000)
     assert is_problem(answer, 403, "forbidden")
 
 
@@ -288,8 +288,8 @@ def _lasting(answer: Answer) -> dict[str, str]:
 # Limits
 
 
-def test_a_body_over_256_kib_is_413(kept: Kept, operation: Operation) -> None:
-    answer = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 300 * 1024 + b'"}')
+def test_a_body_over_1280_kib_is_413(kept: Kept, operation: Operation) -> None:
+    answer = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 1280 * 1024 + b'"}')
     assert is_problem(answer, 413, "body-too-large")
 
 
@@ -298,11 +298,11 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
         text = '{"title": "é"}'.encode()
         return text + b" " * (size - len(text))
 
-    assert api.send("POST", api.tasks, body(256 * 1024)).status == 201
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1)), 413, "body-too-large")
+    assert api.send("POST", api.tasks, body(1280 * 1024)).status == 201
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1)), 413, "body-too-large")
     octets = {"Content-Type": "application/octet-stream"}  # comes to the function as base64
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024), octets), 415, "unsupported-media-type")
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1), octets), 413, "body-too-large")
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024), octets), 415, "unsupported-media-type")
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1), octets), 413, "body-too-large")
 
 
 @pytest.mark.parametrize("name", TAKING_BODIES)

@@ -114,7 +114,7 @@ for name in ("create_task", "replace_task", "update_task", "batch_tasks"):
     on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
     call(400, name, on_a_task, "{")
     call(400, name, on_a_task, '{"title": "\\ud800"}')
-    call(413, name, on_a_task, "x" * 300_000)
+    call(413, name, on_a_task, "x" * 1_400_000)
     call(415, name, on_a_task, "{}", headers={"content-type": "text/plain"})
     call(422, name, on_a_task, {"title": "\0", "unknown": 1})
 live = call(201, "create_task", body={"title": "live"})["id"]
