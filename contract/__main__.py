@@ -13,7 +13,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
 from importlib.metadata import version
@@ -97,6 +97,7 @@ _HEADERS: Mapping[str, str] = {
     "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
     "Retry-After": "After how many seconds to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
+    "Accept-Encoding": "`identity`: send the body without a content coding.",
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
@@ -185,7 +186,11 @@ def operations(template: Template) -> Iterator[Operation]:
         with patch.object(frame, "framed", lambda declaration: declaration):
             module = importlib.import_module(module_name)
         declared = module.handler if isinstance(module.handler, Declaration) else None
-        for route in function.routes:
+        gets, heads = ({route for route in function.routes if route.method == one} for one in ("GET", "HEAD"))
+        if {replace(route, method="HEAD") for route in gets} != heads:
+            raise TypeError(f"{module_name}: give each GET route of template.yaml a HEAD route, and no other route")
+        # HEAD is no operation of the contract: generated clients would have each read twice.
+        for route in (route for route in function.routes if route not in heads):
             if (declared is None) is not route.public:
                 raise TypeError(f"{module_name}: decorate the handler with @operation(raises=[...])")
             yield Operation(module_name.split(".")[1], route.method, route.path, module, declared)
@@ -210,7 +215,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project.",
+            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project. "
+            "Every path that answers GET answers HEAD, too: with the same status and headers, and without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "Where this document was fetched from."}],
@@ -271,7 +277,7 @@ def _operation(
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
-    kinds = [answer.kind for answer in recorded if answer.kind]
+    kinds = list(dict.fromkeys(answer.kind for answer in recorded if answer.kind))
     gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
@@ -285,6 +291,7 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
                 if answer.body == examples[answer.kind]
                 else {"value": answer.body}
                 for answer in recorded
+                if answer.is_example
             },
         }
     if gateways:

@@ -25,6 +25,7 @@ from shared.http.operation import Declaration
 from shared.models import NewTask, NoQuery, TaskQuery
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
+from shared.store.engine import BatchTooLarge
 from shared.store.task_store import TaskStore
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -72,7 +73,7 @@ class Recorder:
 
     def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
         """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
-        return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
+        return [*(problem for kind in kinds for problem in self._problems(name, kind)), *self._successes(name)]
 
     def _successes(self, name: str) -> Iterator[Recording]:
         first = self._ask(name, self._event(name))
@@ -94,7 +95,13 @@ class Recorder:
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
-    def _problem(self, name: str, kind: str) -> Recording:
+    def _problems(self, name: str, kind: str) -> Iterator[Recording]:
+        yield self._problem(name, kind, _SPOIL)
+        if kind in _SPOIL_IN_ANOTHER_WAY:
+            # It differs from the first in headers alone.
+            yield replace(self._problem(name, kind, _SPOIL_IN_ANOTHER_WAY), is_example=False)
+
+    def _problem(self, name: str, kind: str, spoils: Mapping[str, Callable[[Event], object]]) -> Recording:
         event, declared = self._event(name), self._handlers[name]
         if kind in _FAILURES and isinstance(declared, Declaration):
 
@@ -106,7 +113,7 @@ class Recorder:
             if kind == "idempotency-key-reused":
                 event["headers"]["idempotency-key"] = f"used by {name}"
                 self._ask(name, event)
-            _SPOIL[kind](event)
+            spoils[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
             raise AssertionError(f"{name} answered {recorded}, not {kind}")
@@ -245,6 +252,10 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
     "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
 }
+# The same kind of problem, with other headers.
+_SPOIL_IN_ANOTHER_WAY: Mapping[str, Callable[[Event], object]] = {
+    "unsupported-media-type": lambda event: event["headers"].update({"content-encoding": "gzip"}),
+}
 # What of our own doing makes them fail.
 _FAILURES: Mapping[str, Exception] = {
     "database-throttled": Unavailable(Failure.THROTTLED),
@@ -252,5 +263,6 @@ _FAILURES: Mapping[str, Exception] = {
     "contended": Unavailable(Failure.CONTENDED),
     "outcome-unknown": OutcomeUnknown(),
     "storage-full": StorageFull(),
+    "batch-too-large": BatchTooLarge(),
     "internal-error": RuntimeError(),
 }

@@ -92,6 +92,8 @@ class TaskReplacement(_Fields):
     updated_at: object = Field(None, exclude=True)
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
+    deleted_at: object = Field(None, exclude=True)
+    purge_at: object = Field(None, exclude=True)
 
     def changes(self) -> dict[str, Any]:
         """The new values of the fields that the request names; the others keep theirs."""

@@ -5,7 +5,8 @@ from shared.http.problems import Fault, Problem
 from shared.models import etag_of
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable
-from shared.store.engine import KeyReused
+from shared.store.engine import BatchTooLarge, KeyReused
+from shared.store.sizes import MOST_BYTES
 from shared.store.task_store import KeyMissing, OperationRefused, SyncTokenExpired
 from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
 
@@ -29,6 +30,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return problems.not_deleted()
         case KeyReused():
             return problems.key_reused()
+        case BatchTooLarge():
+            return problems.batch_too_large(MOST_BYTES)
         case KeyMissing():
             return problems.bad_request("idempotency-key-required", "This request needs an Idempotency-Key.")
         case UnusableId():

@@ -149,6 +149,15 @@ def body_too_large(limit: int) -> Problem:
     return Problem(413, "body-too-large", "Content too large", f"The body is over {limit} bytes.")
 
 
+def batch_too_large(limit: int) -> Problem:
+    """422: a batch whose tasks are together over the limit, in bytes."""
+    detail = (
+        f"The tasks that the batch writes are together over {limit:,} bytes. Send fewer operations in a batch. "
+        "Nothing was changed."
+    )
+    return Problem(422, "batch-too-large", "Batch too large", detail)
+
+
 def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:
     """415: a body of a type, charset or coding that is not read here."""
     return Problem(415, "unsupported-media-type", "Unsupported media type", detail, headers=headers)

@@ -268,6 +268,10 @@ def test_a_task_that_was_read_can_be_sent_back() -> None:
         TaskReplacement.model_validate({**body, "colour": "red"})
 
 
+def test_every_field_that_a_task_shows_is_taken_back() -> None:
+    assert TaskReplacement.model_fields.keys() == {*DeletedTask.model_fields, *DeletedTask.model_computed_fields}
+
+
 @pytest.mark.parametrize("patch", [{}, {"title": "x"}, {"description": None}, {"completed": False}, WHOLE])
 def test_a_patch_changes_what_it_names(patch: dict[str, Any]) -> None:
     assert TaskPatch.model_validate(patch).changes() == patch
