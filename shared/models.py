@@ -71,7 +71,7 @@ def _not_blank(text: str) -> str:
 
 def _digits(text: object) -> object:
     if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
-        raise PydanticCustomError("whole_number", "Must be a whole number from 1 on")
+        raise PydanticCustomError("whole_number", "Must be a whole number of 1 or more")
     return text
 
 

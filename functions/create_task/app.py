@@ -8,5 +8,5 @@ from shared.models import NewTask, Task
 
 @operation()
 def handler(request: Request[NewTask]) -> Response[Task]:
-    """Create a task and answer with it and its place."""
+    """Create a task, and return the task and its path."""
     return created(request.tasks.create(request.body), request)

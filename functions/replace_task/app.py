@@ -9,5 +9,5 @@ from shared.tasks import TaskNotFound, VersionMismatch
 
 @operation(raises=[TaskNotFound, VersionMismatch])
 def handler(request: Request[TaskReplacement]) -> Response[Task]:
-    """Set every mutable field and answer with the task."""
+    """Set every field that a client can set, and return the task."""
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

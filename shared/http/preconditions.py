@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match of a request (RFC 9110, section 13.1)."""
+"""Parses the headers If-Match and If-None-Match (RFC 9110, section 13.1)."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ from shared.tasks import Precondition
 
 
 def write_precondition(headers: Mapping[str, str]) -> Precondition:
-    """The precondition of a write. Raises a 400 problem for a malformed header.
+    """Return the precondition of a write. Raises a 400 problem for a malformed header.
 
-    `If-None-Match: *` allows no version at all: no write creates a task under an id of the client's.
+    `If-None-Match: *` allows no version, because it requires that the task does not exist, and this write needs one.
     """
     wanted = _header(headers, "if-match", weak=False)
     unwanted = _header(headers, "if-none-match", weak=True)
@@ -20,7 +20,7 @@ def write_precondition(headers: Mapping[str, str]) -> Precondition:
 
 
 def not_modified(headers: Mapping[str, str], version: int) -> bool:
-    """Whether the answer to a GET with these headers is 304. Raises a 400 problem for a malformed header."""
+    """Whether the response to a GET with these headers is 304. Raises a 400 problem for a malformed header."""
     known = _header(headers, "if-none-match", weak=True)
     return known is not None and (known == "*" or version in known)
 
