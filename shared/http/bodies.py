@@ -25,7 +25,7 @@ def raw_body(event: Mapping[str, Any]) -> bytes:
     try:
         raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, ValueError):
-        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8.") from None
+        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8. Encode it in UTF-8.") from None
     if len(raw) > LIMIT:
         raise problems.body_too_large(LIMIT)
     return raw
@@ -68,7 +68,7 @@ def _json(raw: bytes) -> object:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
-        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8.") from None
+        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8. Encode it in UTF-8.") from None
     except UnicodeEncodeError:
         raise problems.bad_request(
             "bad-json", "The body contains a lone surrogate, which is not a character. Remove it."

@@ -137,7 +137,9 @@ def precondition_failed(detail: str) -> Problem:
 
 def body_too_large(limit: int) -> Problem:
     """413: the body is larger than `limit`, in bytes."""
-    return Problem(413, "body-too-large", "Content too large", f"The body is larger than {limit} bytes.")
+    return Problem(
+        413, "body-too-large", "Content too large", f"The body is larger than {limit} bytes. Send a smaller body."
+    )
 
 
 def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:
