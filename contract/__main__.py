@@ -4,14 +4,13 @@ Routes and who may call them are template.yaml's, schemas the models', words the
 problems and examples are those of recorded answers (contract/recordings.py).
 """
 
-import ast
 import importlib
 import inspect
 import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,18 +18,15 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-
-from contract.answers import DOCUMENT, Contract
+from contract.answers import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
+from contract.schemas import Schema, query_parameters, reference, schemas
 from local import template as templates
 from local import tokens
 from local.template import Template
-from shared import batches, models
+from shared import models
 from shared.etags import ETAGS
-from shared.http import bodies, problems
+from shared.http import bodies
 from shared.http import operation as frame
 from shared.http.errors import problem_of
 from shared.http.identity import USER_ID
@@ -41,9 +37,7 @@ from shared.tasks import NotDeleted
 
 ROOT = Path(__file__).parent.parent
 
-type Schema = dict[str, Any]
-
-_JSON, _PROBLEM = bodies.JSON, "application/problem+json"
+_JSON = bodies.JSON
 # What API Gateway answers itself, where no function is reached or one fails; 401 where a token is needed.
 _GATEWAYS = {
     401: "Unauthorized",
@@ -54,6 +48,7 @@ _GATEWAYS = {
     503: "Service Unavailable",
 }
 _KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
+_TAGS = {"tasks": "The tasks of a user.", "contract": "This document."}
 _PARAMETERS: Mapping[str, Schema] = {
     "user_id": {
         "in": "path",
@@ -95,13 +90,6 @@ _HEADERS: Mapping[str, str] = {
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
-
-
-class _WithoutTitles(GenerateJsonSchema):
-    """Leaves out the title of a field, which says its name once more."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
 
 
 @dataclass(frozen=True)
@@ -202,12 +190,12 @@ def document() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "Where this document was fetched from."}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": _schemas(every),
+            "schemas": schemas([one.declared for one in every if one.declared is not None]),
             "responses": shared,
             "parameters": {name: _parameter(name) for name in _PARAMETERS},
-            "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
             "examples": {kind: {"value": body} for kind, body in sorted(kinds.items())},
             "securitySchemes": {
                 "Jwt": {
@@ -236,10 +224,10 @@ def _operation(
         "tags": ["contract" if one.declared is None else "tasks"],
         "summary": _first_line(one.module).partition(" - ")[2].removesuffix(".").capitalize(),
         "description": inspect.getdoc(one.declared.handle if one.declared else one.module.handler),
-        "parameters": [*(_used(one, name) for name in one.parameters), *_query(query)],
+        "parameters": [*(_used(one, name) for name in one.parameters), *query_parameters(query)],
     }
     if body is not None:
-        example = {"schema": _ref(body), "example": body_of(one.name)}
+        example = {"schema": reference(body.__name__), "example": body_of(one.name)}
         said["requestBody"] = {
             "required": True,
             "content": dict.fromkeys(bodies.accepted(body), example),
@@ -252,8 +240,7 @@ def _operation(
         for status in sorted(statuses)
     }
     _link(one, said["responses"], every)
-    if one.declared is not None:
-        said["security"] = [{"Jwt": []}]
+    said["security"] = [] if one.declared is None else [{"Jwt": []}]
     return said
 
 
@@ -264,9 +251,8 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
     if kinds:
-        types = [f"urn:problem:tasks:{kind}" for kind in kinds]
-        content[_PROBLEM] = {
-            "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"type": {"enum": types}}}]},
+        content[PROBLEM] = {
+            "schema": reference("Problem"),
             # What another operation answers alike is said once; a batch, for one, names what cannot be done in errors.
             "examples": {
                 answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
@@ -277,7 +263,7 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
         }
     if gateways:
         content[_JSON] = {
-            "schema": {"$ref": "#/components/schemas/Message"},
+            "schema": reference("Message"),
             "examples": {"gateway": {"summary": "API Gateway's own", "value": {"message": _GATEWAYS[status]}}},
         }
     elif not kinds and any(answer.body is not None for answer in recorded):
@@ -302,7 +288,7 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
         if answer.is_example and answer.content and answer.body not in shown:
             shown.append(answer.body)
     return {
-        "schema": _ref(one.declared.result),
+        "schema": reference(one.declared.result.__name__),
         "examples": {f"answer {n}": {"value": body} for n, body in enumerate(shown, 1)},
     }
 
@@ -313,13 +299,13 @@ def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"headers without words: {unknown}")
     always = {name for name in seen if all(name in answer.headers for answer in recorded)}
-    headers: dict[str, Any] = {}
-    for name in (name for name in _HEADERS if name in seen):
-        # What API Gateway answers itself has none of our headers, but says that a token is needed.
-        sure = name in always and (not gateways or name == "WWW-Authenticate")
-        said = {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
-        headers[name] = said if sure else {"$ref": f"#/components/headers/{name}"}
-    return {**headers, "Apigw-Requestid": {"$ref": "#/components/headers/Apigw-Requestid"}}
+    # What API Gateway answers itself has none of our headers, but says that a token is needed.
+    sure = {name for name in always if not gateways or name == "WWW-Authenticate"}
+    return {
+        name: {"description": text, "required": name in sure, "schema": {"type": "string"}}
+        for name, text in _HEADERS.items()
+        if name in seen or name == "Apigw-Requestid"
+    }
 
 
 def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> None:
@@ -383,85 +369,8 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": known.get("in") == "path", **known}
 
 
-def _query(model: type[NoQuery]) -> Iterator[dict[str, Any]]:
-    schema = model.model_json_schema(schema_generator=_WithoutTitles)
-    words = _words(model)
-    for name, of in schema.get("properties", {}).items():
-        # A parameter is there or not; none is null.
-        plain: Schema = next((one for one in of.pop("anyOf", ()) if one != {"type": "null"}), {})
-        if of.get("default", "") is None:
-            del of["default"]
-        required = name in schema.get("required", ())
-        text = {"description": words[name]} if name in words else {}
-        # So that the page /docs fills it in.
-        example = {"example": of["const"]} if "const" in of else {}
-        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}, **example}
-
-
-def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
-    declared = [one.declared for one in every if one.declared is not None]
-    sent = {one.body for one in declared if one.body is not None}
-    shown = {one.result for one in declared if one.result is not None}
-    inputs: list[Any] = [(model, "validation") for model in sent] + [(model, "serialization") for model in shown]
-    template = "#/components/schemas/{model}"
-    _, definitions = models_json_schema(
-        sorted(inputs, key=lambda pair: pair[0].__name__), ref_template=template, schema_generator=_WithoutTitles
-    )
-    problem = TypeAdapter(problems.ProblemBody).json_schema(ref_template=template, schema_generator=_WithoutTitles)
-    schemas: dict[str, Any] = definitions["$defs"] | problem.pop("$defs") | {"Problem": problem}
-    problem["title"] = "Problem"
-    for name, schema in schemas.items():
-        of: Any = problems.ProblemBody if name == "Problem" else _named(name)
-        words = _words(of)
-        fields: dict[str, FieldInfo] = getattr(of, "model_fields", {})
-        for field, said in schema.get("properties", {}).items():
-            if field in words:
-                said["description"] = words[field]
-            if field in fields and fields[field].exclude:
-                said["description"] = "Ignored: only the server sets it."
-                said.pop("default", None)
-            if of is models.TaskPatch:
-                said.pop("default", None)  # what is absent stays as it is
-            # Generated clients take the first that fits, and a deleted task fits a task: who asks for more is first.
-            said.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
-    schemas["Message"] = {
-        "title": "Message",
-        "description": "What API Gateway answers itself.",
-        "type": "object",
-        "properties": {"message": {"type": "string"}},
-        "required": ["message"],
-    }
-    return dict(sorted(schemas.items()))
-
-
-def _name(reference: Schema) -> str:
-    return str(reference["$ref"]).rpartition("/")[2]
-
-
-def _named(name: str) -> Any:
-    return next((vars(module)[name] for module in (batches, models, problems) if name in vars(module)), None)
-
-
-def _words(of: Any) -> dict[str, str]:
-    """The docstrings of the fields of a class and of those that it is made from; they cost a function nothing."""
-    said: dict[str, str] = {}
-    for one in reversed(getattr(of, "__mro__", ())):
-        if one.__module__.startswith("shared."):
-            (parsed,) = ast.parse(inspect.getsource(one)).body
-            body = parsed.body if isinstance(parsed, ast.ClassDef) else []
-            for field, words in itertools.pairwise(body):
-                match field, words:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        said[name] = inspect.cleandoc(text)
-    return said
-
-
 def _first_line(module: ModuleType) -> str:
     return (module.__doc__ or "").partition("\n")[0]
-
-
-def _ref(model: type[BaseModel]) -> Schema:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def main(arguments: list[str]) -> int:

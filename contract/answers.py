@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 
+PROBLEM = "application/problem+json"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
 # Headers of the connection, and those that CORS adds.
 _TRANSPORT = re.compile(r"connection|content-length|content-type|date|server|access-control-.*", re.IGNORECASE)
@@ -87,8 +88,12 @@ class Contract:
             schema = {**response["content"][media_type]["schema"], "components": self.document["components"]}
             validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
             self._validators[name, status, media_type] = validator
-        for error in validator.iter_errors(json.loads(content)):
+        body = json.loads(content)
+        for error in validator.iter_errors(body):
             raise OutsideContract(f"{name} {status} at /{'/'.join(map(str, error.instance_path))}: {error.message}")
+        # The schema of a problem is open to new types. The examples name those of this release.
+        if media_type == PROBLEM and body["type"].rpartition(":")[2] not in response["content"][media_type]["examples"]:
+            raise OutsideContract(f"{name} {status} is no {body['type']}")
 
     def _check_headers(self, what: str, allowed: Mapping[str, Any], headers: Headers) -> None:
         missing = [
