@@ -1,6 +1,6 @@
 // What a developer writes with the types that openapi-typescript makes: compiled and run by test_generated_client.py.
 import createClient from "openapi-fetch";
-import type { components, paths } from "./tasks.mjs";
+import type { components, paths } from "./tasks.js";
 
 type Task = components["schemas"]["Task"];
 type Tombstone = components["schemas"]["Tombstone"];

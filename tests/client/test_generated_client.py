@@ -1,6 +1,7 @@
 """Typed clients that public generators make of the contract, for Python and TypeScript, used against `make run`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def test_a_generated_typescript_client_works_and_its_types_are_true(
     (tmp_path / "node_modules").symlink_to(node_modules)
     for file in ("program.mts", "tsconfig.json"):
         shutil.copy(HERE / file, tmp_path)
-    run(tmp_path, node_modules / ".bin" / "openapi-typescript", CONTRACT, "--output", tmp_path / "tasks.d.mts")
+    run(tmp_path, node_modules / ".bin" / "openapi-typescript", CONTRACT, "--output", tmp_path / "tasks.d.ts")
+    (example,) = re.findall(r"```ts\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
+    (tmp_path / "example.mts").write_text(f"declare const url: string, token: string;\n{example}")
     run(tmp_path, node_modules / ".bin" / "tsc")
     script = "import { main } from './program.mjs'; await main(...process.argv.slice(1));"
     run(tmp_path, "node", "--input-type=module", "--eval", script, url, make_token(user))
