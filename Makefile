@@ -124,7 +124,7 @@ schemas: .venv/.ready ## Check the workflows and dependabot against their schema
 # Only a contributor may do without npm. The strict rule set is the recommended one with errors in place of warnings.
 .PHONY: contract
 contract: ## Lint docs/openapi.json with redocly and spectral
-	@if command -v npm >/dev/null; then $(MAKE) .build/node/.ready && \
+	@if command -v npm >/dev/null; then $(MAKE) -s .build/node/.ready && \
 	  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 	  $(NODE)/redocly lint --extends=recommended-strict docs/openapi.json && \
 	  $(NODE)/spectral lint --ruleset=contract/spectral.yaml --fail-severity=hint docs/openapi.json; \

@@ -1,7 +1,7 @@
-"""`make openapi`: writes docs/openapi.json, the contract, out of what says each part of it anyway.
+"""`make openapi`: writes the contract, docs/openapi.json, from the sources that define each part of it.
 
-Routes and who may call them are template.yaml's, schemas the models', words the docstrings', and statuses, headers,
-problems and examples are those of recorded answers (contract/recordings.py).
+Routes and authorization come from template.yaml, schemas from the models (contract/schemas.py), descriptions from
+docstrings. Statuses, headers, problems and examples come from recorded answers (contract/recordings.py).
 """
 
 import importlib
@@ -37,8 +37,7 @@ from shared.tasks import NotDeleted
 
 ROOT = Path(__file__).parent.parent
 
-_JSON = bodies.JSON
-# What API Gateway answers itself, where no function is reached or one fails; 401 where a token is needed.
+# The answers of API Gateway itself, when it reaches no function or when one fails; 401 on routes that need a token.
 _GATEWAYS = {
     401: "Unauthorized",
     404: "Not Found",
@@ -52,7 +51,7 @@ _TAGS = {"tasks": "The tasks of a user.", "contract": "This document."}
 _PARAMETERS: Mapping[str, Schema] = {
     "user_id": {
         "in": "path",
-        "description": "Whose tasks: `me`, or the caller's own id. Another user's is 403, but for a trusted backend.",
+        "description": "The user: `me`, or the caller's own id. Any other id needs the service scope, else 403.",
         "schema": {"type": "string", "pattern": f"^{USER_ID.pattern}$"},
         "example": "me",
     },
@@ -62,30 +61,30 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "pattern": f"^{models.UUID}$"},
     },
     "If-Match": {
-        "description": "ETags, one of which the task must have, or `*`; else 412.",
+        "description": "`*`, or ETags: 412 if the task has none of them.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "If-None-Match": {
-        "description": "ETags that the client has, or `*`: 304 where the task has one of them; on a write, 412.",
+        "description": "`*`, or ETags: if the task has one of them, a read is answered with 304 and a write with 412.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "Idempotency-Key": {
-        "description": "Makes the request safe to send again: it is done once, and answered as it was the first time.",
+        "description": "Makes the request safe to send again: it is done once, and each attempt gets the same answer.",
         "schema": {"type": "string", "pattern": _KEY},
     },
     "X-Correlation-Id": {
-        "description": "Taken over into the log and the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
+        "description": "Repeated in the log and in the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
         "schema": {"type": "string"},
     },
 }
 _HEADERS: Mapping[str, str] = {
-    "ETag": "The version of what is shown, to send as If-Match or If-None-Match.",
+    "ETag": "The version of the task or document, for If-Match and If-None-Match.",
     "Location": "The path of the new task.",
     "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last.',
-    "Cache-Control": "Whether the answer may be kept.",
+    "Cache-Control": "Whether caches may store the answer.",
     "X-Correlation-Id": "The correlation id of the request, or its request id.",
-    "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
-    "Retry-After": "After how many seconds to try again.",
+    "Idempotency-Replayed": "`true` if this is the answer to an earlier request with the same Idempotency-Key.",
+    "Retry-After": "The number of seconds after which to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
@@ -121,6 +120,11 @@ class Operation:
     def restores(self) -> bool:
         """Whether it takes a task out of the trash."""
         return self.on_a_task and self.declared is not None and NotDeleted in self.declared.raises
+
+    @property
+    def gateway_statuses(self) -> set[int]:
+        """The statuses with which API Gateway itself may answer."""
+        return {status for status in _GATEWAYS if self.declared is not None or status != HTTPStatus.UNAUTHORIZED}
 
     @property
     def parameters(self) -> list[str]:
@@ -186,10 +190,10 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project.",
+            "description": "A task backend for many users. The reference is docs/http-api.md of the project.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "Where this document was fetched from."}],
+        "servers": [{"url": "/", "description": "The origin of this document."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
@@ -219,7 +223,7 @@ def _operation(
 ) -> dict[str, Any]:
     body = one.declared.body if one.declared else None
     query = one.declared.query if one.declared else NoQuery
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "operationId": one.name,
         "tags": ["contract" if one.declared is None else "tasks"],
         "summary": _first_line(one.module).partition(" - ")[2].removesuffix(".").capitalize(),
@@ -228,32 +232,29 @@ def _operation(
     }
     if body is not None:
         example = {"schema": reference(body.__name__), "example": body_of(one.name)}
-        said["requestBody"] = {
+        described["requestBody"] = {
             "required": True,
             "content": dict.fromkeys(bodies.accepted(body), example),
         }
-    statuses = {answer.status for answer in recorded} | {
-        status for status in _GATEWAYS if one.declared is not None or status != HTTPStatus.UNAUTHORIZED
-    }
-    said["responses"] = {
+    described["responses"] = {
         str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
-        for status in sorted(statuses)
+        for status in sorted({answer.status for answer in recorded} | one.gateway_statuses)
     }
-    _link(one, said["responses"], every)
-    said["security"] = [] if one.declared is None else [{"Jwt": []}]
-    return said
+    _link(one, described["responses"], every)
+    described["security"] = [] if one.declared is None else [{"Jwt": []}]
+    return described
 
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     kinds = [answer.kind for answer in recorded if answer.kind]
-    gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
+    gateways = status in one.gateway_statuses
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
     if kinds:
         content[PROBLEM] = {
             "schema": reference("Problem"),
-            # What another operation answers alike is said once; a batch, for one, names what cannot be done in errors.
+            # Operations share an example, but some answer differently: a batch also names the operation that failed.
             "examples": {
                 answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
                 if answer.body == examples[answer.kind]
@@ -262,14 +263,14 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
             },
         }
     if gateways:
-        content[_JSON] = {
+        content[bodies.JSON] = {
             "schema": reference("Message"),
             "examples": {"gateway": {"summary": "API Gateway's own", "value": {"message": _GATEWAYS[status]}}},
         }
     elif not kinds and any(answer.body is not None for answer in recorded):
-        content[_JSON] = _success(one, recorded)
+        content[bodies.JSON] = _success(one, recorded)
     if status == HTTPStatus.UNAUTHORIZED:
-        # Behind an authorizer it is always the gateway's: generated clients read the first of the two.
+        # Generated clients read the first of the two, and behind an authorizer every 401 comes from the gateway.
         content = dict(reversed(content.items()))
     return {
         "description": named + (" Or the answer of API Gateway itself." if kinds and gateways else ""),
@@ -297,26 +298,26 @@ def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
     seen = {name for answer in recorded for name in answer.headers} - {"Content-Type"}
     unknown = seen - _HEADERS.keys()
     if unknown:
-        raise ValueError(f"headers without words: {unknown}")
+        raise ValueError(f"Describe these headers in _HEADERS: {unknown}")
     always = {name for name in seen if all(name in answer.headers for answer in recorded)}
-    # What API Gateway answers itself has none of our headers, but says that a token is needed.
-    sure = {name for name in always if not gateways or name == "WWW-Authenticate"}
+    # An answer of API Gateway itself has none of our headers but the challenge.
+    required = {name for name in always if not gateways or name == "WWW-Authenticate"}
     return {
-        name: {"description": text, "required": name in sure, "schema": {"type": "string"}}
+        name: {"description": text, "required": name in required, "schema": {"type": "string"}}
         for name, text in _HEADERS.items()
         if name in seen or name == "Apigw-Requestid"
     }
 
 
 def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> None:
-    """Say what of an answer goes into which other request: the id of a task, and the place in a list."""
+    """Add the links: which part of an answer is a parameter of another request."""
     user = {"user_id": "$request.path.user_id"}
     for status, task_id in (("201", "$response.body#/id"), ("204", "$request.path.task_id")):
         if status in responses:
             responses[status]["links"] = {
                 other.name: {
                     "operationId": other.name,
-                    "description": f"{other.name} takes this task.",
+                    "description": f"{other.name} accepts the id of this task.",
                     "parameters": {
                         **user,
                         "task_id": task_id,
@@ -340,7 +341,7 @@ def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> 
 
 
 def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put references where several operations have the same response; returns what they refer to."""
+    """Replace responses that several operations have by references; return the shared responses."""
     shared: dict[str, Any] = {}
     counts = Counter((status, json.dumps(response)) for responses in every for status, response in responses.items())
     for responses in every:
@@ -354,11 +355,11 @@ def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _used(one: Operation, name: str) -> dict[str, Any]:
-    """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
+    """A parameter of an operation: a reference, unless the operation uses it in its own way."""
     if one.declared is None:
-        # What is no ETag is no version that a client could have.
-        words = "ETags that the client has, or `*`: 304 where the contract has one of them."
-        return {**_parameter(name), "description": words, "schema": {"type": "string"}}
+        # This route ignores a malformed header.
+        text = "`*`, or ETags: 304 if the contract has one of them."
+        return {**_parameter(name), "description": text, "schema": {"type": "string"}}
     if one.needs_key and name == "Idempotency-Key":
         return {**_parameter(name), "required": True}
     return {"$ref": f"#/components/parameters/{name}"}

@@ -93,7 +93,7 @@ class Contract:
             raise OutsideContract(f"{name} {status} at /{'/'.join(map(str, error.instance_path))}: {error.message}")
         # The schema of a problem is open to new types. The examples name those of this release.
         if media_type == PROBLEM and body["type"].rpartition(":")[2] not in response["content"][media_type]["examples"]:
-            raise OutsideContract(f"{name} {status} is no {body['type']}")
+            raise OutsideContract(f"{name} {status} does not name {body['type']}")
 
     def _check_headers(self, what: str, allowed: Mapping[str, Any], headers: Headers) -> None:
         missing = [

@@ -20,7 +20,7 @@ type Schema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _MESSAGE: Schema = {
     "title": "Message",
-    "description": "What API Gateway answers itself.",
+    "description": "An answer of API Gateway itself.",
     "type": "object",
     "properties": {"message": {"type": "string"}},
     "required": ["message"],
