@@ -20,6 +20,8 @@ ENV ?= default
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
 LOCUST := .build/load/bin/locust
+# What npm installs.
+NODE := .build/node/node_modules/.bin
 
 .PHONY: help
 help: ## List the commands
@@ -39,6 +41,13 @@ help: ## List the commands
 	@rm -rf .build/$* && mkdir -p .build
 	@$(PYTHON) -m venv .build/$*
 	@.build/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
+	@touch $@
+
+# npm takes the address of each package from its own settings: the lock has versions and digests only.
+.build/node/.ready: requirements/node/package-lock.json requirements/node/package.json
+	@echo "Installing requirements/node into .build/node (a minute, the first time)" >&2
+	@rm -rf .build/node && mkdir -p .build/node && cp requirements/node/*.json .build/node
+	@npm ci --prefix .build/node --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: run
@@ -93,12 +102,13 @@ mutants: .venv/.ready ## Change the code in small ways, and show the changes tha
 	@$(BIN)/python -m tests.mutants
 
 .PHONY: check
-check: .venv/.ready ## Check format, lint, types and the template
+check: .venv/.ready ## Check format, lint, types, the template and the contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(MAKE) validate
 	@$(MAKE) schemas
+	@$(MAKE) contract
 	@$(MAKE) scan
 
 .PHONY: validate
@@ -110,6 +120,15 @@ validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+# Only a contributor may do without npm. The strict rule set is the recommended one with errors in place of warnings.
+.PHONY: contract
+contract: ## Lint docs/openapi.json with redocly and spectral
+	@if command -v npm >/dev/null; then $(MAKE) -s .build/node/.ready && \
+	  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	  $(NODE)/redocly lint --extends=recommended-strict docs/openapi.json && \
+	  $(NODE)/spectral lint --ruleset=contract/spectral.yaml --fail-severity=hint docs/openapi.json; \
+	else echo "NOT LINTED: docs/openapi.json, because npm is not on the PATH" >&2; test "$$CI" != true; fi
 
 # checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
 .PHONY: scan
@@ -245,6 +264,8 @@ lock: ## Lock the requirements anew, with hashes
 	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
+	@cd requirements/node && rm -f package-lock.json && \
+	  npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .PHONY: clean
 clean: ## Remove what was made, local data included
