@@ -1,7 +1,7 @@
-"""`make openapi`: writes docs/openapi.json, the contract, out of what says each part of it anyway.
+"""`make openapi`: generates the contract, docs/openapi.json, from the code.
 
-Routes and who may call them are template.yaml's, schemas the models', words the docstrings', and statuses, headers,
-problems and examples are those of recorded answers (contract/recordings.py).
+Routes and authorization come from template.yaml, schemas from the models, descriptions from docstrings. Status codes,
+headers, problems and examples come from recorded responses (contract/recordings.py).
 """
 
 import ast
@@ -44,8 +44,8 @@ ROOT = Path(__file__).parent.parent
 type Schema = dict[str, Any]
 
 _JSON, _PROBLEM = bodies.JSON, "application/problem+json"
-# What API Gateway answers itself, where no function is reached or one fails; 401 where a token is needed.
-_GATEWAYS = {
+# Responses of API Gateway itself, if it reaches no function or the function fails; 401 if a route needs a token.
+_GATEWAY_MESSAGES = {
     401: "Unauthorized",
     404: "Not Found",
     413: "Request Entity Too Large",
@@ -57,7 +57,7 @@ _KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
 _PARAMETERS: Mapping[str, Schema] = {
     "user_id": {
         "in": "path",
-        "description": "Whose tasks: `me`, or the caller's own id. Another user's is 403, but for a trusted backend.",
+        "description": "The owner of the tasks: `me` or the caller's id. Only a trusted backend may use another id.",
         "schema": {"type": "string", "pattern": f"^{USER_ID.pattern}$"},
         "example": "me",
     },
@@ -67,38 +67,38 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "pattern": f"^{models.UUID}$"},
     },
     "If-Match": {
-        "description": "ETags, one of which the task must have, or `*`; else 412.",
+        "description": "One or more ETags, or `*`. If the ETag of the task is not among them: 412.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "If-None-Match": {
-        "description": "ETags that the client has, or `*`: 304 where the task has one of them; on a write, 412.",
+        "description": "One or more ETags, or `*`. If the ETag of the task is among them: 304, or 412 for a write.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "Idempotency-Key": {
-        "description": "Makes the request safe to send again: it is done once, and answered as it was the first time.",
+        "description": "Makes the request safe to retry: it is applied once, and a retry gets the first response.",
         "schema": {"type": "string", "pattern": _KEY},
     },
     "X-Correlation-Id": {
-        "description": "Taken over into the log and the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
+        "description": "Copied into log and response: 1 to 128 letters, digits or characters of `. _ : / + = @ -`.",
         "schema": {"type": "string"},
     },
 }
 _HEADERS: Mapping[str, str] = {
-    "ETag": "The version of what is shown, to send as If-Match or If-None-Match.",
+    "ETag": "The version of the representation. Send it as If-Match or If-None-Match.",
     "Location": "The path of the new task.",
-    "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last.',
-    "Cache-Control": "Whether the answer may be kept.",
+    "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last page.',
+    "Cache-Control": "Whether the response may be cached.",
     "X-Correlation-Id": "The correlation id of the request, or its request id.",
-    "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
-    "Retry-After": "After how many seconds to try again.",
+    "Idempotency-Replayed": "`true` if this is the response to an earlier request with the same Idempotency-Key.",
+    "Retry-After": "Retry after this number of seconds.",
     "WWW-Authenticate": "`Bearer`: send a token.",
-    "Accept-Patch": "The content types that a patch may have.",
+    "Accept-Patch": "The content types that PATCH accepts.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
 
 
 class _WithoutTitles(GenerateJsonSchema):
-    """Leaves out the title of a field, which says its name once more."""
+    """Leaves out the titles of fields, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
         return False
@@ -106,7 +106,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 @dataclass(frozen=True)
 class Operation:
-    """A route of the template, with what its handler declares; `declared` is None for a route without a frame."""
+    """A route of the template and the declaration of its handler, which is None for a handler without `@operation`."""
 
     name: str
     method: str
@@ -116,27 +116,27 @@ class Operation:
 
     @property
     def on_a_task(self) -> bool:
-        """Whether it addresses one task."""
+        """Whether the path contains a task id."""
         return "{task_id}" in self.path
 
     @property
     def writes(self) -> bool:
-        """Whether it may change anything."""
+        """Whether it can change data."""
         return self.method != "GET"
 
     @property
     def needs_key(self) -> bool:
-        """Whether it needs an Idempotency-Key."""
+        """Whether it requires an Idempotency-Key."""
         return self.declared is not None and KeyMissing in self.declared.raises
 
     @property
     def restores(self) -> bool:
-        """Whether it takes a task out of the trash."""
+        """Whether it restores a task from the trash."""
         return self.on_a_task and self.declared is not None and NotDeleted in self.declared.raises
 
     @property
     def parameters(self) -> list[str]:
-        """The names of its parameters in path and headers."""
+        """The names of its path and header parameters."""
         if self.declared is None:
             return ["If-None-Match"]
         conditional = ["If-None-Match"] if self.on_a_task else []
@@ -146,7 +146,7 @@ class Operation:
 
     @property
     def problems(self) -> Iterator[str]:
-        """The kinds of problem that it may end in: those that its route and its body imply, and those it declares."""
+        """The kinds of problem that it may return: those that follow from its route and body, and the declared ones."""
         if self.declared is None:
             return
         yield from ("bad-query", "bad-user-id", "no-identity", "forbidden", "body-too-large", "internal-error")
@@ -160,14 +160,14 @@ class Operation:
         if self.method == "POST":
             yield from ("bad-idempotency-key", "idempotency-key-reused")
         for error in self.declared.raises:
-            kind = problem_of(error(1)).kind  # the version of a VersionMismatch; the others ignore it
+            kind = problem_of(error(1)).kind  # 1 is the version of a VersionMismatch; other exceptions ignore it
             if kind == "internal-error":
-                raise TypeError(f"{self.name} raises {error.__name__}: say in shared/http/errors.py what it becomes")
+                raise TypeError(f"{self.name} raises {error.__name__}, but shared/http/errors.py has no problem for it")
             yield kind
 
 
 def operations(template: Template) -> Iterator[Operation]:
-    """Every route of the template."""
+    """Yield every route of the template."""
     for function in template.functions:
         module_name = function.handler.rpartition(".")[0]
         with patch.object(frame, "framed", lambda declaration: declaration):
@@ -180,7 +180,7 @@ def operations(template: Template) -> Iterator[Operation]:
 
 
 def document() -> dict[str, Any]:
-    """The contract, as an OpenAPI 3.1 document."""
+    """Return the contract, an OpenAPI 3.1 document."""
     template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:
@@ -193,15 +193,15 @@ def document() -> dict[str, Any]:
     for one in every:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, recorded[one.name], every, kinds)
     shared = _share([operation["responses"] for path in paths.values() for operation in path.values()])
-    made: dict[str, Any] = {
+    document: dict[str, Any] = {
         "openapi": "3.1.1",
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project.",
+            "description": "A task backend for many users. The reference is docs/http-api.md of the project.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "Where this document was fetched from."}],
+        "servers": [{"url": "/", "description": "The host that served this document."}],
         "paths": paths,
         "components": {
             "schemas": _schemas(every),
@@ -214,16 +214,16 @@ def document() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "An access token of the issuer that the deployment trusts; the caller is its `sub`.",
+                    "description": "An access token of the issuer that the deployment trusts. Its `sub` is the caller.",
                 }
             },
         },
     }
-    checker = Contract(made)
+    checker = Contract(document)
     for one in every:
         for answer in recorded[one.name]:
             checker.check(one.method, one.path, answer.status, answer.headers, answer.content)
-    return made
+    return document
 
 
 def _operation(
@@ -231,7 +231,7 @@ def _operation(
 ) -> dict[str, Any]:
     body = one.declared.body if one.declared else None
     query = one.declared.query if one.declared else NoQuery
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "operationId": one.name,
         "tags": ["contract" if one.declared is None else "tasks"],
         "summary": _first_line(one.module).partition(" - ")[2].removesuffix(".").capitalize(),
@@ -240,34 +240,34 @@ def _operation(
     }
     if body is not None:
         example = {"schema": _ref(body), "example": body_of(one.name)}
-        said["requestBody"] = {
+        described["requestBody"] = {
             "required": True,
             "content": dict.fromkeys(bodies.accepted(body), example),
         }
     statuses = {answer.status for answer in recorded} | {
-        status for status in _GATEWAYS if one.declared is not None or status != HTTPStatus.UNAUTHORIZED
+        status for status in _GATEWAY_MESSAGES if one.declared is not None or status != HTTPStatus.UNAUTHORIZED
     }
-    said["responses"] = {
+    described["responses"] = {
         str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
         for status in sorted(statuses)
     }
-    _link(one, said["responses"], every)
+    _link(one, described["responses"], every)
     if one.declared is not None:
-        said["security"] = [{"Jwt": []}]
-    return said
+        described["security"] = [{"Jwt": []}]
+    return described
 
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     kinds = [answer.kind for answer in recorded if answer.kind]
-    gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
+    from_gateway = status in _GATEWAY_MESSAGES and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
     if kinds:
         types = [f"urn:problem:tasks:{kind}" for kind in kinds]
         content[_PROBLEM] = {
             "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"type": {"enum": types}}}]},
-            # What another operation answers alike is said once; a batch, for one, names what cannot be done in errors.
+            # Operations share an example if their responses are equal. That of a batch differs: it has `errors`.
             "examples": {
                 answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
                 if answer.body == examples[answer.kind]
@@ -275,19 +275,21 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
                 for answer in recorded
             },
         }
-    if gateways:
+    if from_gateway:
         content[_JSON] = {
             "schema": {"$ref": "#/components/schemas/Message"},
-            "examples": {"gateway": {"summary": "API Gateway's own", "value": {"message": _GATEWAYS[status]}}},
+            "examples": {
+                "gateway": {"summary": "Response of API Gateway", "value": {"message": _GATEWAY_MESSAGES[status]}}
+            },
         }
     elif not kinds and any(answer.body is not None for answer in recorded):
         content[_JSON] = _success(one, recorded)
     if status == HTTPStatus.UNAUTHORIZED:
-        # Behind an authorizer it is always the gateway's: generated clients read the first of the two.
+        # Generated clients use the first content type. Behind an authorizer, a 401 comes from API Gateway.
         content = dict(reversed(content.items()))
     return {
-        "description": named + (" Or the answer of API Gateway itself." if kinds and gateways else ""),
-        "headers": _headers(recorded, gateways=gateways),
+        "description": named + (" Or a response of API Gateway itself." if kinds and from_gateway else ""),
+        "headers": _headers(recorded, from_gateway=from_gateway),
         **({"content": content} if content else {}),
     }
 
@@ -296,41 +298,41 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
     if one.declared is None:
         return {"schema": {"type": "object", "description": "This document."}}
     if one.declared.result is None:
-        raise TypeError(f"{one.name} answers with a body, but declares Response[None]")
+        raise TypeError(f"{one.name} returns a body, but declares Response[None]")
     shown: list[Any] = []
     for answer in recorded:
         if answer.is_example and answer.content and answer.body not in shown:
             shown.append(answer.body)
     return {
         "schema": _ref(one.declared.result),
-        "examples": {f"answer {n}": {"value": body} for n, body in enumerate(shown, 1)},
+        "examples": {f"response {n}": {"value": body} for n, body in enumerate(shown, 1)},
     }
 
 
-def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
+def _headers(recorded: list[Recording], *, from_gateway: bool) -> dict[str, Any]:
     seen = {name for answer in recorded for name in answer.headers} - {"Content-Type"}
     unknown = seen - _HEADERS.keys()
     if unknown:
-        raise ValueError(f"headers without words: {unknown}")
+        raise ValueError(f"headers without a description: {unknown}")
     always = {name for name in seen if all(name in answer.headers for answer in recorded)}
     headers: dict[str, Any] = {}
     for name in (name for name in _HEADERS if name in seen):
-        # What API Gateway answers itself has none of our headers, but says that a token is needed.
-        sure = name in always and (not gateways or name == "WWW-Authenticate")
-        said = {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
-        headers[name] = said if sure else {"$ref": f"#/components/headers/{name}"}
+        # Responses of API Gateway itself do not have our headers, except WWW-Authenticate.
+        sure = name in always and (not from_gateway or name == "WWW-Authenticate")
+        header = {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+        headers[name] = header if sure else {"$ref": f"#/components/headers/{name}"}
     return {**headers, "Apigw-Requestid": {"$ref": "#/components/headers/Apigw-Requestid"}}
 
 
 def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> None:
-    """Say what of an answer goes into which other request: the id of a task, and the place in a list."""
+    """Add links from a response to the requests that use its task id, its cursor or its sync token."""
     user = {"user_id": "$request.path.user_id"}
     for status, task_id in (("201", "$response.body#/id"), ("204", "$request.path.task_id")):
         if status in responses:
             responses[status]["links"] = {
                 other.name: {
                     "operationId": other.name,
-                    "description": f"{other.name} takes this task.",
+                    "description": f"Use the id of this task with {other.name}.",
                     "parameters": {
                         **user,
                         "task_id": task_id,
@@ -347,14 +349,14 @@ def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> 
             responses["200"]["links"] = {
                 "next_page": {
                     "operationId": one.name,
-                    "description": f"`next_{name}` of a page is the `{name}` of the next.",
+                    "description": f"Send `next_{name}` as `{name}` to get the next page.",
                     "parameters": {**user, name: f"$response.body#/next_{name}"},
                 }
             }
 
 
 def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put references where several operations have the same response; returns what they refer to."""
+    """Replace responses that several operations share by references, and return the shared responses."""
     shared: dict[str, Any] = {}
     counts = Counter((status, json.dumps(response)) for responses in every for status, response in responses.items())
     for responses in every:
@@ -368,11 +370,11 @@ def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _used(one: Operation, name: str) -> dict[str, Any]:
-    """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
+    """Return a reference to a shared parameter, or the parameter itself if it is different for this operation."""
     if one.declared is None:
-        # What is no ETag is no version that a client could have.
-        words = "ETags that the client has, or `*`: 304 where the contract has one of them."
-        return {**_parameter(name), "description": words, "schema": {"type": "string"}}
+        # This handler has no 400: an invalid value simply does not match.
+        text = "One or more ETags, or `*`. If the ETag of the contract is among them: 304."
+        return {**_parameter(name), "description": text, "schema": {"type": "string"}}
     if one.needs_key and name == "Idempotency-Key":
         return {**_parameter(name), "required": True}
     return {"$ref": f"#/components/parameters/{name}"}
@@ -385,15 +387,15 @@ def _parameter(name: str) -> dict[str, Any]:
 
 def _query(model: type[NoQuery]) -> Iterator[dict[str, Any]]:
     schema = model.model_json_schema(schema_generator=_WithoutTitles)
-    words = _words(model)
+    descriptions = _descriptions(model)
     for name, of in schema.get("properties", {}).items():
-        # A parameter is there or not; none is null.
+        # A query parameter is never null: it is absent instead.
         plain: Schema = next((one for one in of.pop("anyOf", ()) if one != {"type": "null"}), {})
         if of.get("default", "") is None:
             del of["default"]
         required = name in schema.get("required", ())
-        text = {"description": words[name]} if name in words else {}
-        # So that the page /docs fills it in.
+        text = {"description": descriptions[name]} if name in descriptions else {}
+        # The page /docs fills in this example.
         example = {"example": of["const"]} if "const" in of else {}
         yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}, **example}
 
@@ -412,21 +414,21 @@ def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
     problem["title"] = "Problem"
     for name, schema in schemas.items():
         of: Any = problems.ProblemBody if name == "Problem" else _named(name)
-        words = _words(of)
+        descriptions = _descriptions(of)
         fields: dict[str, FieldInfo] = getattr(of, "model_fields", {})
-        for field, said in schema.get("properties", {}).items():
-            if field in words:
-                said["description"] = words[field]
+        for field, member in schema.get("properties", {}).items():
+            if field in descriptions:
+                member["description"] = descriptions[field]
             if field in fields and fields[field].exclude:
-                said["description"] = "Ignored: only the server sets it."
-                said.pop("default", None)
+                member["description"] = "Ignored: only the server sets it."
+                member.pop("default", None)
             if of is models.TaskPatch:
-                said.pop("default", None)  # what is absent stays as it is
-            # Generated clients take the first that fits, and a deleted task fits a task: who asks for more is first.
-            said.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
+                member.pop("default", None)  # an absent field keeps its value
+            # Generated clients use the first schema that matches. A deleted task also matches Task: the stricter is first.
+            member.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
     schemas["Message"] = {
         "title": "Message",
-        "description": "What API Gateway answers itself.",
+        "description": "An error response of API Gateway itself.",
         "type": "object",
         "properties": {"message": {"type": "string"}},
         "required": ["message"],
@@ -442,18 +444,18 @@ def _named(name: str) -> Any:
     return next((vars(module)[name] for module in (batches, models, problems) if name in vars(module)), None)
 
 
-def _words(of: Any) -> dict[str, str]:
-    """The docstrings of the fields of a class and of those that it is made from; they cost a function nothing."""
-    said: dict[str, str] = {}
+def _descriptions(of: Any) -> dict[str, str]:
+    """Return the docstrings of the fields of a class and its bases. In the source, they cost a function no memory."""
+    found: dict[str, str] = {}
     for one in reversed(getattr(of, "__mro__", ())):
         if one.__module__.startswith("shared."):
             (parsed,) = ast.parse(inspect.getsource(one)).body
             body = parsed.body if isinstance(parsed, ast.ClassDef) else []
-            for field, words in itertools.pairwise(body):
-                match field, words:
+            for field, docstring in itertools.pairwise(body):
+                match field, docstring:
                     case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        said[name] = inspect.cleandoc(text)
-    return said
+                        found[name] = inspect.cleandoc(text)
+    return found
 
 
 def _first_line(module: ModuleType) -> str:
@@ -465,7 +467,7 @@ def _ref(model: type[BaseModel]) -> Schema:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the contract, to docs/openapi.json or to where the argument says."""
+    """Write the contract to docs/openapi.json, or to the path in the arguments."""
     path = Path(arguments[0]) if arguments else DOCUMENT
     path.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""Checks answers against the contract: `make openapi` does so with its recordings, tests with every answer they get."""
+"""Checks responses against the contract: `make openapi` checks its recordings, the tests every response they get."""
 
 import json
 import re
@@ -20,13 +20,13 @@ type Headers = Mapping[str, str] | Message
 
 
 class OutsideContract(AssertionError):
-    """An answer that the contract does not allow."""
+    """A response that the contract does not allow."""
 
 
 class Contract:
-    """An OpenAPI document, taken strictly: an object of an answer has no members but those that it names.
+    """An OpenAPI document, applied strictly: an object in a response has only members that the document names.
 
-    Clients must not rely on that.
+    Clients must accept other members. The strict check finds members that are missing in the document.
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -38,21 +38,21 @@ class Contract:
 
     @property
     def operations(self) -> list[dict[str, Any]]:
-        """Every operation."""
+        """All operations."""
         return [operation for path in self.document["paths"].values() for operation in path.values()]
 
     def resolved(self, part: dict[str, Any]) -> dict[str, Any]:
-        """A part of the contract, or what it refers to."""
+        """Return a part of the contract, with a reference resolved."""
         for name in part.get("$ref", "#").split("/")[1:]:
             part = self.document if name == "components" else part
             part = part[name]
         return part
 
     def operation_at(self, method: str, path: str) -> dict[str, Any] | None:
-        """The operation that a request addresses; None where there is no such route."""
+        """Return the operation of a request, or None if there is no such route."""
         given = path.partition("?")[0].split("/")
         paths: dict[str, Any] = self.document["paths"]
-        # A literal segment wins over a parameter.
+        # A literal segment takes precedence over a parameter.
         for template, operations in sorted(paths.items(), key=lambda one: one[0].replace("{", "\U0010ffff")):
             wanted = template.split("/")
             if len(given) != len(wanted) or method.lower() not in operations:
@@ -63,17 +63,14 @@ class Contract:
         return None
 
     def check(self, method: str, path: str, status: int, headers: Headers, content: bytes) -> None:
-        """Raise OutsideContract for an answer whose status, headers, type or body the contract does not allow.
-
-        `headers` are looked up by the names that the contract writes.
-        """
+        """Raise OutsideContract if the contract does not allow the status, the headers, the type or the body."""
         operation = self.operation_at(method, path)
         if operation is None:
             return
-        name, said = operation["operationId"], operation["responses"].get(str(status))
-        if said is None:
-            raise OutsideContract(f"{name} does not answer {status}")
-        response = self.resolved(said)
+        name, declared = operation["operationId"], operation["responses"].get(str(status))
+        if declared is None:
+            raise OutsideContract(f"{name} does not return {status}")
+        response = self.resolved(declared)
         self._check_headers(f"{name} {status}", response["headers"], headers)
         if not content:
             if "content" in response:
@@ -81,7 +78,7 @@ class Contract:
             return
         media_type = headers["Content-Type"]
         if media_type not in response.get("content", {}):
-            raise OutsideContract(f"{name} {status} is no {media_type}")
+            raise OutsideContract(f"{name} {status} is not {media_type}")
         validator = self._validators.get((name, status, media_type))
         if validator is None:
             schema = {**response["content"][media_type]["schema"], "components": self.document["components"]}

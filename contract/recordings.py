@@ -1,6 +1,6 @@
-"""Records what every operation answers: its own events, sent to its own handler, on a clock and a DynamoDB of ours.
+"""Records the responses of every operation: sends the events of events/ to the handlers, with moto as DynamoDB.
 
-The answers are the same in every run, byte for byte: time and chance are set, and nothing else is.
+The responses are the same bytes in every run, because the clock and the random numbers are patched.
 """
 
 import base64
@@ -28,7 +28,7 @@ from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavaila
 from shared.store.task_store import TaskStore
 
 EVENTS = Path(__file__).parent.parent / "events"
-_NOW = 1_795_415_874_917  # milliseconds: the time of the events
+_NOW = 1_795_415_874_917  # in ms: the time in the events
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -43,7 +43,7 @@ type Handler = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Recording:
-    """What was answered; `kind` is that of the problem, empty where it is none."""
+    """A response. `kind` is the kind of the problem, or empty."""
 
     kind: str
     status: int
@@ -53,7 +53,7 @@ class Recording:
 
     @property
     def body(self) -> Any:
-        """The body, read as JSON; None where there is none."""
+        """The body, parsed as JSON, or None."""
         return json.loads(self.content) if self.content else None
 
 
@@ -63,29 +63,29 @@ class _Context:
 
 
 class Recorder:
-    """Sends the events of operations to their handlers; `handlers` are those by name, framed or only declared."""
+    """Sends events to handlers. `handlers` maps the name of an operation to its declaration or its handler."""
 
     def __init__(self, handlers: Mapping[str, Declaration | Handler], client: DynamoDBClient) -> None:
         self._handlers, self._client = handlers, client
 
     def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
-        """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
+        """Return the responses of an operation: one problem of each of these kinds, and the successful ones."""
         return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
 
     def _successes(self, name: str) -> Iterator[Recording]:
-        first = self._ask(name, self._event(name))
+        first = self._send(name, self._event(name))
         yield first
         if _event(name)["routeKey"].startswith("POST "):
             keyed = self._event(name)
             keyed["headers"]["idempotency-key"] = f"of {name}"
             for _ in range(2):
-                # It differs from the first in headers alone, which the key brings.
-                yield replace(self._ask(name, keyed), is_example=False)
+                # Only its headers differ from those of the first response.
+                yield replace(self._send(name, keyed), is_example=False)
         declared = self._handlers[name]
         for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
-            yield self._ask(name, _event(name, query=query))
+            yield self._send(name, _event(name, query=query))
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
-            yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
+            yield self._send(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
     def _problem(self, name: str, kind: str) -> Recording:
         event, declared = self._event(name), self._handlers[name]
@@ -94,19 +94,19 @@ class Recorder:
             def fail(_: object) -> NoReturn:
                 raise _FAILURES[kind]
 
-            recorded = self._ask(name, event, declared._replace(handle=fail))
+            recorded = self._send(name, event, declared._replace(handle=fail))
         else:
             if kind == "idempotency-key-reused":
                 event["headers"]["idempotency-key"] = f"used by {name}"
-                self._ask(name, event)
-            _SPOIL[kind](event)
-            recorded = self._ask(name, event)
+                self._send(name, event)
+            _BAD_REQUESTS[kind](event)
+            recorded = self._send(name, event)
         if recorded.kind != kind:
-            raise AssertionError(f"{name} answered {recorded}, not {kind}")
+            raise AssertionError(f"{name} returned {recorded}, not {kind}")
         return recorded
 
     def _event(self, name: str) -> Event:
-        """The event of an operation, with the tasks that events/ speak of where they expect them."""
+        """Return the event of an operation, after writing the tasks that the events need."""
         for other, declared in self._handlers.items():
             path = _event(other).get("pathParameters", {})
             if "task_id" in path:
@@ -117,20 +117,20 @@ class Recorder:
                 self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
         return _event(name)
 
-    def _ask(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:
+    def _send(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:
         handler = declared or self._handlers[name]
         framed: Handler = frame.framed(handler) if isinstance(handler, Declaration) else handler
-        answer = framed(event, _Context())
-        content = str(answer.get("body") or "").encode()
+        response = framed(event, _Context())
+        content = str(response.get("body") or "").encode()
         kind = ""
-        if "problem" in answer["headers"].get("Content-Type", ""):
+        if "problem" in response["headers"].get("Content-Type", ""):
             kind = json.loads(content)["type"].rpartition(":")[2]
-        return Recording(kind, answer["statusCode"], answer["headers"], content)
+        return Recording(kind, response["statusCode"], response["headers"], content)
 
 
 @contextmanager
 def recorder(template: Template, handlers: Mapping[str, Declaration | Handler]) -> Iterator[Recorder]:
-    """A recorder on a moto of its own."""
+    """Yield a recorder with a new moto server."""
     ticks, chances = itertools.count(_NOW * 1_000_000, 1_000_000_000), itertools.count(0x2A << 56)
     store = partial(TaskStore, clock=lambda: next(ticks))
     with (
@@ -152,66 +152,66 @@ def _event(name: str, query: Mapping[str, str] | None = None, headers: Mapping[s
 
 
 def body_of(name: str) -> Any:
-    """The body of the event of an operation, read as JSON; None where it has none."""
+    """Return the body of an operation's event, parsed as JSON, or None."""
     event = _event(name)
     if "body" not in event:
         return None
     return json.loads(base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"])
 
 
-def _body(event: Event, content: bytes) -> None:
+def _set_body(event: Event, content: bytes) -> None:
     event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
 
 
-def _batch(event: Event, **operation: str) -> None:
+def _set_batch(event: Event, **operation: str) -> None:
     event["headers"]["idempotency-key"] = "not used yet"
-    _body(event, json.dumps({"operations": [{"op": "toggle", "id": _TASK_ID, **operation}]}).encode())
+    _set_body(event, json.dumps({"operations": [{"op": "toggle", "id": _TASK_ID, **operation}]}).encode())
 
 
-def _not_there(event: Event) -> None:
+def _name_missing_task(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["pathParameters"]["task_id"] = _NO_TASK
     else:
-        _batch(event, id=_NO_TASK)
+        _set_batch(event, id=_NO_TASK)
 
 
-def _not_in_trash(event: Event) -> None:
+def _name_live_task(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["pathParameters"]["task_id"] = _TASK_ID
     else:
-        _batch(event, op="restore")
+        _set_batch(event, op="restore")
 
 
-def _at_another_version(event: Event) -> None:
+def _send_other_etag(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["headers"]["if-match"] = '"9-1"'
     else:
-        _batch(event, if_match='"9-1"')
+        _set_batch(event, if_match='"9-1"')
 
 
-def _of_another_user(event: Event) -> None:
+def _name_unusable_user(event: Event) -> None:
     event["pathParameters"]["user_id"] = "caf\u00e9"
     event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
 
 
-def _garbled(event: Event) -> None:
+def _send_garbled_token(event: Event) -> None:
     parameter = "since" if event["routeKey"].endswith("/changes") else "cursor"
     event["queryStringParameters"] = {parameter: "x"}
 
 
-# The id of the live task that events/ speak of.
+# The id of the live task in the events.
 _TASK_ID = _event("get_task")["pathParameters"]["task_id"]
-_OLD = cursors.encode("000000000000001", "alice", "changes")
-# Queries whose answers look different.
+_EXPIRED_TOKEN = cursors.encode("000000000000001", "alice", "changes")
+# More queries whose responses are good examples.
 _MORE_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
     TaskQuery: [{"limit": "1"}, {"status": "deleted"}]
 }
-# How a good event becomes one that ends in a problem.
-_SPOIL: Mapping[str, Callable[[Event], object]] = {
+# For each kind of problem, the change to a valid event that causes it.
+_BAD_REQUESTS: Mapping[str, Callable[[Event], object]] = {
     "bad-query": lambda event: event.update(queryStringParameters={"colour": "red"}),
-    "bad-cursor": _garbled,
-    "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _OLD}),
-    "bad-user-id": _of_another_user,
+    "bad-cursor": _send_garbled_token,
+    "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _EXPIRED_TOKEN}),
+    "bad-user-id": _name_unusable_user,
     "no-identity": lambda event: event["requestContext"].pop("authorizer"),
     "forbidden": lambda event: event["pathParameters"].update(user_id="bob"),
     "bad-task-id": lambda event: event["pathParameters"].update(task_id="1"),
@@ -219,17 +219,17 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),
     "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
     "idempotency-key-reused": lambda event: event["headers"].update({"if-match": "*"}),
-    "task-not-found": _not_there,
-    "not-deleted": _not_in_trash,
-    "precondition-failed": _at_another_version,
-    "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),
+    "task-not-found": _name_missing_task,
+    "not-deleted": _name_live_task,
+    "precondition-failed": _send_other_etag,
+    "body-too-large": lambda event: _set_body(event, b" " * (bodies.LIMIT + 1)),
     "unsupported-media-type": lambda event: event["headers"].update({"content-type": "text/plain"}),
-    "bad-encoding": lambda event: _body(event, b'{"title": "\xff"}'),
-    "bad-json": lambda event: _body(event, b'{"title": "Buy milk",}'),
-    "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
-    "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
+    "bad-encoding": lambda event: _set_body(event, b'{"title": "\xff"}'),
+    "bad-json": lambda event: _set_body(event, b'{"title": "Buy milk",}'),
+    "duplicate-key": lambda event: _set_body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
+    "invalid-body": lambda event: _set_body(event, b'{"title": "", "colour": "red"}'),
 }
-# What of our own doing makes them fail.
+# Problems that no request can cause: the handler raises these exceptions instead.
 _FAILURES: Mapping[str, Exception] = {
     "database-throttled": Unavailable(Failure.THROTTLED),
     "database-unavailable": Unavailable(Failure.UNREACHABLE),
