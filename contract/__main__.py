@@ -424,7 +424,7 @@ def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
                 member.pop("default", None)
             if of is models.TaskPatch:
                 member.pop("default", None)  # an absent field keeps its value
-            # Generated clients use the first schema that matches. A deleted task also matches Task: the stricter is first.
+            # Generated clients use the first schema that matches. A deleted task also matches Task, so it is first.
             member.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
     schemas["Message"] = {
         "title": "Message",
