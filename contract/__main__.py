@@ -184,11 +184,11 @@ def document() -> dict[str, Any]:
     template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:
-        recorded = {one.name: recordings.answers(one.name, one.problems) for one in every}
+        recorded = {one.name: recordings.responses(one.name, one.problems) for one in every}
     kinds: dict[str, Any] = {}
-    for answer in itertools.chain.from_iterable(recorded.values()):
-        if answer.kind:
-            kinds.setdefault(answer.kind, answer.body)
+    for recording in itertools.chain.from_iterable(recorded.values()):
+        if recording.kind:
+            kinds.setdefault(recording.kind, recording.body)
     paths: dict[str, dict[str, Any]] = {}
     for one in every:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, recorded[one.name], every, kinds)
@@ -221,8 +221,8 @@ def document() -> dict[str, Any]:
     }
     checker = Contract(document)
     for one in every:
-        for answer in recorded[one.name]:
-            checker.check(one.method, one.path, answer.status, answer.headers, answer.content)
+        for recording in recorded[one.name]:
+            checker.check(one.method, one.path, recording.status, recording.headers, recording.content)
     return document
 
 
@@ -244,11 +244,13 @@ def _operation(
             "required": True,
             "content": dict.fromkeys(bodies.accepted(body), example),
         }
-    statuses = {answer.status for answer in recorded} | {
+    statuses = {recording.status for recording in recorded} | {
         status for status in _GATEWAY_MESSAGES if one.declared is not None or status != HTTPStatus.UNAUTHORIZED
     }
     described["responses"] = {
-        str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
+        str(status): _response(
+            one, status, [recording for recording in recorded if recording.status == status], examples
+        )
         for status in sorted(statuses)
     }
     _link(one, described["responses"], every)
@@ -259,7 +261,7 @@ def _operation(
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
-    kinds = [answer.kind for answer in recorded if answer.kind]
+    kinds = [recording.kind for recording in recorded if recording.kind]
     from_gateway = status in _GATEWAY_MESSAGES and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
@@ -269,10 +271,10 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
             "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"type": {"enum": types}}}]},
             # Operations share an example if their responses are equal. That of a batch differs: it has `errors`.
             "examples": {
-                answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
-                if answer.body == examples[answer.kind]
-                else {"value": answer.body}
-                for answer in recorded
+                recording.kind: {"$ref": f"#/components/examples/{recording.kind}"}
+                if recording.body == examples[recording.kind]
+                else {"value": recording.body}
+                for recording in recorded
             },
         }
     if from_gateway:
@@ -282,7 +284,7 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
                 "gateway": {"summary": "Response of API Gateway", "value": {"message": _GATEWAY_MESSAGES[status]}}
             },
         }
-    elif not kinds and any(answer.body is not None for answer in recorded):
+    elif not kinds and any(recording.body is not None for recording in recorded):
         content[_JSON] = _success(one, recorded)
     if status == HTTPStatus.UNAUTHORIZED:
         # Generated clients use the first content type. Behind an authorizer, a 401 comes from API Gateway.
@@ -300,9 +302,9 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
     if one.declared.result is None:
         raise TypeError(f"{one.name} returns a body, but declares Response[None]")
     shown: list[Any] = []
-    for answer in recorded:
-        if answer.is_example and answer.content and answer.body not in shown:
-            shown.append(answer.body)
+    for recording in recorded:
+        if recording.is_example and recording.content and recording.body not in shown:
+            shown.append(recording.body)
     return {
         "schema": _ref(one.declared.result),
         "examples": {f"response {n}": {"value": body} for n, body in enumerate(shown, 1)},
@@ -310,11 +312,11 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
 
 
 def _headers(recorded: list[Recording], *, from_gateway: bool) -> dict[str, Any]:
-    seen = {name for answer in recorded for name in answer.headers} - {"Content-Type"}
+    seen = {name for recording in recorded for name in recording.headers} - {"Content-Type"}
     unknown = seen - _HEADERS.keys()
     if unknown:
         raise ValueError(f"headers without a description: {unknown}")
-    always = {name for name in seen if all(name in answer.headers for answer in recorded)}
+    always = {name for name in seen if all(name in recording.headers for recording in recorded)}
     headers: dict[str, Any] = {}
     for name in (name for name in _HEADERS if name in seen):
         # Responses of API Gateway itself do not have our headers, except WWW-Authenticate.

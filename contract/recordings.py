@@ -68,7 +68,7 @@ class Recorder:
     def __init__(self, handlers: Mapping[str, Declaration | Handler], client: DynamoDBClient) -> None:
         self._handlers, self._client = handlers, client
 
-    def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
+    def responses(self, name: str, kinds: Iterable[str]) -> list[Recording]:
         """Return the responses of an operation: one problem of each of these kinds, and the successful ones."""
         return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
 

@@ -82,7 +82,7 @@ class Gateway:
         request = Request(environ)
         request_id = base64.b64encode(uuid.uuid4().bytes).decode()[:16]
         try:
-            response = self._page(request) or self._preflight(request) or self._answer(request, request_id)
+            response = self._page(request) or self._preflight(request) or self._invoke(request, request_id)
         except _HttpError as error:
             response = error.response
         response.headers["apigw-requestid"] = request_id
@@ -94,7 +94,7 @@ class Gateway:
         for workers in self._workers:
             workers.close()
 
-    def _answer(self, request: Request, request_id: str) -> Response:
+    def _invoke(self, request: Request, request_id: str) -> Response:
         body = _body(request)
         endpoint, parameters = self._match(request)
         claims = None if endpoint.route.public else self._claims(request)

@@ -31,7 +31,7 @@ def toggle(event, now):
 def write(event, now, sets, values, names=None):
     user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
     task_id = event["pathParameters"]["task_id"]
-    answer = client.update_item(
+    response = client.update_item(
         TableName=table,
         Key={"pk": {"S": f"USER#{user}"}, "sk": {"S": f"TASK#{task_id}"}},
         UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
@@ -45,7 +45,7 @@ def write(event, now, sets, values, names=None):
         ReturnValues="ALL_NEW",
         **({"ExpressionAttributeNames": names} if names else {}),
     )
-    return shown(answer["Attributes"])
+    return shown(response["Attributes"])
 
 
 def shown(item):
