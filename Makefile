@@ -1,4 +1,4 @@
-# The commands of the project; `make` alone lists them. Everything that a target needs it makes itself.
+# The commands of the project: `make` lists them. Every target installs what it needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -8,15 +8,15 @@ PORT ?= 8000
 DYNAMODB ?= moto
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
-# Where AWS is not asked, SAM and cfn-lint still want a region.
+# SAM and cfn-lint need a region even if they do not call AWS.
 REGION ?= eu-central-1
 
-# The processor that artifacts are built for: `arm64` or `x86_64`. It goes to the template and to the wheels alike.
+# The architecture of the artifacts, `arm64` or `x86_64`, for the template and for the wheels.
 ARCH ?= arm64
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 ENV ?= default
 
-# What runs in an environment of its own: SAM CLI, the scanners and locust do not resolve together with the rest.
+# These tools need their own environments: their dependencies conflict with ours.
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
 LOCUST := .build/load/bin/locust
@@ -27,7 +27,6 @@ NODE := .build/node/node_modules/.bin
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment is made anew whenever its lock changes.
 .venv/.ready: requirements/dev.txt
 	@echo "Installing the locked requirements into .venv (a minute, the first time)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 13) else "Python 3.13 is needed: set PYTHON=")'
@@ -56,49 +55,49 @@ run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local
 
 .PHONY: token
 token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; STACK=tasks-dev for a deployed stack)
-	@# The shell has a USER of its own, which is not meant.
+	@# Only accept USER from the command line: the shell also sets a variable USER.
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
 	$(BIN)/python -m $(if $(STACK),ops.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
 
 .PHONY: openapi
-openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
+openapi: .venv/.ready ## Generate the contract, docs/openapi.json
 	@$(BIN)/python -m contract
 
 .PHONY: test
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-# Apart from `make test`, of which it would take a quarter.
+# Not part of `make test`, which would take a quarter longer.
 .PHONY: coverage
-coverage: .venv/.ready ## Show which lines of the product no test of the unit and contract suites runs
+coverage: .venv/.ready ## Show the lines that neither the unit nor the contract suite runs
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 .PHONY: prove
-prove: .venv/.ready .build/sam/.ready ## Run the suite at full scale: as long as it takes
+prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long
 	@PROVE=1 $(BIN)/python -m pytest
 
 .PHONY: proof
-proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
+proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (three minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
 	  tests/faults/test_keys.py
 
 .PHONY: browser
-browser: .venv/.ready ## Try the page /docs in a headless Chromium
+browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
 	@$(BIN)/python -m pytest tests/browser -n 0
 
 .PHONY: conformance
-conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
+conformance: ## Test any deployment over HTTP (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
 	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
 
 .PHONY: e2e
-e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
+e2e: .venv/.ready ## Test a deployed stack over HTTP, with two temporary users (STACK=tasks-dev)
 	@$(BIN)/python -m ops.stack e2e "$(or $(STACK),tasks-dev)"
 
 .PHONY: mutants
-mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
+mutants: .venv/.ready ## Run mutation tests, and show the mutants that no unit test kills (five minutes)
 	@$(BIN)/python -m tests.mutants
 
 .PHONY: check
@@ -115,7 +114,6 @@ check: .venv/.ready ## Check format, lint, types, the template and the contract
 validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
 	@$(SAM) validate --lint --region $(REGION)
 
-# The schemas are inside the package.
 .PHONY: schemas
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
@@ -132,23 +130,23 @@ contract: ## Lint docs/openapi.json with redocly and spectral
 
 # checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
 .PHONY: scan
-scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
+scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known vulnerabilities
 	@$(SECURITY)/checkov --config-file .checkov.yaml 2>/dev/null
 	@for lock in runtime dev sam; do \
 	  found=$$($(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt -f json 2>/dev/null); \
 	  case "$$found" in \
 	    *'"fix_versions"'*) $(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt; exit 1;; \
-	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the data of known weaknesses cannot be reached";; \
-	    *) echo "No known weakness in requirements/$$lock.txt";; \
+	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the vulnerability database cannot be reached";; \
+	    *) echo "No known vulnerability in requirements/$$lock.txt";; \
 	  esac; done
 
-# Callgrind counts the instructions; Debian has it.
+# callgrind, a part of valgrind, counts instructions.
 .PHONY: bench bench-gate
-bench: .venv/.ready ## Measure cold starts, warm calls and growth against peers, and write bench/RESULTS.md
+bench: .venv/.ready ## Compare cold starts, warm calls and growth with peers, and write bench/RESULTS.md
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench
 
-bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instructions than it may
+bench-gate: .venv/.ready ## Fail if a cold start or a warm call exceeds its limit of instructions
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench gate
 
@@ -159,22 +157,22 @@ cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
 .PHONY: format
-format: .venv/.ready ## Format the code and mend what the linter can
+format: .venv/.ready ## Format the code, and fix lint errors where possible
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: build
-build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 with pydantic as it is published)
+build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 for the published pydantic)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
 .PHONY: plain
-plain: .venv/.ready ## Build with pydantic as it is published, and test these artifacts
+plain: .venv/.ready ## Build with the published pydantic, and test these artifacts
 	@$(MAKE) build PLAIN=1
 	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
 .PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
+	@# The shell expands PARAMETERS and splits it into words. make does not expand it, so it cannot run commands.
 	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
@@ -183,18 +181,18 @@ url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
 	@$(BIN)/python -m ops.stack url "$(or $(STACK),tasks-dev)"
 
 .PHONY: user
-user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
+user: .venv/.ready ## Add a user to the user pool of a deployed stack (USER=alice@example.org; STACK=tasks-dev)
 	@$(BIN)/python -m ops.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
 
 .PHONY: migrate
-migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
+migrate: .venv/.ready ## Upgrade all items to the current schema (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
 	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
 	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.migrate \
 	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
 	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
 
 .PHONY: restore
-restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
+restore: .venv/.ready ## Copy tasks from a restored backup into the table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
 	@$(if $(and $(FROM),$(WHO)$(EVERYONE)),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
 	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.restore --from "$(FROM)" \
 	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
@@ -203,28 +201,28 @@ restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= o
 .PHONY: sam-local
 sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machine
 	@LOCAL=1 ARCH=$(HOST_ARCH) $(SAM) build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
-	@# So that \`sam local\` needs no parameters to run what was built here.
+	@# Then \`sam local\` needs no parameter for the architecture.
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
 .PHONY: dynamodb
-dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
+dynamodb: .venv/.ready ## Serve an in-memory DynamoDB for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m local.sam_dynamodb
 
 .PHONY: load
-load: .venv/.ready .build/load/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
+load: .venv/.ready .build/load/.ready ## Run a load test (URL=; TOKEN=, by default one for make run; PEOPLE=20; TIME=1m)
 	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
 	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
 	exec $(LOCUST) --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
 	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
 
-# The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
+# `sam build` runs the target build-<Function> for each function, and sets ARTIFACTS_DIR.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
-# PLAIN=1 builds with pydantic as it is published, and without schemas, so that the stand-in never blocks a release of it.
+# PLAIN=1 builds with the published pydantic, so that frozen_pydantic.py never blocks a security release of pydantic.
 DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
-# Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
+# Unchecked bytecode: Lambda's file system is read-only, and zipping changes the times that Python would compare.
 COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
 
-# The last step is not mv's, which would move into the folder that another build may have made meanwhile.
+# os.rename instead of mv: mv would move into the folder if a simultaneous build has already created it.
 $(DEPENDENCIES): requirements/runtime.txt artifacts/trim.py artifacts/frozen_pydantic.py Makefile
 	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
@@ -233,7 +231,7 @@ $(DEPENDENCIES): requirements/runtime.txt artifacts/trim.py artifacts/frozen_pyd
 	  $(BIN)/python artifacts/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
 	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
 
-# What pydantic makes of our models. The last step is of one piece, since another build may be at it.
+# The core schemas of our models. mv replaces the file atomically, because builds may run simultaneously.
 SCHEMAS := .build/schemas.py
 $(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
@@ -249,7 +247,7 @@ build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
 	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
 
-# The contract needs neither libraries nor what the others share, only itself.
+# This function needs no libraries and nothing of shared/.
 build-GetOpenapi:
 	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
 	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
@@ -257,9 +255,9 @@ build-GetOpenapi:
 	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
 
-# uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
+# uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
 .PHONY: lock
-lock: ## Lock the requirements anew, with hashes
+lock: ## Lock the newest versions of the requirements, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
 	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
@@ -268,5 +266,5 @@ lock: ## Lock the requirements anew, with hashes
 	  npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .PHONY: clean
-clean: ## Remove what was made, local data included
+clean: ## Remove everything that was generated, including local data
 	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

@@ -1,6 +1,6 @@
-"""What one does with a deployed stack: `python -m ops.stack url STACK`, `user STACK NAME`, `token ...`, `e2e STACK`.
+"""Commands for a deployed stack: `python -m ops.stack url STACK`, `user STACK EMAIL`, `token STACK EMAIL`, `e2e STACK`.
 
-Uses the AWS credentials and region of the environment. Passwords come from PASSWORD, or are asked for.
+Uses the AWS credentials and region of the environment. Reads the password from PASSWORD, or asks for it.
 """
 
 import getpass
@@ -20,13 +20,13 @@ _USAGE = "Usage: python -m ops.stack url STACK | user STACK EMAIL | token STACK 
 
 
 def outputs(stack: str) -> Mapping[str, str]:
-    """The outputs of a deployed stack. Raises botocore's ClientError where there is none of that name."""
+    """Return the outputs of a deployed stack. Raises botocore's ClientError if the stack does not exist."""
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 
 
 def add_user(stack: str, email: str, password: str) -> None:
-    """Add a user to the stack's own user pool, with a password that lasts. Raises ClientError, as for a weak one."""
+    """Add a user with a permanent password to the stack's user pool. Raises ClientError, as for weak passwords."""
     pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
     attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
     cognito.admin_create_user(UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS")
@@ -34,27 +34,27 @@ def add_user(stack: str, email: str, password: str) -> None:
 
 
 def access_token(stack: str, email: str, password: str) -> str:
-    """An access token of a user of the stack's own user pool. Raises ClientError, or ValueError for a challenge."""
+    """Return an access token for a user of the user pool. Raises ClientError, or ValueError for a challenge."""
     pool = _pool(stack)
-    answer = boto3.client("cognito-idp").admin_initiate_auth(
+    response = boto3.client("cognito-idp").admin_initiate_auth(
         UserPoolId=pool["UserPoolId"],
         ClientId=pool["UserPoolClientId"],
         AuthFlow="ADMIN_USER_PASSWORD_AUTH",
         AuthParameters={"USERNAME": email, "PASSWORD": password},
     )
-    if "AuthenticationResult" not in answer:
-        raise ValueError(f"Cognito asks for more than a password: {answer['ChallengeName']}")
-    token: str = answer["AuthenticationResult"]["AccessToken"]
+    if "AuthenticationResult" not in response:
+        raise ValueError(f"Cognito requires another challenge: {response['ChallengeName']}")
+    token: str = response["AuthenticationResult"]["AccessToken"]
     return token
 
 
 def e2e(stack: str) -> int:
-    """Run the conformance suite on a stack, as two users who are there for that only; returns its exit code.
+    """Run the conformance suite on a stack, with two temporary users, and return its exit code.
 
-    Raises ClientError, as where the users cannot be made.
+    Raises ClientError, e.g. if the users cannot be created.
     """
     pool = _pool(stack)
-    # A policy may ask for a character of each kind.
+    # A password policy may require a character of each kind.
     users = {f"conformance-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(2)}
     try:
         for email, password in users.items():
@@ -70,7 +70,7 @@ def e2e(stack: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; 1 where AWS refuses it, 2 where it is none."""
+    """Run one command. Return 1 if AWS rejects it, 2 if the command is unknown."""
     try:
         match arguments:
             case ["url", stack]:
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
 def _pool(stack: str) -> Mapping[str, str]:
     found = outputs(stack)
     if "UserPoolId" not in found:
-        raise ValueError(f"{stack} has no user pool of its own: its tokens come from the issuer that it was given.")
+        raise ValueError(f"{stack} has no user pool: it accepts the tokens of the issuer in its parameter JwtIssuer.")
     return found
 
 

@@ -112,8 +112,8 @@ def new_client(endpoint_url: str | None = None, credentials: tuple[str, str] | N
         read_timeout=READ_TIMEOUT,
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,
-        # These two save 11 % and 2 % of a warm call. Tests check the requests of the engine and the queries, so validation
-        # is not needed here. botocore would compute its default user agent for every request.
+        # These two save 11 % and 2 % of a warm call. Tests check the requests of the engine and the queries, so
+        # validation is not needed here. botocore would compute its default user agent for every request.
         parameter_validation=False,
         user_agent=f"Botocore/{botocore.__version__} tasks",
     )
