@@ -35,8 +35,11 @@ _OFFSET = re.compile(r".*T.*(Z|[+-][0-9]{2}:?([0-9]{2})?)", re.IGNORECASE)
 # For the contract: what the validator of a due date accepts, but for impossible dates.
 _DUE_PATTERN = r"^[0-9]{4}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?)?$"
 # For the contract: what a validator of a title asks for beside its length.
-_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
-_NO_NUL = r"^[^\x00]*$"
+_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]*"
+_NOT_BLANK = rf"^{_TEXT}[^\s\x00-\x1f]{_TEXT}$"
+_NO_CONTROLS = f"^{_TEXT}$"
+# JSON needs six characters for each of these, so a page of them would exceed the size of a Lambda response.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -45,10 +48,14 @@ def rfc3339(milliseconds: int) -> str:
     return (_EPOCH + timedelta(0, 0, 0, milliseconds)).isoformat("T", "milliseconds") + "Z"
 
 
+def _refuse_controls(text: str) -> None:
+    if _CONTROLS.search(text):
+        raise PydanticCustomError("control", "Must not contain control characters, except tab and line breaks")
+
+
 def _text(longest: int, text: str) -> str:
     """The text in normal form, whose code points are counted as they will be stored: after that."""
-    if "\0" in text:
-        raise PydanticCustomError("nul", "Must not contain the NUL character")
+    _refuse_controls(text)
     # No character of a text in form NFC stands for more than four code points, so a longer text stays too long. To
     # normalize a run of combining marks takes time with the square of its length.
     if len(text) <= 4 * longest:
@@ -144,6 +151,7 @@ def _metadata_key(key: str) -> str:
 
 
 def _metadata_value(value: str) -> str:
+    _refuse_controls(value)
     if len(value) > METADATA_VALUE_LENGTH:
         raise PydanticCustomError(
             "too_long",
@@ -186,7 +194,7 @@ Title = Annotated[
 Description = Annotated[
     str,
     AfterValidator(partial(_text, DESCRIPTION_LENGTH)),
-    Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
+    Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_CONTROLS}),
 ]
 Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra={"pattern": _DUE_PATTERN})]
 TimeZone = Annotated[str, AfterValidator(_time_zone), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_+/-]+$"})]
@@ -194,7 +202,11 @@ Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST)]
 Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
 Tags = Annotated[list[Tag], AfterValidator(_tags)]
 _Key = Annotated[str, AfterValidator(_metadata_key)]
-_Value = Annotated[str, AfterValidator(_metadata_value), Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH})]
+_Value = Annotated[
+    str,
+    AfterValidator(_metadata_value),
+    Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH, "pattern": _NO_CONTROLS}),
+]
 Metadata = Annotated[
     dict[_Key, _Value],
     AfterValidator(_metadata),

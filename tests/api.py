@@ -25,6 +25,7 @@ from local.tokens import AUDIENCE, ISSUER, make_token
 from shared.models import NewTask
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
 from tests import guard
 from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
 
@@ -355,6 +356,11 @@ def _serve(until_closed: Connection, environment: Mapping[str, str], log: Path) 
     with serve(TEMPLATE, environment, workers=WORKERS) as url, suppress(EOFError):
         until_closed.send(url)
         until_closed.recv()
+
+
+def new_id(days_ago: float = 0) -> str:
+    """An id that a client makes, now or some days ago."""
+    return str(uuid7(time.time_ns() - round(days_ago * 86_400e9)))
 
 
 @cache

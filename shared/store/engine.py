@@ -191,7 +191,7 @@ class Engine:
     def _request(
         self, parts: Sequence[TransactWriteItemTypeDef], after: Sequence[Task], token: str, now: int
     ) -> Callable[[], object]:
-        """Return a function that sends the same bytes at each call: the request of one attempt. Raises BatchTooLarge."""
+        """Return a function that sends the request of one attempt, always the same bytes. Raises BatchTooLarge."""
         if self._key is None and len(parts) == 1:
             put = parts[0]["Put"]
             return lambda: self._client.put_item(**put)  # PutItem takes the same members as a Put of a transaction

@@ -228,15 +228,12 @@ class TaskStore:
         """
         if self._key is None:
             raise KeyMissing
-        writes = [
-            self._creation(one.task, one.id) if one.op == "create" else Write(one.id, one.decide) for one in operations
-        ]
-        done = self._commit(
-            *(
-                write._replace(decide=_in_batch(place, "patch" if write.read else "task", write.decide))
-                for place, write in enumerate(writes)
-            )
-        )
+        writes = []
+        for place, one in enumerate(operations):
+            write = self._creation(one.task, one.id) if one.op == "create" else Write(one.id, one.decide)
+            part = "task" if one.op == "create" else "patch"
+            writes.append(write._replace(decide=_in_batch(place, part, write.decide)))
+        done = self._commit(*writes)
 
         def result(operation: BatchOperation, task: Task) -> BatchResult:
             return BatchResult(op=operation.op, id=task.id, task=None if operation.op == "delete" else task)
@@ -245,7 +242,9 @@ class TaskStore:
 
     def _creation(self, new: NewTask, client_id: str | None) -> Write:
         task_id = client_id or str(uuid7(self._clock()))
-        return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=False)
+        # An id can become too old to be used. A retry of a keyed request must find its record before that is checked.
+        read = client_id is not None and self._key is not None
+        return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=read)
 
     def _write(self, write: Write) -> Task:
         (task,) = self._commit(write)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.models import BATCH_LIMIT
-from tests.api import Api, Backend, Task
+from tests.api import Api, Backend, Task, new_id
 from tests.contract.shapes import is_problem, is_task
 
 NOWHERE = "018f3a5c-0000-7000-8000-000000000000"
@@ -145,3 +145,21 @@ def test_the_largest_batch_fits(api: Api, escaped: bool) -> None:
     assert answer.status == 200
     assert (again.content, again.headers["Idempotency-Replayed"]) == (answer.content, "true")
     assert [shown["description"] for shown in api.walk()] == [task["description"]] * 25
+
+
+def test_creates_may_name_an_id_and_be_sent_again(api: Api) -> None:
+    task_id = new_id()
+    create = {"op": "create", "id": task_id, "task": {"title": "x", "due": "2026-12-24"}}
+    first = api.batch(create)
+    assert (first.status, first.json["results"][0]["id"]) == (200, task_id)
+    again = api.batch(create)
+    assert (again.status, again.json) == (200, first.json)
+    taken = api.batch({**create, "task": {"title": "y"}})
+    assert is_problem(taken, 412, "precondition-failed", ["/operations/0"])
+    old = api.batch({"op": "create", "task": {"title": "x"}}, {**create, "id": new_id(30)})
+    assert is_problem(old, 422, "unusable-id", ["/operations/1"])
+    twice = api.batch(create, {"op": "toggle", "id": task_id})
+    assert is_problem(twice, 422, "invalid-body", ["/operations"])
+    zone = api.batch({"op": "update", "id": task_id, "patch": {"time_zone": "UTC"}})
+    assert is_problem(zone, 422, "invalid-body", ["/operations/0/patch/time_zone"])
+    assert [task["title"] for task in api.walk()] == ["x"]

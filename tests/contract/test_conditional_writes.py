@@ -90,5 +90,8 @@ def test_a_task_that_never_was_is_404_whatever_the_condition(
     backend: Backend, api: Api, write: Operation, headers: Headers
 ) -> None:
     answer = write.ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
-    assert is_problem(answer, 404, "task-not-found")
+    if write.method == "PUT" and "If-None-Match" in headers:  # it would create the task, if its id were not too old
+        assert is_problem(answer, 422, "unusable-id")
+    else:
+        assert is_problem(answer, 404, "task-not-found")
     assert backend.stored(api.caller) == []

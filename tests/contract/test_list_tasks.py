@@ -260,3 +260,49 @@ def test_at_most_50_faults_of_a_query_are_named(api: Api) -> None:
     assert answer.json["detail"].count("name-") == 50
     assert answer.json["detail"].endswith("; and 50 more.")
     assert len(answer.content) < 50 * 250
+
+
+def test_open_tasks_are_listed_by_due_date(api: Api) -> None:
+    dues = [None, "2026-12-25", "2026-12-24T17:00:00", "2026-12-24", "2026-12-24T00:00:00", None]
+    made = [api.made(due=due, title=str(number)) for number, due in enumerate(dues)]
+    assert [task["due"] for task in api.walk(status="open", limit=2)] == [
+        dues[4],
+        dues[2],
+        dues[3],
+        dues[1],
+        None,
+        None,
+    ]
+    assert [task["title"] for task in api.walk(status="open", order="desc")] == ["5", "0", "1", "3", "2", "4"]
+    assert [task["title"] for task in api.walk()] == [task["title"] for task in made]
+    week = api.walk(status="open", due_after="2026-12-23", due_before="2026-12-25", limit=1)
+    assert [task["title"] for task in week] == ["4", "2", "3"]
+    api.toggle(made[2]["id"])
+    api.update(made[0]["id"], {"due": "2026-12-24T12:00"})
+    week = api.walk(status="open", due_after="2026-12-23", due_before="2026-12-25")
+    assert [task["title"] for task in week] == ["4", "0", "3"]
+
+
+def test_filters_leave_tasks_out(api: Api) -> None:
+    for number in range(6):
+        api.made(
+            title=str(number), priority=number % 3, tags=["even"] if number % 2 == 0 else ["odd", "caf\u00e9, \u2615"]
+        )
+    assert [task["title"] for task in api.walk(tag="even", limit=1)] == ["0", "2", "4"]
+    assert [task["title"] for task in api.walk(tag="caf\u00e9, \u2615")] == ["1", "3", "5"]
+    assert [task["title"] for task in api.walk(priority_max=1, status="open")] == ["1", "4"]
+    assert [task["title"] for task in api.walk(priority_max=2, tag="odd", order="desc", limit=1)] == ["5", "1"]
+    assert api.page(tag="eve").json == {"items": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"tag": "b"}, {"priority_max": "3"}, {"due_before": "2026-12-25"}, {"due_after": "2026-12-22"}, {"order": "desc"}],
+)
+def test_a_cursor_belongs_to_all_of_its_query(api: Api, other: dict[str, str]) -> None:
+    query = {"status": "open", "tag": "a", "due_after": "2026-12-23", "due_before": "2026-12-31"}
+    for _ in range(2):
+        api.made(due="2026-12-24", tags=["a", "b"], priority=1)
+    cursor = api.page(**query, limit=1).json["next_cursor"]
+    assert len(api.page(**query, cursor=cursor).json["items"]) == 1
+    assert is_problem(api.page(**{**query, **other}, cursor=cursor), 400, "bad-cursor")

@@ -1,8 +1,10 @@
-"""PUT /v1/users/{user_id}/tasks/{task_id}: the whole task, and nothing but a task that is there."""
+"""PUT /v1/users/{user_id}/tasks/{task_id}: replaces a task, or creates it under the client's id."""
+
+import uuid
 
 import pytest
 
-from tests.api import MERGE_PATCH, Api, Backend, Task
+from tests.api import MERGE_PATCH, Api, Backend, Task, new_id
 from tests.contract.conftest import Kept
 from tests.contract.inputs import FAULTY, MALFORMED, NO_OBJECT, READ_ONLY, TEXTS
 from tests.contract.shapes import is_problem, shows_task
@@ -129,3 +131,54 @@ def test_a_deleted_task_is_404_and_stays_deleted(backend: Backend, api: Api, tas
     before = backend.stored(api.caller)
     assert is_problem(api.replace(task["id"], OTHER), 404, "task-not-found")
     assert backend.stored(api.caller) == before
+
+
+WHOLE = {"title": "Buy milk", "description": None, "completed": False, "due": "2026-12-24", "tags": ["shop"]}
+
+
+def test_it_creates_under_the_clients_id_and_may_be_sent_again(backend: Backend, api: Api) -> None:
+    task_id = new_id()
+    first = api.replace(task_id, WHOLE, if_none_match="*")
+    assert shows_task(first, api.caller, 201, id=task_id, version=1, **WHOLE)
+    assert first.headers["Location"] == f"{api.tasks}/{task_id}"
+    again = api.replace(task_id, WHOLE, if_none_match="*")
+    assert (again.status, again.json) == (201, first.json)
+    assert len(backend.stored(api.caller)) == 1
+    assert is_problem(api.replace(task_id, {**WHOLE, "title": "x"}, if_none_match="*"), 412, "precondition-failed")
+    api.toggle(task_id)
+    assert is_problem(api.replace(task_id, WHOLE, if_none_match="*"), 412, "precondition-failed")
+    api.delete(task_id)
+    assert is_problem(api.replace(task_id, WHOLE, if_none_match="*"), 412, "precondition-failed")
+
+
+@pytest.mark.parametrize("days_ago", [29.1, -1.1])
+def test_an_id_of_another_time_is_unusable(backend: Backend, api: Api, days_ago: float) -> None:
+    answer = api.replace(new_id(days_ago), WHOLE, if_none_match="*")
+    assert is_problem(answer, 422, "unusable-id")
+    assert backend.stored(api.caller) == []
+
+
+def test_an_id_of_another_version_is_unusable(api: Api) -> None:
+    assert is_problem(api.replace(str(uuid.uuid4()), WHOLE, if_none_match="*"), 422, "unusable-id")
+
+
+def test_an_id_of_another_user_may_be_used_and_is_another_task(api: Api) -> None:
+    task_id = new_id()
+    other = Api(api.url, f"other-{api.caller}")
+    for one in (api, other):
+        assert shows_task(one.replace(task_id, WHOLE, if_none_match="*"), one.caller, 201, id=task_id)
+    api.delete(task_id)
+    assert other.get(task_id).status == 200
+
+
+def test_fields_that_it_leaves_out_keep_their_values(api: Api) -> None:
+    details = {
+        "due": "2026-12-24T17:00:00",
+        "time_zone": "Europe/Berlin",
+        "priority": 1,
+        "tags": ["a"],
+        "metadata": {"k": "v"},
+    }
+    task = api.made(**details)
+    assert shows_task(api.replace(task["id"], OTHER), api.caller, **OTHER, **details)
+    assert shows_task(api.replace(task["id"], {**OTHER, "tags": [], "metadata": {}}), api.caller, tags=[], metadata={})

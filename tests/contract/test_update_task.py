@@ -131,3 +131,16 @@ def test_a_patch_never_creates(backend: Backend, api: Api) -> None:
     answer = api.update("018f3a5c-0000-7000-8000-000000000000", {"title": "new"})
     assert is_problem(answer, 404, "task-not-found")
     assert backend.stored(api.caller) == []
+
+
+def test_metadata_is_merged_by_key(api: Api) -> None:
+    task = api.made(metadata={"a": "1", "b": "2"})
+    assert api.update(task["id"], {"metadata": {"a": None, "c": "3"}}).json["metadata"] == {"b": "2", "c": "3"}
+    assert api.update(task["id"], {"metadata": None}).json["metadata"] == {}
+
+
+def test_a_time_zone_is_dropped_with_its_time(api: Api) -> None:
+    task = api.made(due="2026-12-24T17:00", time_zone="Europe/Berlin")
+    assert shows_task(api.update(task["id"], {"due": "2026-12-24"}), api.caller, due="2026-12-24", time_zone=None)
+    answer = api.update(task["id"], {"time_zone": "Europe/Berlin"})
+    assert is_problem(answer, 422, "invalid-body", ["/time_zone"])

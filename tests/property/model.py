@@ -130,6 +130,11 @@ def due_order(due: str | None) -> tuple[int, str, int, str]:
     return 0, day, 0 if clock else 1, clock
 
 
+def is_lone_zone(fields: Mapping[str, Any]) -> bool:
+    """Whether a new task has a time zone without a time."""
+    return bool(fields.get("time_zone")) and "T" not in (fields.get("due") or "")
+
+
 def normal(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields as the server keeps them."""
     kept = dict(fields)
@@ -211,7 +216,7 @@ class Model:
             raise UNUSABLE
         kept = normal(fields)
         completed = kept.pop("completed", False)
-        if kept.get("time_zone") and "T" not in (kept.get("due") or ""):
+        if is_lone_zone(kept):
             raise LONE_ZONE
         values = {"description": None, **kept, "completed_at": self.now if completed else None}
         task = Task(id=task_id, user=user, created_at=self.now, updated_at=self.now, **values)

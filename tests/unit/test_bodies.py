@@ -53,10 +53,13 @@ def test_no_json(raw: bytes, kind: str) -> None:
     [
         (b'\xef\xbb\xbf{"title": "x"}', "The body begins with a byte order mark (U+FEFF). Send it without one."),
         (b"\xef\xbb\xbf", "The body begins with a byte order mark (U+FEFF). Send it without one."),
-        (b'"\x01"', "The body is not JSON: Invalid control character at line 1, column 2."),
-        (b'{\n"title": "x', "The body is not JSON: Unterminated string starting at line 2, column 10."),
-        (b'{"title": "x",}', "The body is not JSON: Illegal trailing comma before end of object at line 1, column 14."),
-        ('{"title": "x"}'.encode("utf-16"), "The body is not UTF-8."),
+        (b'"\x01"', "The body is not valid JSON: Invalid control character at line 1, column 2."),
+        (b'{\n"title": "x', "The body is not valid JSON: Unterminated string starting at line 2, column 10."),
+        (
+            b'{"title": "x",}',
+            "The body is not valid JSON: Illegal trailing comma before end of object at line 1, column 14.",
+        ),
+        ('{"title": "x"}'.encode("utf-16"), "The body is not valid UTF-8. Encode it in UTF-8."),
     ],
 )
 def test_the_words_for_what_is_no_json_are_not_those_of_python(raw: bytes, detail: str) -> None:
