@@ -2,14 +2,12 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+.PHONY: help setup run token openapi test coverage prove proof browser mutants check validate schemas scan bench \
+  bench-gate cost format build plain deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
-PORT ?= 8000
-DYNAMODB ?= moto
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
-# Where AWS is not asked, SAM and cfn-lint still want a region.
-REGION ?= eu-central-1
 
 # The processor that artifacts are built for: `arm64` or `x86_64`. It goes to the template and to the wheels alike.
 ARCH ?= arm64
@@ -19,13 +17,11 @@ ENV ?= default
 # What runs in an environment of its own: SAM CLI, the scanners and locust do not resolve together with the rest.
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
-LOCUST := .build/load/bin/locust
 
-.PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment is made anew whenever its lock changes.
+# The environment is made again whenever its lock changes.
 .venv/.ready: requirements/dev.txt
 	@echo "Installing the locked requirements into .venv (a minute, the first time)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 13) else "Python 3.13 is needed: set PYTHON=")'
@@ -41,58 +37,42 @@ help: ## List the commands
 	@.build/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: run
+setup: .venv/.ready ## Install the locked environment into .venv, as every command that needs it does
+
 run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL)
-	@PORT=$(PORT) DYNAMODB=$(DYNAMODB) exec $(BIN)/python -m local
+	@exec $(BIN)/python -m local
 
-.PHONY: token
-token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; STACK=tasks-dev for a deployed stack)
-	@# The shell has a USER of its own, which is not meant.
-	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
-	$(BIN)/python -m $(if $(STACK),ops.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
+token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service)
+	@# USER must be given here: the shell has a USER of its own, which is not meant.
+	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
+	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE"
 
-.PHONY: openapi
-openapi: .venv/.ready ## Write the contract, docs/openapi.json, anew
+openapi: .venv/.ready ## Write the contract, docs/openapi.json
 	@$(BIN)/python -m contract
 
-.PHONY: test
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-# Apart from `make test`, of which it would take a quarter.
-.PHONY: coverage
+# Not part of `make test`, since it takes a quarter of its time.
 coverage: .venv/.ready ## Show which lines of the product no test of the unit and contract suites runs
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
-.PHONY: prove
 prove: .venv/.ready .build/sam/.ready ## Run the suite at full scale: as long as it takes
 	@PROVE=1 $(BIN)/python -m pytest
 
-.PHONY: proof
 proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
 	  tests/faults/test_keys.py
 
-.PHONY: browser
-browser: .venv/.ready ## Try the page /docs in a headless Chromium
+browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
 	@$(BIN)/python -m pytest tests/browser -n 0
 
-.PHONY: conformance
-conformance: ## Try an API from outside (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
-	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
-
-.PHONY: e2e
-e2e: .venv/.ready ## Try a deployed stack from outside, as two users made for it (STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack e2e "$(or $(STACK),tasks-dev)"
-
-.PHONY: mutants
 mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
 	@$(BIN)/python -m tests.mutants
 
-.PHONY: check
 check: .venv/.ready ## Check format, lint, types and the template
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -101,18 +81,16 @@ check: .venv/.ready ## Check format, lint, types and the template
 	@$(MAKE) schemas
 	@$(MAKE) scan
 
-.PHONY: validate
 validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
-	@$(SAM) validate --lint --region $(REGION)
+	@# It asks AWS nothing, but wants a region.
+	@$(SAM) validate --lint --region eu-central-1
 
 # The schemas are inside the package.
-.PHONY: schemas
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-# checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
-.PHONY: scan
+# checkov tries to fetch descriptions, and works without them. Without its data, pip-audit proves nothing: that is reported.
 scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
 	@$(SECURITY)/checkov --config-file .checkov.yaml 2>/dev/null
 	@for lock in runtime dev sam; do \
@@ -124,7 +102,6 @@ scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-a
 	  esac; done
 
 # Callgrind counts the instructions; Debian has it.
-.PHONY: bench bench-gate
 bench: .venv/.ready ## Measure cold starts, warm calls and growth against peers, and write bench/RESULTS.md
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench
@@ -135,68 +112,36 @@ bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instr
 
 NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
 
-.PHONY: cost
 cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
-.PHONY: format
-format: .venv/.ready ## Format the code and mend what the linter can
+format: .venv/.ready ## Format the code and fix what the linter can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-.PHONY: build
 build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 with pydantic as it is published)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
-.PHONY: plain
 plain: .venv/.ready ## Build with pydantic as it is published, and test these artifacts
 	@$(MAKE) build PLAIN=1
 	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
-.PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
 	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
-.PHONY: url
-url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack url "$(or $(STACK),tasks-dev)"
-
-.PHONY: user
-user: .venv/.ready ## Add a user to a deployed stack's own user pool (USER=alice@example.org; STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
-
-.PHONY: migrate
-migrate: .venv/.ready ## Bring all tasks to today's shape (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
-	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.migrate \
-	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
-	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
-
-.PHONY: restore
-restore: .venv/.ready ## Write tasks back from a restored table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
-	@$(if $(and $(FROM),$(WHO)$(EVERYONE)),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.restore --from "$(FROM)" \
-	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
-	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
-
-.PHONY: sam-local
 sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machine
 	@LOCAL=1 ARCH=$(HOST_ARCH) $(SAM) build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
 	@# So that \`sam local\` needs no parameters to run what was built here.
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
-.PHONY: dynamodb
 dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m local.sam_dynamodb
 
-.PHONY: load
-load: .venv/.ready .build/load/.ready ## Load a deployment with real use (URL=; TOKEN= of a service, or of make run; PEOPLE=20; TIME=1m)
-	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
-	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
-	exec $(LOCUST) --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
-	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
+load: .venv/.ready .build/load/.ready ## Load a deployment with real use (ARGS="URL --people 20 --time 1m"; ARGS=--help)
+	@# ARGS is read by the shell as a variable, which it splits into words and does not run.
+	@set -f; exec $(BIN)/python -m load $$ARGS
 
 # The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
 PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
@@ -239,13 +184,11 @@ build-GetOpenapi:
 	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
-.PHONY: lock
-lock: ## Lock the requirements anew, with hashes
+lock: ## Lock the newest requirements, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
 	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 
-.PHONY: clean
 clean: ## Remove what was made, local data included
 	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

@@ -1,4 +1,4 @@
-"""A mix of real use, for any address: `make load URL=... TOKEN=...`.
+"""A mix of real use, for any address: `make load ARGS=URL`.
 
 With a token that has the service scope, each simulated user has tasks of its own; with any other, all are its owner.
 """

@@ -1,4 +1,4 @@
-"""`make migrate`: brings the tasks that older releases wrote to today's shape, while everybody goes on working.
+"""`python -m ops.migrate`: brings the tasks that older releases wrote to today's shape, while users keep working.
 
 Each item is written on condition that nobody has written it since it was read: whoever did has won, and what they
 wrote is looked at again. So it is safe to repeat, to run twice at once, and to stop at any moment; a run goes on where

@@ -1,4 +1,4 @@
-"""`make restore`: writes tasks back from a table that a backup was restored to, while everybody goes on working.
+"""`python -m ops.restore`: writes tasks back from a table that a backup was restored to, while users keep working.
 
 What is written back is a new version of the task: clients' ETags of what was there fail, and replicas fetch it. It is
 written on condition that the task is as it was read; who writes at the same moment comes first, and is then written
