@@ -143,45 +143,25 @@ load: .venv/.ready .build/load/.ready ## Load a deployment with real use (ARGS="
 	@# ARGS is read by the shell as a variable, which it splits into words and does not run.
 	@set -f; exec $(BIN)/python -m load $$ARGS
 
-# The next three rules are SAM's: it runs build-<Function> for each function, with ARTIFACTS_DIR set.
-PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
-# PLAIN=1 builds with pydantic as it is published, and without schemas, so that the stand-in never blocks a release of it.
+# SAM runs build-<Function> for each function, with ARTIFACTS_DIR set. PLAIN=1 builds with pydantic as it is published, and
+# without schemas, so that the stand-in never blocks a release of it.
 DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
-# Bytecode that is not checked against its source: on Lambda the source cannot be written next to, and its times change.
-COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
-
-# The last step is not mv's, which would move into the folder that another build may have made meanwhile.
-$(DEPENDENCIES): requirements/runtime.txt artifacts/trim.py artifacts/frozen_pydantic.py Makefile
-	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
-	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
-	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  $(BIN)/python artifacts/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
-	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
-
-# What pydantic makes of our models. The last step is of one piece, since another build may be at it.
 SCHEMAS := .build/schemas.py
+BUILD = @$(BIN)/python -m artifacts.build
+
+$(DEPENDENCIES): requirements/runtime.txt artifacts/build.py artifacts/trim.py artifacts/frozen_pydantic.py
+	$(BUILD) packages $@ --arch $(ARCH) $(if $(PLAIN),--plain)
+
+# What pydantic makes of our models. It is moved into place, since another build may do the same at this moment.
 $(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
 
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
-	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
-	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" && \
-	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
-	  $(if $(PLAIN),,cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" &&) \
-	  for room in shared shared/http shared/store; do \
-	    mkdir -p "$(ARTIFACTS_DIR)/$$room" && cp $$room/*.py "$(ARTIFACTS_DIR)/$$room/" || exit 1; done && \
-	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
-	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
+	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $(DEPENDENCIES) $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
 
 # The contract needs neither libraries nor what the others share, only itself.
 build-GetOpenapi:
-	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
-	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
-	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
-	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
+	$(BUILD) function GetOpenapi "$(ARTIFACTS_DIR)" $(if $(LOCAL),--local)
 
 # uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
 lock: ## Lock the newest requirements, with hashes

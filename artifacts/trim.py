@@ -1,16 +1,13 @@
-"""`make build` runs this on what pip installed: it takes out what no function reads, to ship and load less.
-
-    python artifacts/trim.py FOLDER [--plain]
+"""`artifacts.build` calls this for what pip installed: it takes out what no function reads, to ship and load less.
 
 Some modules, which other modules import and no function uses, are replaced by nearly empty ones, and pydantic by what
-works with schemas that artifacts/freeze.py has written down. `--plain` leaves pydantic as it was published, for a
+works with schemas that artifacts/freeze.py has written down. Pydantic can be left as it was published, for a
 release of it that the stand-in does not fit yet. All other code is left as it was published.
 """
 
 import gzip
 import json
 import shutil
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,7 +151,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-if __name__ == "__main__":
-    trim(Path(sys.argv[1]), frozen=sys.argv[2:] != ["--plain"])
