@@ -27,6 +27,11 @@ def Field(default: object = None, **_: object) -> Any:  # noqa: N802 - pydantic'
     return default
 
 
+def model_validator(*, mode: str) -> Callable[[Any], Any]:  # noqa: ARG001 - pydantic's name
+    """The schema has the validator."""
+    return lambda method: method
+
+
 def computed_field(method: property) -> property:
     """The schema says that it is one."""
     return method

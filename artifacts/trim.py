@@ -15,8 +15,8 @@ from typing import Any
 # Every request that shared/ can make (tests/deployment checks that the artifacts make no other).
 OPERATIONS = ("GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
 MODEL = "dynamodb/2012-08-10"
-# botocore reads these besides; partitions and endpoints are those of the whole AWS, China and GovCloud included.
-DATA = ("endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json")
+# botocore reads these besides; the endpoints are those of the whole AWS, China and GovCloud included.
+DATA = ("endpoints.json", "sdk-default-configuration.json", "_retry.json")
 # Powertools imports its tracer and jmespath_utils by itself; the rest of these is for other kinds of functions.
 POWERTOOLS = ("event_handler", "middleware_factory")
 POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
@@ -27,6 +27,8 @@ STUBS = {
     "urllib3/http2/__init__.py": "",
     # Traces are Lambda's own; Powertools imports its tracer all the same: 1 %.
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
+    # Powertools puts its name into the user agent of each request: 1 % of a warm call.
+    "aws_lambda_powertools/shared/user_agent.py": "def inject_user_agent(): ...\n",
     # botocore's documentation of itself, with a parser of HTML: 3 %.
     "botocore/docs/__init__.py": "",
     "botocore/docs/docstring.py": (
@@ -91,9 +93,14 @@ def freeze_pydantic(packages: Path) -> None:
 
 
 def trim_botocore(data: Path, operations: Collection[str]) -> None:
-    """Leave of botocore's data what these operations of DynamoDB need, in every partition of AWS."""
-    rules, model = (_read(data / MODEL / f"{name}.json") for name in ("endpoint-rule-set-1", "service-2"))
-    endpoints = _read(data / "endpoints.json")
+    """Leave of botocore's data what these operations of DynamoDB need, in every partition of AWS.
+
+    The endpoint rules are left out. With them botocore works out the endpoint for every request, which is 5 % of a warm
+    call. Without them it takes the endpoint from endpoints.json when it creates a client: the same one, but for FIPS in
+    GovCloud, where the rules give the ordinary endpoint, and for endpoints of single accounts, which only the rules
+    know and nothing here needs.
+    """
+    model, endpoints = _read(data / MODEL / "service-2.json"), _read(data / "endpoints.json")
     for path in _others(data, DATA):
         _remove(path)
     for partition in endpoints["partitions"]:
@@ -102,7 +109,6 @@ def trim_botocore(data: Path, operations: Collection[str]) -> None:
     reached = set(_reached(model["operations"], model["shapes"], set()))
     model["shapes"] = {name: shape for name, shape in model["shapes"].items() if name in reached}
     _write(data / "endpoints.json", endpoints)
-    _write(data / MODEL / "endpoint-rule-set-1.json", rules)
     _write(data / MODEL / "service-2.json", _undocumented(model))
 
 

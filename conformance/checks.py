@@ -117,6 +117,20 @@ def who_has_a_task_gets_304(users: Users) -> None:
 
 
 @check("get")
+def head_answers_as_get_without_the_body(users: Users) -> None:
+    """HEAD answers as GET, with the same status and headers, and without the body."""
+    task = users.mine.create()
+    paths = [f"{users.mine.tasks}/{task['id']}", f"{users.mine.tasks}?limit=1", f"{users.mine.tasks}/{NOBODYS_TASK}"]
+    for path in (*paths, users.mine.tasks.removesuffix("tasks") + "changes?limit=1", "/v1/openapi.json"):
+        for headers in ({}, {"If-None-Match": "*"}):
+            get, head = (users.mine.send(method, path, headers=headers) for method in ("GET", "HEAD"))
+            head.expect(get.status)
+            same(f"the body of HEAD {path}", head.content, b"")
+            for name in ("Content-Type", "ETag", "Cache-Control", "Link"):
+                same(f"{name} of HEAD {path}", head.headers[name], get.headers[name])
+
+
+@check("get")
 def what_is_not_there_is_404(users: Users) -> None:
     """A task that never was is 404, to every operation on a task; an id that can be none is 400."""
     for answer in on_a_task(users.mine, NOBODYS_TASK):
@@ -482,6 +496,7 @@ def a_bad_body_is_told_apart(users: Users) -> None:
     for body, kind in (
         (b'{"title": "x",}', "bad-json"),
         (b'{"title": NaN}', "bad-json"),
+        (b'\xef\xbb\xbf{"title": "x"}', "bad-json"),
         (b'{"title": "a", "title": "b"}', "duplicate-key"),
     ):
         mine.send("POST", mine.tasks, body).problem(400, kind)
@@ -503,11 +518,14 @@ def a_body_that_is_no_utf_8_is_400(users: Users) -> None:
 
 @check("errors")
 def a_body_of_another_type_or_size_is_refused(users: Users) -> None:
-    """A body of another type is 415, and one over 256 KiB is 413."""
+    """A body of another type is 415, and one over 1,280 KiB is 413."""
     mine = users.mine
     text = {"Content-Type": "text/plain"}
     mine.send("POST", mine.tasks, b'{"title": "x"}', text).problem(415, "unsupported-media-type")
-    mine.send("POST", mine.tasks, b'{"title": "x"}' + b" " * 262_144).problem(413, "body-too-large")
+    coded = mine.send("POST", mine.tasks, b'{"title": "x"}', {"Content-Encoding": "gzip"})
+    coded.problem(415, "unsupported-media-type").header("Accept-Encoding", "identity")
+    mine.send("POST", mine.tasks, b'{"title": "x"}', {"Content-Type": f"{JSON}; charset=us-ascii"}).expect(201)
+    mine.send("POST", mine.tasks, b'{"title": "x"}' + b" " * 1280 * 1024).problem(413, "body-too-large")
 
 
 @check("errors")

@@ -10,10 +10,13 @@ import inspect
 import itertools
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +33,7 @@ from local import tokens
 from local.template import Template
 from shared import batches, models
 from shared.etags import ETAGS
+from shared.fields import UUID
 from shared.http import bodies, problems
 from shared.http import operation as frame
 from shared.http.errors import problem_of
@@ -40,6 +44,7 @@ from shared.store.task_store import KeyMissing
 from shared.tasks import NotDeleted
 
 ROOT = Path(__file__).parent.parent
+TIME_ZONES = ROOT / "shared" / "time_zones.py"
 
 type Schema = dict[str, Any]
 
@@ -64,7 +69,7 @@ _PARAMETERS: Mapping[str, Schema] = {
     "task_id": {
         "in": "path",
         "description": "The id of a task.",
-        "schema": {"type": "string", "pattern": f"^{models.UUID}$"},
+        "schema": {"type": "string", "pattern": f"^{UUID}$"},
     },
     "If-Match": {
         "description": "ETags, one of which the task must have, or `*`; else 412.",
@@ -92,6 +97,7 @@ _HEADERS: Mapping[str, str] = {
     "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
     "Retry-After": "After how many seconds to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
+    "Accept-Encoding": "`identity`: send the body without a content coding.",
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
@@ -160,10 +166,17 @@ class Operation:
         if self.method == "POST":
             yield from ("bad-idempotency-key", "idempotency-key-reused")
         for error in self.declared.raises:
-            kind = problem_of(error(1)).kind  # the version of a VersionMismatch; the others ignore it
-            if kind == "internal-error":
-                raise TypeError(f"{self.name} raises {error.__name__}: say in shared/http/errors.py what it becomes")
-            yield kind
+            yield _kind_of(error)
+
+
+def _kind_of(error: type[Exception]) -> str:
+    """The kind of the problem that an error becomes."""
+    parameters = inspect.signature(error.__init__).parameters.values()
+    needed = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    kind = problem_of(error(*("x" for _ in needed[1:]))).kind
+    if kind == "internal-error":
+        raise TypeError(f"{error.__name__} has no problem: add a case to shared/http/errors.py")
+    return kind
 
 
 def operations(template: Template) -> Iterator[Operation]:
@@ -173,7 +186,11 @@ def operations(template: Template) -> Iterator[Operation]:
         with patch.object(frame, "framed", lambda declaration: declaration):
             module = importlib.import_module(module_name)
         declared = module.handler if isinstance(module.handler, Declaration) else None
-        for route in function.routes:
+        gets, heads = ({route for route in function.routes if route.method == one} for one in ("GET", "HEAD"))
+        if {replace(route, method="HEAD") for route in gets} != heads:
+            raise TypeError(f"{module_name}: give each GET route of template.yaml a HEAD route, and no other route")
+        # HEAD is no operation of the contract: generated clients would have each read twice.
+        for route in (route for route in function.routes if route not in heads):
             if (declared is None) is not route.public:
                 raise TypeError(f"{module_name}: decorate the handler with @operation(raises=[...])")
             yield Operation(module_name.split(".")[1], route.method, route.path, module, declared)
@@ -184,7 +201,7 @@ def document() -> dict[str, Any]:
     template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:
-        recorded = {one.name: recordings.answers(one.name, one.problems) for one in every}
+        recorded = {one.name: recordings.answers(one.name, dict.fromkeys(one.problems)) for one in every}
     kinds: dict[str, Any] = {}
     for answer in itertools.chain.from_iterable(recorded.values()):
         if answer.kind:
@@ -198,7 +215,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project.",
+            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project. "
+            "Every path that answers GET answers HEAD, too: with the same status and headers, and without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "Where this document was fetched from."}],
@@ -259,7 +277,7 @@ def _operation(
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
-    kinds = [answer.kind for answer in recorded if answer.kind]
+    kinds = list(dict.fromkeys(answer.kind for answer in recorded if answer.kind))
     gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
@@ -273,6 +291,7 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
                 if answer.body == examples[answer.kind]
                 else {"value": answer.body}
                 for answer in recorded
+                if answer.is_example
             },
         }
     if gateways:
@@ -464,9 +483,25 @@ def _ref(model: type[BaseModel]) -> Schema:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
+def time_zones() -> str:
+    """The source of shared/time_zones.py: the names of the IANA time zones that the package tzdata has."""
+    names = resources.files("tzdata").joinpath("zones").read_text().split()
+    lines = textwrap.fill(" ".join(sorted(names)), 112, break_on_hyphens=False)
+    return f'''"""The names of the IANA time zones of tzdata {version("tzdata")}. `make openapi` writes this file."""
+
+TIME_ZONES = frozenset(
+    """
+{textwrap.indent(lines, "    ")}
+    """.split()  # noqa: SIM905 - shorter than a list
+)
+'''
+
+
 def main(arguments: list[str]) -> int:
     """Write the contract, to docs/openapi.json or to where the argument says."""
     path = Path(arguments[0]) if arguments else DOCUMENT
+    if not arguments:
+        TIME_ZONES.write_text(time_zones())
     path.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

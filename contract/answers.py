@@ -65,9 +65,9 @@ class Contract:
     def check(self, method: str, path: str, status: int, headers: Headers, content: bytes) -> None:
         """Raise OutsideContract for an answer whose status, headers, type or body the contract does not allow.
 
-        `headers` are looked up by the names that the contract writes.
+        `headers` are looked up by the names that the contract writes. A HEAD is answered as a GET, without a body.
         """
-        operation = self.operation_at(method, path)
+        operation = self.operation_at("GET" if method == "HEAD" else method, path)
         if operation is None:
             return
         name, said = operation["operationId"], operation["responses"].get(str(status))
@@ -75,6 +75,10 @@ class Contract:
             raise OutsideContract(f"{name} does not answer {status}")
         response = self.resolved(said)
         self._check_headers(f"{name} {status}", response["headers"], headers)
+        if method == "HEAD":
+            if content:
+                raise OutsideContract(f"{name} {status} has a body, though the request is a HEAD")
+            return
         if not content:
             if "content" in response:
                 raise OutsideContract(f"{name} {status} has no body")

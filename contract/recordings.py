@@ -25,6 +25,7 @@ from shared.http.operation import Declaration
 from shared.models import NewTask, NoQuery, TaskQuery
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
+from shared.store.engine import BatchTooLarge
 from shared.store.task_store import TaskStore
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -36,6 +37,8 @@ _ENVIRONMENT = {
     "TABLE_NAME": "TaskTable",
 }
 _NO_TASK = "01a20720-1d65-7ec7-a429-000000000000"
+_NEW_ID = "01a20720-1d65-7ec7-a429-721882d38933"
+_OLD_ID = "018f3a5c-0000-7000-8000-000000000000"
 
 type Event = dict[str, Any]
 type Handler = Callable[..., Any]
@@ -70,7 +73,7 @@ class Recorder:
 
     def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
         """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
-        return [*(self._problem(name, kind) for kind in kinds), *self._successes(name)]
+        return [*(problem for kind in kinds for problem in self._problems(name, kind)), *self._successes(name)]
 
     def _successes(self, name: str) -> Iterator[Recording]:
         first = self._ask(name, self._event(name))
@@ -84,10 +87,21 @@ class Recorder:
         declared = self._handlers[name]
         for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
             yield self._ask(name, _event(name, query=query))
+        if isinstance(declared, Declaration) and tasks.UnusableId in declared.raises:
+            event = self._event(name)
+            if "task_id" in event["pathParameters"]:
+                _create(event, _NEW_ID)
+                yield self._ask(name, event)
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
-    def _problem(self, name: str, kind: str) -> Recording:
+    def _problems(self, name: str, kind: str) -> Iterator[Recording]:
+        yield self._problem(name, kind, _SPOIL)
+        if kind in _SPOIL_IN_ANOTHER_WAY:
+            # It differs from the first in headers alone.
+            yield replace(self._problem(name, kind, _SPOIL_IN_ANOTHER_WAY), is_example=False)
+
+    def _problem(self, name: str, kind: str, spoils: Mapping[str, Callable[[Event], object]]) -> Recording:
         event, declared = self._event(name), self._handlers[name]
         if kind in _FAILURES and isinstance(declared, Declaration):
 
@@ -99,7 +113,7 @@ class Recorder:
             if kind == "idempotency-key-reused":
                 event["headers"]["idempotency-key"] = f"used by {name}"
                 self._ask(name, event)
-            _SPOIL[kind](event)
+            spoils[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
             raise AssertionError(f"{name} answered {recorded}, not {kind}")
@@ -110,7 +124,7 @@ class Recorder:
         for other, declared in self._handlers.items():
             path = _event(other).get("pathParameters", {})
             if "task_id" in path:
-                new = NewTask(title="Buy milk", description="Two bottles")
+                new = NewTask(title="Buy milk", description="Two bottles", due="2026-12-24", tags=["shop"])
                 task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
                 if isinstance(declared, Declaration) and tasks.NotDeleted in declared.raises:
                     task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
@@ -175,6 +189,14 @@ def _not_there(event: Event) -> None:
         _batch(event, id=_NO_TASK)
 
 
+def _create(event: Event, task_id: str) -> None:
+    if "task_id" in event["pathParameters"]:
+        event["headers"]["if-none-match"] = "*"
+        event["pathParameters"]["task_id"] = task_id
+    else:
+        _body(event, json.dumps({"operations": [{"op": "create", "id": task_id, "task": {"title": "x"}}]}).encode())
+
+
 def _not_in_trash(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["pathParameters"]["task_id"] = _TASK_ID
@@ -220,6 +242,7 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
     "idempotency-key-reused": lambda event: event["headers"].update({"if-match": "*"}),
     "task-not-found": _not_there,
+    "unusable-id": lambda event: _create(event, _OLD_ID),
     "not-deleted": _not_in_trash,
     "precondition-failed": _at_another_version,
     "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),
@@ -229,6 +252,10 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
     "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
 }
+# The same kind of problem, with other headers.
+_SPOIL_IN_ANOTHER_WAY: Mapping[str, Callable[[Event], object]] = {
+    "unsupported-media-type": lambda event: event["headers"].update({"content-encoding": "gzip"}),
+}
 # What of our own doing makes them fail.
 _FAILURES: Mapping[str, Exception] = {
     "database-throttled": Unavailable(Failure.THROTTLED),
@@ -236,5 +263,6 @@ _FAILURES: Mapping[str, Exception] = {
     "contended": Unavailable(Failure.CONTENDED),
     "outcome-unknown": OutcomeUnknown(),
     "storage-full": StorageFull(),
+    "batch-too-large": BatchTooLarge(),
     "internal-error": RuntimeError(),
 }

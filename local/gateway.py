@@ -113,6 +113,10 @@ class Gateway:
         for name in {name for name, _ in response.headers if name.lower().startswith("access-control-")}:
             if self._template.cors:
                 del response.headers[name]  # the API's own settings win over what a function says
+        if request.method == "HEAD":
+            # A function need not make the body, so its length may not be that of the body of a GET.
+            response.automatically_set_content_length = False
+            del response.headers["content-length"]
         return response
 
     def _match(self, request: Request) -> tuple[_Endpoint, dict[str, str]]:

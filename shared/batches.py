@@ -7,7 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from shared import etags, tasks
 from shared.etags import ETAGS
-from shared.models import BATCH_LIMIT, TASK_ID, UUID, Input, NewTask, Task, TaskPatch
+from shared.fields import TASK_ID, UUID
+from shared.models import BATCH_LIMIT, Input, NewTask, Task, TaskPatch
 from shared.tasks import ANY_VERSION, Precondition
 
 
@@ -25,15 +26,20 @@ def _etags(text: str) -> str:
     return text
 
 
+TaskId = Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
+
+
 class CreateOperation(Input):
     """Create a task."""
 
     op: Literal["create"]
     task: NewTask
+    id: TaskId | None = None
+    """The client's id of the task: a UUID of version 7 that was made within the last 29 days."""
 
 
 class _OnTask(Input):
-    id: Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
+    id: TaskId
     if_match: Annotated[str, AfterValidator(_etags), Field(json_schema_extra={"pattern": ETAGS})] | None = None
     """As the header If-Match: * or a list of ETags, one of which the task must have."""
 
@@ -92,7 +98,7 @@ type BatchOperation = Annotated[
 def _on_different_tasks(operations: list[BatchOperation]) -> list[BatchOperation]:
     places: dict[str, int] = {}
     for place, operation in enumerate(operations):
-        if not isinstance(operation, CreateOperation) and places.setdefault(operation.id, place) != place:
+        if operation.id is not None and places.setdefault(operation.id, place) != place:
             message = "Operations {first} and {second} are on the same task"
             raise PydanticCustomError("same_task", message, {"first": places[operation.id], "second": place})
     return operations

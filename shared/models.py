@@ -1,35 +1,29 @@
-"""The shape of a task: what clients send, what they get back, and the limits of every field."""
+"""The models of the API: what clients send, and what they get back."""
 
-import re
-import unicodedata
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    computed_field,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, computed_field, model_validator
 from pydantic_core import PydanticCustomError
 
-TITLE_LENGTH = 255
-DESCRIPTION_LENGTH = 1000
+from shared.fields import (
+    PRIORITY_MOST,
+    Description,
+    Due,
+    Metadata,
+    MetadataPatch,
+    Priority,
+    Tag,
+    Tags,
+    Timestamp,
+    TimeZone,
+    Title,
+    digits,
+    due_slot,
+)
+
 PAGE_LIMIT = 100
 BATCH_LIMIT = 25
 CHANGES_LIMIT = 500
-
-UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-TASK_ID = re.compile(UUID)
-_EPOCH = datetime(1970, 1, 1)  # in UTC
-# For the contract: what a validator of a title asks for beside its length.
-_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
-_NO_NUL = r"^[^\x00]*$"
 
 # The number of the form in which tasks are shown. Raise it whenever the form changes, so that every ETag does.
 REPRESENTATION = 1
@@ -40,57 +34,6 @@ def etag_of(version: int) -> str:
     return f'"{version}-{REPRESENTATION}"'
 
 
-def rfc3339(milliseconds: int) -> str:
-    """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
-    # A page shows hundreds of times, and keyword arguments would make each a fifth slower.
-    return (_EPOCH + timedelta(0, 0, 0, milliseconds)).isoformat("T", "milliseconds") + "Z"
-
-
-def _text(longest: int, text: str) -> str:
-    """The text in normal form, whose code points are counted as they will be stored: after that."""
-    if "\0" in text:
-        raise PydanticCustomError("nul", "Must not contain the NUL character")
-    # To normalize takes time with the square of the length. No character of a text in form NFC stands for more than
-    # four code points, so a text that is longer than this stays too long, and is refused at once.
-    if len(text) <= 4 * longest:
-        text = unicodedata.normalize("NFC", text)
-    if len(text) > longest:
-        raise PydanticCustomError(
-            "too_long",
-            "Must have at most {longest} characters, not {length}",
-            {"longest": longest, "length": len(text)},
-        )
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "Must not be blank")
-    return text
-
-
-def _digits(text: object) -> object:
-    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
-        raise PydanticCustomError("whole_number", "Must be a whole number from 1 on")
-    return text
-
-
-Title = Annotated[
-    str,
-    AfterValidator(partial(_text, TITLE_LENGTH)),
-    AfterValidator(_not_blank),
-    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH, "pattern": _NOT_BLANK}),
-]
-Description = Annotated[
-    str,
-    AfterValidator(partial(_text, DESCRIPTION_LENGTH)),
-    Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
-]
-Timestamp = Annotated[
-    int,
-    PlainSerializer(rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
-]
 Status = Literal["open", "completed", "deleted", "all"]
 Order = Literal["asc", "desc"]
 
@@ -107,24 +50,40 @@ class Input(Model):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class NewTask(Input):
+class _Fields(Input):
+    """What clients may set."""
+
+    title: Title = ""
+    """Not blank. It is stored in Unicode form NFC, and its length is counted after that."""
+    description: Description | None = None
+    """It is stored in Unicode form NFC, and its length is counted after that."""
+    completed: bool = False
+    due: Due | None = None
+    """A day or a local time. The server stores it as it is and never converts it; see `time_zone`."""
+    time_zone: TimeZone | None = None
+    """The IANA time zone of a `due` with a time, for clients; without it the time is local everywhere."""
+    priority: Priority = 0
+    """As in RFC 5545: 1 is the highest, 9 the lowest, 0 none."""
+    tags: Tags = []
+    """At most 20 different tags. They are stored in Unicode form NFC, and sorted."""
+
+
+class NewTask(_Fields):
     """A task to create."""
 
     title: Title
-    """Stored in Unicode form NFC, and its length counted so; not blank."""
-    description: Description | None = None
-    """Stored in Unicode form NFC, and its length counted so."""
-    completed: bool = False
+    metadata: Metadata = {}
+    """Data of the client: at most 20 members and 2,048 bytes in UTF-8."""
 
 
-class TaskReplacement(Input):
-    """A task as it shall be. What the server alone sets is ignored, so that a task that was read can be sent back."""
+class TaskReplacement(_Fields):
+    """A task with new values. Fields that only the server sets are ignored, so that a fetched task can be sent back."""
 
     title: Title
-    """Stored in Unicode form NFC, and its length counted so; not blank."""
     description: Description | None
-    """Stored in Unicode form NFC, and its length counted so."""
     completed: bool
+    metadata: Metadata = {}
+    """Data of the client: at most 20 members and 2,048 bytes in UTF-8."""
 
     id: object = Field(None, exclude=True)
     user_id: object = Field(None, exclude=True)
@@ -133,24 +92,34 @@ class TaskReplacement(Input):
     updated_at: object = Field(None, exclude=True)
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
+    deleted_at: object = Field(None, exclude=True)
+    purge_at: object = Field(None, exclude=True)
 
-    def changes(self) -> dict[str, str | bool | None]:
-        """Every mutable field with its value."""
-        return self.model_dump()
-
-
-class TaskPatch(Input):
-    """A JSON merge patch (RFC 7396) of a task: what is absent stays, and null clears a description."""
-
-    title: Title = ""
-    """Stored in Unicode form NFC, and its length counted so; not blank."""
-    description: Description | None = None
-    """Stored in Unicode form NFC, and its length counted so; null clears it."""
-    completed: bool = False
-
-    def changes(self) -> dict[str, str | bool | None]:
-        """The fields that the patch names, with their values."""
+    def changes(self) -> dict[str, Any]:
+        """The new values of the fields that the request names; the others keep theirs."""
         return self.model_dump(exclude_unset=True)
+
+    def new_task(self) -> NewTask:
+        """The task to create with these values."""
+        return NewTask(**self.model_dump(exclude_unset=True))
+
+
+class Merge(dict[str, str | None]):
+    """Changes of an object, as a JSON merge patch (RFC 7396) of it: None removes a member."""
+
+
+class TaskPatch(_Fields):
+    """A JSON merge patch (RFC 7396) of a task: an absent field keeps its value."""
+
+    metadata: MetadataPatch | None = None
+    """Changes members by key; null removes a member, and null for all of it removes all."""
+
+    def changes(self) -> dict[str, Any]:
+        """The new values of the fields that the patch names, and the changes of metadata as a Merge."""
+        named = self.model_dump(exclude_unset=True)
+        if "metadata" in named:
+            named["metadata"] = {} if named["metadata"] is None else Merge(named["metadata"])
+        return named
 
 
 class Task(Model):
@@ -166,6 +135,15 @@ class Task(Model):
     completed: bool
     completed_at: Timestamp | None
     """When it was completed last; null for an open task."""
+    due: str | None
+    """A day, such as 2026-12-24, or a local time, such as 2026-12-24T17:00:00."""
+    time_zone: str | None
+    """The IANA time zone of a `due` with a time."""
+    priority: int
+    """RFC 5545: 1 is the highest, 9 the lowest, 0 none."""
+    tags: list[str]
+    metadata: dict[str, str]
+    """The client's own data."""
     created_at: Timestamp
     updated_at: Timestamp
     version: int
@@ -243,11 +221,39 @@ class TaskQuery(NoQuery):
     status: Status = "all"
     """Which tasks: all are those that are not deleted, and deleted is the trash."""
     order: Order = "asc"
-    """By creation; the trash by deletion."""
-    limit: Annotated[int, Field(ge=1), BeforeValidator(_digits)] = 50
+    """Open tasks by due date, completed ones by completion, the trash by deletion; equal ones, and all, by creation."""
+    tag: Tag | None = None
+    """Only tasks with this tag."""
+    priority_max: Annotated[int, Field(ge=1, le=PRIORITY_MOST), BeforeValidator(digits)] | None = None
+    """Only tasks with a priority from 1 (the highest) to this one."""
+    due_after: Due | None = None
+    """Only open tasks that are due after this day or local time."""
+    due_before: Due | None = None
+    """Only open tasks that are due before this day or local time."""
+    limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 50
     """How many tasks a page has at most; above 100 means 100."""
     cursor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """The next_cursor of the page before, of the same user, status and order."""
+    """The next_cursor of the page before: of the same user, and with the same parameters but `limit`."""
+
+    @model_validator(mode="after")
+    def _check_due(self) -> Self:
+        if (self.due_after or self.due_before) and self.status != "open":
+            raise PydanticCustomError("due_of_open", "due_after and due_before need status=open")
+        if self.due_after and self.due_before and due_slot(self.due_after) >= self.due_before:
+            raise PydanticCustomError("due_range", "due_after must be earlier than due_before")
+        return self
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """All that a cursor of this list must match."""
+        return tuple(
+            str(one) for one in (self.status, self.order, self.tag, self.priority_max, self.due_after, self.due_before)
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether tasks that the list has may be left out."""
+        return self.tag is not None or self.priority_max is not None
 
     @property
     def page_size(self) -> int:
@@ -264,7 +270,7 @@ class ChangesQuery(NoQuery):
 
     since: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """The next_since of the page before; without it, everything that there is."""
-    limit: Annotated[int, Field(ge=1), BeforeValidator(_digits)] = 100
+    limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 100
     """How many items a page has at most; above 500 means 500."""
 
     @property

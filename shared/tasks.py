@@ -4,21 +4,39 @@ A rule takes the state that was found (None where there is none) and the time in
 the new state, the same object where there is nothing to change, or raises what forbids the operation.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.models import DeletedTask, NewTask, Task
+from shared.fields import metadata_fault
+from shared.models import DeletedTask, Merge, NewTask, Task
 
+_DAY = 24 * 3600 * 1000
 # How long a deleted task stays in the trash, in milliseconds.
-RETENTION = 30 * 24 * 3600 * 1000
+RETENTION = 30 * _DAY
+# How old the id of a new task may be, in milliseconds. It is less than RETENTION: while an id can be used, a task that
+# had it is at least in the trash, so that no id is used twice.
+OLDEST_ID = 29 * _DAY
+# How far the clock of a client may be ahead.
+NEWEST_ID = _DAY
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class TaskNotFound(Exception):
     """The user has no such task, or has it only in the trash."""
 
 
-class TaskExists(Exception):
-    """A task with this id is already there."""
+class UnusableId(Exception):
+    """The id of a task to create is no UUID of version 7 of our time."""
+
+
+class InvalidTask(Exception):
+    """A task would have a field that does not fit to its other fields, or is too large."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
 
 
 class VersionMismatch(Exception):
@@ -53,19 +71,23 @@ ANY_VERSION = Precondition()
 
 
 def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: int) -> Task:
-    """Create a task. Raises TaskExists."""
+    """Create a task; where it was created before with the same content, and nothing has changed it, return it.
+
+    Raises UnusableId, InvalidTask, and VersionMismatch where the id is taken.
+    """
+    fields = new.model_dump()
     if found is not None:
-        raise TaskExists
+        if found.version == 1 and all(getattr(found, name) == value for name, value in fields.items()):
+            return found
+        raise VersionMismatch(found.version)
+    if not _UUID7.fullmatch(task_id) or not -OLDEST_ID <= _time_of(task_id) - now <= NEWEST_ID:
+        raise UnusableId
     completed_at = now if new.completed else None
-    return Task(
-        id=task_id,
-        user_id=user_id,
-        **new.model_dump(),
-        completed_at=completed_at,
-        created_at=now,
-        updated_at=now,
-        version=1,
+    task = Task(
+        id=task_id, user_id=user_id, **fields, completed_at=completed_at, created_at=now, updated_at=now, version=1
     )
+    _check(task)
+    return task
 
 
 def get(found: Task | None) -> Task:
@@ -76,14 +98,26 @@ def get(found: Task | None) -> Task:
 
 
 def change(found: Task | None, changes: Mapping[str, Any], precondition: Precondition, now: int) -> Task:
-    """Set some fields of a task. Raises TaskNotFound and VersionMismatch."""
+    """Set some fields of a task; a Merge changes some members of a field.
+
+    Without a due time the time zone is dropped, unless the changes name it. Raises TaskNotFound, VersionMismatch and
+    InvalidTask.
+    """
     task = _writable(found, precondition)
-    changed = {name: value for name, value in changes.items() if getattr(task, name) != value}
+    values: dict[str, Any] = {
+        name: _merged(getattr(task, name), value) if isinstance(value, Merge) else value
+        for name, value in changes.items()
+    }
+    if "due" in values and not _has_time(values["due"]):
+        values.setdefault("time_zone", None)
+    changed = {name: value for name, value in values.items() if getattr(task, name) != value}
     if not changed:
         return task
     if "completed" in changed:
         changed["completed_at"] = now if changed["completed"] else None
-    return _next_version(task, now, changed)
+    changed_task = _next_version(task, now, changed)
+    _check(changed_task)
+    return changed_task
 
 
 def toggle(found: Task | None, precondition: Precondition, now: int) -> Task:
@@ -124,6 +158,27 @@ def restore(found: Task | None, precondition: Precondition, now: int) -> Task:
 def is_expired(task: Task, now: int) -> bool:
     """Whether a task's time in the trash is over. TTL removes it later, by days at times; clients must not see it."""
     return isinstance(task, DeletedTask) and task.purge_at <= now
+
+
+def _merged(members: Mapping[str, str], changes: Merge) -> dict[str, str]:
+    return {name: value for name, value in {**members, **changes}.items() if value is not None}
+
+
+def _time_of(uuid7: str) -> int:
+    """The time in a UUID of version 7, in milliseconds since 1970."""
+    return int(uuid7[:13].replace("-", ""), 16)
+
+
+def _has_time(due: str | None) -> bool:
+    return due is not None and "T" in due
+
+
+def _check(task: Task) -> None:
+    """Raise InvalidTask for what no single field of a request shows."""
+    if task.time_zone is not None and not _has_time(task.due):
+        raise InvalidTask("time_zone", "Must be null unless due has a time")
+    if fault := metadata_fault(task.metadata):
+        raise InvalidTask("metadata", fault)
 
 
 def _writable(found: Task | None, precondition: Precondition) -> Task:

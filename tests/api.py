@@ -256,7 +256,13 @@ TEMPLATE = replace(
         for function in _TEMPLATE.functions
     ),
 )
-_ROUTES = [(function.handler.rpartition(".")[2], route) for function in TEMPLATE.functions for route in function.routes]
+# HEAD is no operation of its own: it answers as GET does.
+_ROUTES = [
+    (function.handler.rpartition(".")[2], route)
+    for function in TEMPLATE.functions
+    for route in function.routes
+    if route.method != "HEAD"
+]
 _EVERY = {
     name: (route.public, Operation(name, route.method, route.path, *_body_and_query(name))) for name, route in _ROUTES
 }

@@ -5,11 +5,12 @@ from shared.http.operation import operation
 from shared.http.requests import Request
 from shared.http.responses import Response, ok
 from shared.models import BatchResults
+from shared.store.engine import BatchTooLarge
 from shared.store.task_store import KeyMissing
-from shared.tasks import NotDeleted, TaskNotFound, VersionMismatch
+from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
 
 
-@operation(raises=[KeyMissing, NotDeleted, TaskNotFound, VersionMismatch])
+@operation(raises=[BatchTooLarge, KeyMissing, NotDeleted, TaskNotFound, VersionMismatch, UnusableId, InvalidTask])
 def handler(request: Request[Batch]) -> Response[BatchResults]:
     """Do the operations of the batch and answer with their results."""
     return ok(request.tasks.batch(request.body.operations))

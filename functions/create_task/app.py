@@ -4,9 +4,10 @@ from shared.http.operation import operation
 from shared.http.requests import Request
 from shared.http.responses import Response, created
 from shared.models import NewTask, Task
+from shared.tasks import InvalidTask
 
 
-@operation()
+@operation(raises=[InvalidTask])
 def handler(request: Request[NewTask]) -> Response[Task]:
     """Create a task and answer with it and its place."""
     return created(request.tasks.create(request.body), request)

@@ -17,4 +17,5 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
     # RFC 9110, 13.1.2: the comparison is weak. No comma is in a tag of ours.
     if known.strip() == "*" or _ETAG in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
         return {"statusCode": 304, "headers": _CACHED}
-    return {"statusCode": 200, "headers": {"Content-Type": "application/json", **_CACHED}, "body": _DOCUMENT}
+    body = "" if event["routeKey"].startswith("HEAD ") else _DOCUMENT
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json", **_CACHED}, "body": body}

@@ -1,13 +1,15 @@
-"""PUT /v1/users/{user_id}/tasks/{task_id} - replace a task."""
+"""PUT /v1/users/{user_id}/tasks/{task_id} - replace a task, or create it under the client's id."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
-from shared.http.responses import Response, ok
+from shared.http.responses import Response, created, ok
 from shared.models import Task, TaskReplacement
-from shared.tasks import TaskNotFound, VersionMismatch
+from shared.tasks import InvalidTask, TaskNotFound, UnusableId, VersionMismatch
 
 
-@operation(raises=[TaskNotFound, VersionMismatch])
+@operation(raises=[TaskNotFound, VersionMismatch, UnusableId, InvalidTask])
 def handler(request: Request[TaskReplacement]) -> Response[Task]:
-    """Set every mutable field and answer with the task."""
+    """Set every field that the request names and answer with the task. With `If-None-Match: *`, create it."""
+    if request.must_create:
+        return created(request.tasks.create(request.body.new_task(), request.task_id), request)
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

@@ -4,10 +4,10 @@ from shared.http.operation import operation
 from shared.http.requests import Request
 from shared.http.responses import Response, ok
 from shared.models import Task, TaskPatch
-from shared.tasks import TaskNotFound, VersionMismatch
+from shared.tasks import InvalidTask, TaskNotFound, VersionMismatch
 
 
-@operation(raises=[TaskNotFound, VersionMismatch])
+@operation(raises=[TaskNotFound, VersionMismatch, InvalidTask])
 def handler(request: Request[TaskPatch]) -> Response[Task]:
     """Set the fields that the patch names and answer with the task."""
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

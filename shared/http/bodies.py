@@ -13,10 +13,22 @@ from shared.http import problems
 from shared.http.problems import Fault
 from shared.models import TaskPatch
 
-LIMIT = 256 * 1024
+# A body in bytes. Text that is escaped as \uXXXX takes up to three times its bytes in UTF-8, so that each batch whose
+# tasks can be stored (shared/store/sizes.py) fits into a body, escaped or not.
+LIMIT = 1280 * 1024
 
 JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+# Pydantic's types of errors whose messages use words of Python, with words of JSON.
+_WORDS = {
+    "model_type": "Must be a JSON object",
+    "model_attributes_type": "Must be a JSON object",
+    "dict_type": "Must be a JSON object",
+    "list_type": "Must be a JSON array",
+    "union_tag_not_found": "Must have an op",
+}
+# The names of UTF-8, and of ASCII, which is a part of it.
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
 def raw_body(event: Mapping[str, Any]) -> bytes:
@@ -43,7 +55,9 @@ def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise problems.invalid_body([_fault(fault) for fault in error.errors()]) from None
+        # A large body may have 100,000 faults.
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise problems.invalid_body([_fault(fault) for fault in faults]) from None
 
 
 def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> None:
@@ -51,19 +65,22 @@ def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> No
     charsets = {
         parameter.removeprefix("charset=").strip('"') for parameter in parameters if parameter.startswith("charset=")
     }
-    coding = headers.get("content-encoding", "identity").lower()
-    if media_type in wanted and charsets <= {"utf-8"} and coding == "identity":
-        return
+    codings = {coding.strip() for coding in headers.get("content-encoding", "").lower().split(",")}
     patch = {"Accept-Patch": ", ".join(wanted)} if _MERGE_PATCH in wanted else {}
-    raise problems.unsupported_media_type(
-        f"Send the body as {' or '.join(wanted)}, in UTF-8 and without a content coding.", patch
-    )
+    if not codings <= {"identity", ""}:
+        detail = "Send the body without a content coding."
+        raise problems.unsupported_media_type(detail, {**patch, "Accept-Encoding": "identity"})
+    if media_type not in wanted or not charsets <= _CHARSETS:
+        raise problems.unsupported_media_type(f"Send the body as {' or '.join(wanted)}, in UTF-8.", patch)
 
 
 def _json(raw: bytes) -> object:
     # By itself the parser keeps the last of two like keys, takes NaN, and lets lone surrogates through.
     try:
         text = raw.decode()
+        if text.startswith("\ufeff"):
+            detail = "The body begins with a byte order mark (U+FEFF). Send it without one."
+            raise problems.bad_request("bad-json", detail)
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -72,7 +89,8 @@ def _json(raw: bytes) -> object:
     except UnicodeEncodeError:
         raise problems.bad_request("bad-json", "The body has a lone surrogate, which is no character.") from None
     except json.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        fault = error.msg.removesuffix(" at")
+        detail = f"The body is not JSON: {fault} at line {error.lineno}, column {error.colno}."
         raise problems.bad_request("bad-json", detail) from None
     except (ValueError, RecursionError):
         raise problems.bad_request(
@@ -97,6 +115,7 @@ def _fault(error: ErrorDetails) -> Fault:
     if place[:1] == ("operations",):
         # Which kind of operation it is stands between its number and its fields, though not in the body.
         place = place[:2] + place[3:]
+    if place[-1:] == ("[key]",):
+        place = place[:-1]  # pydantic's name of a key that is at fault, behind the key itself
     pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
-    detail = "Must be a JSON object" if error["type"] == "model_type" else error["msg"]
-    return Fault(pointer=pointer, detail=problems.shortened(detail))
+    return Fault(pointer=pointer, detail=problems.shortened(_WORDS.get(error["type"], error["msg"])))

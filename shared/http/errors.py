@@ -1,13 +1,14 @@
 """Which problem each error of the rules and of the store becomes."""
 
 from shared.http import problems
-from shared.http.problems import Problem
+from shared.http.problems import Fault, Problem
 from shared.models import etag_of
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable
-from shared.store.engine import KeyReused
+from shared.store.engine import BatchTooLarge, KeyReused
+from shared.store.sizes import MOST_BYTES
 from shared.store.task_store import KeyMissing, OperationRefused, SyncTokenExpired
-from shared.tasks import NotDeleted, TaskNotFound, VersionMismatch
+from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
 
 # The kind of the problem, its detail, and the seconds after which to retry.
 _UNAVAILABLE = {
@@ -29,10 +30,16 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return problems.not_deleted()
         case KeyReused():
             return problems.key_reused()
+        case BatchTooLarge():
+            return problems.batch_too_large(MOST_BYTES)
         case KeyMissing():
             return problems.bad_request("idempotency-key-required", "This request needs an Idempotency-Key.")
+        case UnusableId():
+            return problems.unusable_id()
+        case InvalidTask():
+            return problems.invalid_body([Fault(pointer=f"/{error.field}", detail=error.message)])
         case OperationRefused(__cause__=Exception() as cause):
-            return problem_of(cause).at(f"/operations/{error.place}")
+            return problem_of(cause).inside(f"/operations/{error.place}", error.part)
         case VersionMismatch():
             detail = f"The ETag of the task is {etag_of(error.version)}, which the request does not allow."
             return problems.precondition_failed(detail)

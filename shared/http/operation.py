@@ -99,7 +99,7 @@ def framed(declaration: Declaration) -> Handler:
         return {
             "statusCode": status,
             "headers": {"Cache-Control": "no-store", "X-Correlation-Id": record.correlation_id, **headers},
-            "body": body,
+            "body": "" if record.route.startswith("HEAD ") else body,
             "isBase64Encoded": False,
         }
 

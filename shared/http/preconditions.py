@@ -10,13 +10,18 @@ from shared.tasks import Precondition
 def write_precondition(headers: Mapping[str, str]) -> Precondition:
     """The precondition of a write. Raises a 400 problem for a malformed header.
 
-    `If-None-Match: *` allows no version at all: no write creates a task under an id of the client's.
+    `If-None-Match: *` allows no version at all.
     """
     wanted = _header(headers, "if-match", weak=False)
     unwanted = _header(headers, "if-none-match", weak=True)
     if unwanted == "*":
         return Precondition(wanted=frozenset())
     return Precondition(None if wanted == "*" else wanted, unwanted or frozenset())
+
+
+def must_create(headers: Mapping[str, str]) -> bool:
+    """Whether a PUT with these headers is to create what it names (RFC 9110, section 13.1.2)."""
+    return "if-match" not in headers and headers.get("if-none-match", "").strip(" \t") == "*"
 
 
 def not_modified(headers: Mapping[str, str], version: int) -> bool:

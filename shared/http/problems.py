@@ -58,9 +58,11 @@ class Problem(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
 
-    def at(self, pointer: str) -> Self:
-        """The same problem, with the place in the body that it is about."""
-        self.errors = [Fault(pointer=pointer, detail=self.detail)]
+    def inside(self, pointer: str, part: str) -> Self:
+        """The same problem, of an operation of a batch at a pointer; its faults are in a part of the operation."""
+        self.errors = [
+            Fault(pointer=f"{pointer}/{part}{fault['pointer']}", detail=fault["detail"]) for fault in self.errors
+        ] or [Fault(pointer=pointer, detail=self.detail)]
         return self
 
     @property
@@ -113,6 +115,15 @@ def not_deleted() -> Problem:
     return Problem(409, "not-deleted", "Not deleted", "The task is not in the trash.")
 
 
+def unusable_id() -> Problem:
+    """422: an id that no new task may have."""
+    detail = (
+        "The id of a new task must be a UUID of version 7 that is at most 29 days old and at most one day ahead. "
+        "Make a new one, and check the clock of the client."
+    )
+    return Problem(422, "unusable-id", "Unusable id", detail)
+
+
 def key_reused() -> Problem:
     """422: an Idempotency-Key that belongs to another request."""
     detail = "This Idempotency-Key was used for another request; send each request with a key of its own."
@@ -136,6 +147,15 @@ def precondition_failed(detail: str) -> Problem:
 def body_too_large(limit: int) -> Problem:
     """413: a body over the limit, in bytes."""
     return Problem(413, "body-too-large", "Content too large", f"The body is over {limit} bytes.")
+
+
+def batch_too_large(limit: int) -> Problem:
+    """422: a batch whose tasks are together over the limit, in bytes."""
+    detail = (
+        f"The tasks that the batch writes are together over {limit:,} bytes. Send fewer operations in a batch. "
+        "Nothing was changed."
+    )
+    return Problem(422, "batch-too-large", "Batch too large", detail)
 
 
 def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:

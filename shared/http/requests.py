@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from shared.fields import TASK_ID
 from shared.http import bodies, idempotency, identity, preconditions, problems, telemetry
 from shared.http.settings import settings
-from shared.models import TASK_ID, NoQuery
+from shared.models import NoQuery
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.tasks import Precondition
@@ -33,6 +34,11 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     def precondition(self) -> Precondition:
         """The versions of the task that this request may write. Raises a 400 problem for a malformed header."""
         return preconditions.write_precondition(self.headers)
+
+    @property
+    def must_create(self) -> bool:
+        """Whether the request is to create the task: `If-None-Match: *`, and no If-Match."""
+        return preconditions.must_create(self.headers)
 
 
 def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, and what its store needs

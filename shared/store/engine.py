@@ -15,6 +15,7 @@ from shared.models import Task
 from shared.store import items
 from shared.store.dynamodb import OutcomeUnknown, Retries, Table
 from shared.store.items import REMEMBERED_WRITES, IdempotencyKey, Item
+from shared.store.sizes import MOST_BYTES, size_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
@@ -30,6 +31,10 @@ type Decide = Callable[[Task | None, int], Task]
 
 class KeyReused(Exception):
     """An idempotency key belongs to another request."""
+
+
+class BatchTooLarge(Exception):
+    """The tasks of a batch are together too large for the record of its key. Nothing was changed."""
 
 
 class Write(NamedTuple):
@@ -99,7 +104,7 @@ class Engine:
         """Write all of these tasks, or none, and return the states that this call wrote.
 
         Where no decision changes anything and there is no key, nothing is written. Raises what a decision raises,
-        KeyReused, and Replayed.
+        KeyReused, Replayed and BatchTooLarge.
         """
         found, conflicted = self._found(writes), False
         retries = Retries(self._deadline, writing=True)
@@ -183,15 +188,18 @@ class Engine:
     def _request(
         self, parts: Sequence[TransactWriteItemTypeDef], after: Sequence[Task], token: str, now: int
     ) -> Callable[[], object]:
-        """What sends the request of one attempt: the same bytes each time."""
+        """What sends the request of one attempt: the same bytes each time. Raises BatchTooLarge."""
         if self._key is None and len(parts) == 1:
             put = parts[0]["Put"]
             return lambda: self._client.put_item(**put)  # a part of a transaction reads alike
         request: TransactWriteItemsInputTypeDef = {"TransactItems": list(parts), "ClientRequestToken": token}
         if self._key is not None:
+            item = items.to_record(self._user_id, self._key, after, token, now)
+            if size_of(item) > MOST_BYTES:
+                raise BatchTooLarge
             record: PutTypeDef = {
                 "TableName": self._table,
-                "Item": items.to_record(self._user_id, self._key, after, token, now),
+                "Item": item,
                 "ConditionExpression": "attribute_not_exists(#sk) OR #expires_at <= :now",
                 "ExpressionAttributeNames": {"#sk": "sk", "#expires_at": "expires_at"},
                 "ExpressionAttributeValues": {":now": items.number(now // 1000)},

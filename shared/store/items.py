@@ -7,11 +7,12 @@ state, and no other code makes one. docs/data-model.md shows every item with an 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
+from shared.fields import due_slot
 from shared.models import DeletedTask, Task
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ REMEMBERED_WRITES = 4
 
 # What stands in a partition key as it stands in the user id: printable ASCII characters but for # and %.
 _UNCHANGED = "".join(map(chr, range(0x20, 0x7F))).translate({ord("#"): None, ord("%"): None})
-_NO_DUE_DATE = "9999-12-31T23:59:59Z"
 
 type Item = Mapping[str, "AttributeValueTypeDef"]
 
@@ -49,11 +49,10 @@ def number(value: int) -> AttributeValueTypeDef:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a field of a task is stored, as an attribute of the same name. None is stored as no attribute at all."""
+    """How a field of a task is stored: as an attribute of the same name, or as none where it has the value `absent`."""
 
     encode: Callable[[Any], AttributeValueTypeDef]
     decode: Callable[[AttributeValueTypeDef], Any]
-    # What it means that an item lacks the attribute.
     absent: Any = None
 
 
@@ -61,9 +60,23 @@ TEXT: Final = Field(text, itemgetter("S"))
 # The model makes the number from the digits: a list decodes some hundreds of them.
 NUMBER: Final = Field(number, itemgetter("N"))
 
+TEXTS: Final = Field(
+    lambda texts: {"L": [{"S": one} for one in texts]}, lambda attribute: [one["S"] for one in attribute["L"]], []
+)
+TEXTS_BY_NAME: Final = Field(
+    lambda texts: {"M": {name: {"S": one} for name, one in texts.items()}},
+    lambda attribute: {name: one["S"] for name, one in attribute["M"].items()},
+    {},
+)
+
 FIELDS: Final[dict[str, Field]] = {
     "title": TEXT,
     "description": TEXT,
+    "due": TEXT,
+    "time_zone": TEXT,
+    "priority": replace(NUMBER, absent=0),
+    "tags": TEXTS,
+    "metadata": TEXTS_BY_NAME,
     "completed_at": NUMBER,
     "created_at": NUMBER,
     "updated_at": NUMBER,
@@ -99,7 +112,7 @@ def to_content(task: Task) -> dict[str, AttributeValueTypeDef]:
         **{
             name: FIELDS[name].encode(value)
             for name, value in vars(task).items()
-            if value is not None and name not in _DERIVED
+            if name not in _DERIVED and value != FIELDS[name].absent
         },
     }
     if isinstance(task, DeletedTask):
@@ -134,7 +147,7 @@ def _index_keys(task: Task) -> dict[str, AttributeValueTypeDef]:
     if isinstance(task, DeletedTask):
         return {**by_change, "by_status": text(f"task#trash#{moment(task.deleted_at)}#{task.id}")}
     status = "open" if task.completed_at is None else "done"
-    slot = _NO_DUE_DATE if task.completed_at is None else moment(task.completed_at)
+    slot = due_slot(task.due) if task.completed_at is None else moment(task.completed_at)
     return {
         **by_change,
         "by_creation": text(f"task#{task.id}"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shared.models import UUID, Status, TaskQuery
+from shared.fields import NO_DUE_DATE, UUID, due_slot
+from shared.models import Status, TaskQuery
 from shared.store import items
 from shared.store.cursors import InvalidCursor
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
 
     from shared.store.items import Item
 
@@ -35,13 +36,43 @@ _CHANGE: Final = re.compile(rf"[0-9]{{15}}#task#{UUID}")
 def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: str | None) -> QueryInputTypeDef:
     """Read a page of a list, from behind a position on. Raises InvalidCursor where that lies outside the list."""
     index = _LISTS[query.status]
-    if position is not None and not re.fullmatch(f"{index.prefix}{index.slot}{UUID}", position):
+    # In a key, # follows the slot; $ is the next character, so no key with this slot or a lower one is in the range.
+    start = "" if query.due_after is None else f"{due_slot(query.due_after)}$"
+    end = query.due_before or NO_DUE_DATE
+    in_range = bool(query.due_after or query.due_before)
+    if position is not None and (
+        not re.fullmatch(f"{index.prefix}{index.slot}{UUID}", position)
+        or (in_range and not index.prefix + start < position < index.prefix + end)
+    ):
         raise InvalidCursor
     request = _query(table, user_id, index.name, limit, position)
-    request["KeyConditionExpression"] = "#pk = :pk AND begins_with(#index, :start)"
-    request["ExpressionAttributeValues"] = {":pk": items.partition_of(user_id), ":start": items.text(index.prefix)}
+    values = {":pk": items.partition_of(user_id), ":start": items.text(index.prefix + start)}
+    if in_range:
+        request["KeyConditionExpression"] = "#pk = :pk AND #index BETWEEN :start AND :end"
+        values[":end"] = items.text(index.prefix + end)
+    else:
+        request["KeyConditionExpression"] = "#pk = :pk AND begins_with(#index, :start)"
+    if query.is_filtered:
+        _add_filter(request, values, query)
+    request["ExpressionAttributeValues"] = values
     request["ScanIndexForward"] = query.order == "asc"
     return request
+
+
+def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
+    """Leave tasks out of the answer. The query then reads as much as one query can: 1 MB."""
+    conditions, names = [], {**request["ExpressionAttributeNames"]}
+    if query.tag is not None:
+        conditions.append("contains(#tags, :tag)")
+        values[":tag"] = items.text(query.tag)
+        names["#tags"] = "tags"
+    if query.priority_max is not None:
+        conditions.append("#priority BETWEEN :one AND :priority_max")
+        values |= {":one": items.number(1), ":priority_max": items.number(query.priority_max)}
+        names["#priority"] = "priority"
+    request["ExpressionAttributeNames"] = names
+    request["FilterExpression"] = " AND ".join(conditions)
+    del request["Limit"]
 
 
 def of_changes(table: str, user_id: str, since: int, limit: int, position: str | None) -> QueryInputTypeDef:
@@ -60,7 +91,7 @@ def of_changes(table: str, user_id: str, since: int, limit: int, position: str |
 
 
 def position_of(request: QueryInputTypeDef, last_key: Item) -> str:
-    """The position of the last item of a page, from the page's LastEvaluatedKey."""
+    """The position of an item, or of a LastEvaluatedKey, in the index of the request."""
     return last_key[request["IndexName"]]["S"]
 
 

@@ -27,7 +27,15 @@ from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.store.engine import Decide, Engine, Replayed, Write
 from shared.store.items import IdempotencyKey
 from shared.store.uuid7 import uuid7
-from shared.tasks import NotCompleted, Precondition
+from shared.tasks import (
+    InvalidTask,
+    NotCompleted,
+    NotDeleted,
+    Precondition,
+    TaskNotFound,
+    UnusableId,
+    VersionMismatch,
+)
 
 if TYPE_CHECKING:
     # Only the function that does batches imports their models.
@@ -51,9 +59,11 @@ class KeyMissing(Exception):
 class OperationRefused(Exception):
     """One operation of a batch cannot be done, for the reason that is this error's cause; so none was."""
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, part: str) -> None:
         super().__init__(f"operation {place}")
         self.place = place
+        # The member of the operation that holds the fields of the task.
+        self.part = part
 
 
 class SyncTokenExpired(Exception):
@@ -89,9 +99,13 @@ class TaskStore:
         self._key = key
         self._engine = Engine(table, user_id, deadline, clock, key)
 
-    def create(self, new: NewTask) -> Task:
-        """Create a task: one request, keyed or not."""
-        return self._write(self._creation(new))
+    def create(self, new: NewTask, task_id: str | None = None) -> Task:
+        """Create a task, under the client's id if there is one: one request, keyed or not.
+
+        Under a client's id it can be sent again: a task that is at version 1, with the same content, is returned.
+        Raises UnusableId, VersionMismatch where the id is taken by any other task, and InvalidTask.
+        """
+        return self._write(self._creation(new, task_id))
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
@@ -99,13 +113,19 @@ class TaskStore:
         return tasks.get(None if item is None else items.from_item(item))
 
     def list(self, query: TaskQuery) -> TaskPage:
-        """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list."""
-        scope = (self._user_id, query.status, query.order)
+        """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list.
+
+        A filtered page is filled as far as the 1 MB reaches that one query reads.
+        """
+        scope = (self._user_id, *query.scope)
         position = None if query.cursor is None else cursors.decode(query.cursor, *scope)
         request = queries.of_list(self._table, self._user_id, query, query.page_size, position)
         page = self._engine.read(lambda: self._client.query(**request))
-        last_key, now = page.get("LastEvaluatedKey"), self._engine.now
-        found = [items.from_item(item) for item in page["Items"]]
+        shown, last_key, now = page["Items"], page.get("LastEvaluatedKey"), self._engine.now
+        if len(shown) > query.page_size:  # only a filtered query has no limit of its own
+            shown = shown[: query.page_size]
+            last_key = shown[-1]
+        found = [items.from_item(item) for item in shown]
         return TaskPage(
             items=[task for task in found if not tasks.is_expired(task, now)],
             next_cursor=cursors.encode(queries.position_of(request, last_key), *scope) if last_key else None,
@@ -154,7 +174,8 @@ class TaskStore:
     def update(self, task_id: str, changes: Mapping[str, Any], precondition: Precondition) -> Task:
         """Change some fields of a task: two requests, or one where nothing changes.
 
-        A change that changes nothing writes nothing and keeps the version. Raises TaskNotFound and VersionMismatch.
+        A change that changes nothing writes nothing and keeps the version. Raises TaskNotFound, VersionMismatch and
+        InvalidTask.
         """
         return self._write(Write(task_id, lambda found, now: tasks.change(found, changes, precondition, now)))
 
@@ -207,9 +228,14 @@ class TaskStore:
         """
         if self._key is None:
             raise KeyMissing
-        writes = [self._creation(one.task) if one.op == "create" else Write(one.id, one.decide) for one in operations]
+        writes = [
+            self._creation(one.task, one.id) if one.op == "create" else Write(one.id, one.decide) for one in operations
+        ]
         done = self._commit(
-            *(write._replace(decide=_in_batch(place, write.decide)) for place, write in enumerate(writes))
+            *(
+                write._replace(decide=_in_batch(place, "patch" if write.read else "task", write.decide))
+                for place, write in enumerate(writes)
+            )
         )
 
         def result(operation: BatchOperation, task: Task) -> BatchResult:
@@ -217,8 +243,8 @@ class TaskStore:
 
         return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
 
-    def _creation(self, new: NewTask) -> Write:
-        task_id = str(uuid7(self._clock()))
+    def _creation(self, new: NewTask, client_id: str | None) -> Write:
+        task_id = client_id or str(uuid7(self._clock()))
         return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=False)
 
     def _write(self, write: Write) -> Task:
@@ -240,11 +266,11 @@ def _change(task: Task) -> Task | Tombstone:
     return task
 
 
-def _in_batch(place: int, decide: Decide) -> Decide:
+def _in_batch(place: int, part: str, decide: Decide) -> Decide:
     def decide_in_batch(found: Task | None, now: int) -> Task:
         try:
             return decide(found, now)
-        except (tasks.TaskNotFound, tasks.NotDeleted, tasks.VersionMismatch) as refusal:
-            raise OperationRefused(place) from refusal
+        except (TaskNotFound, NotDeleted, VersionMismatch, UnusableId, InvalidTask) as refusal:
+            raise OperationRefused(place, part) from refusal
 
     return decide_in_batch

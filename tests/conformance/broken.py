@@ -76,6 +76,12 @@ def _html_errors(real: Handler, event: Event, context: Any) -> Answer:
     return answer
 
 
+def _head_refused(real: Handler, event: Event, context: Any) -> Answer:
+    if event["routeKey"].startswith("HEAD "):
+        return {"statusCode": 405, "headers": {"Allow": "GET"}}
+    return real(event, context)
+
+
 def _always_down(_real: Handler, _event: Event, _context: Any) -> Answer:
     return {"statusCode": 503, "headers": {}, "body": "{}"}
 
@@ -91,5 +97,6 @@ BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
     "delete forgotten": _delete_forgotten,
     "unknown fields pass": _unknown_fields_pass,
     "errors in HTML": _html_errors,
+    "HEAD refused": _head_refused,
     "always down": _always_down,
 }

@@ -27,6 +27,7 @@ FINDS = {
     "cursor ignored": ("list", "appears exactly once"),
     "delete forgotten": ("delete", "in the trash and nowhere else"),
     "unknown fields pass": ("errors", "every fault"),
+    "HEAD refused": ("get", "HEAD answers as GET"),
     "errors in HTML": ("restore", "one that is not deleted is 409"),
 }
 # Each costs a gateway: make test takes those that would do the worst harm.

@@ -86,6 +86,8 @@ READ_ONLY: dict[str, object] = {
     "updated_at": "",
     "version": 99,
     "etag": '"99-1"',
+    "deleted_at": "2020-01-01T00:00:00.000Z",
+    "purge_at": None,
 }
 
 # What is sent, and what comes back where that is not the same.

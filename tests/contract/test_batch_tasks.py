@@ -108,6 +108,21 @@ def test_every_fault_has_a_pointer_into_the_request(
     assert backend.stored(api.caller) == []
 
 
+def test_what_is_too_large_to_be_stored_is_refused_and_nothing_is_done(backend: Backend, api: Api) -> None:
+    """A request with a few bytes is enough, since the tasks are there already."""
+    ids = [result["id"] for result in api.batch(*[{"op": "create", "task": {"title": "x"}}] * 3).json["results"]]
+    for one in backend.stored(api.caller):
+        if one["sk"]["S"].startswith("TASK#"):
+            text = {"S": "x" * 150_000}
+            backend.table.client.put_item(TableName=backend.table.name, Item={**one, "description": text})
+    before = backend.stored(api.caller)
+    toggles = [{"op": "toggle", "id": one} for one in ids]
+    answer = api.batch(*toggles)
+    assert is_problem(answer, 422, "batch-too-large")
+    assert backend.stored(api.caller) == before
+    assert api.batch(*toggles[:2]).status == 200
+
+
 def test_without_a_key_it_is_400(backend: Backend, api: Api) -> None:
     answer = api.send("POST", f"{api.tasks}/batch", {"operations": [{"op": "create", "task": {"title": "x"}}]})
     assert is_problem(answer, 400, "idempotency-key-required")
@@ -121,9 +136,10 @@ def test_the_largest_batch_on_tasks_that_are_there_fits(api: Api) -> None:
     assert [result["task"]["version"] for result in answer.json["results"]] == [2] * BATCH_LIMIT
 
 
-def test_the_largest_batch_fits(api: Api) -> None:
-    task = {"title": "\U0001f600" * 255, "description": "\U0001f600" * 1000}  # four bytes a character
-    body = json.dumps({"operations": [{"op": "create", "task": task}] * 25}, ensure_ascii=False).encode()
+@pytest.mark.parametrize("escaped", [False, True])
+def test_the_largest_batch_fits(api: Api, escaped: bool) -> None:
+    task = {"title": "\U0001f600" * 255, "description": "\U0001f600" * 1000}  # four bytes a character, escaped twelve
+    body = json.dumps({"operations": [{"op": "create", "task": task}] * 25}, ensure_ascii=escaped).encode()
     headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
     answer, again = (api.send("POST", f"{api.tasks}/batch", body, headers) for _ in range(2))
     assert answer.status == 200

@@ -3,6 +3,7 @@
 import hashlib
 import time
 import uuid
+from dataclasses import replace
 from urllib.parse import quote
 
 import jwt
@@ -10,13 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import JSON, OPERATIONS, Api, Backend, Operation, Task
+from tests.api import JSON, OPERATIONS, PUBLIC, Answer, Api, Backend, Headers, Operation, Task
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
 
 CLAIMS = {"sub": "mallory", "iss": ISSUER, "client_id": AUDIENCE, "token_use": "access", "exp": int(time.time()) + 900}
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 TAKING_BODIES = {name: one for name, one in OPERATIONS.items() if one.body is not None}
+READS = {name: one for name, one in {**OPERATIONS, **PUBLIC}.items() if one.method == "GET"}
 ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
 BAD_AUTHORIZATION: dict[str, str | None] = {
     "none": None,
@@ -59,7 +61,8 @@ UNKNOWN_ROUTES = [
     "PATCH /v1/users/me/tasks",
     "POST /v1/users/me/tasks/x",
     "PUT /v1/users/me/tasks/x/toggle",
-    "HEAD /v1/users/me/tasks",
+    "HEAD /",
+    "HEAD /v1/users/me/tasks/x/toggle",
     "OPTIONS /v1/users/me/tasks",
     "TRACE /v1/users/me/tasks",
     "PROPFIND /v1/users/me/tasks",
@@ -220,7 +223,7 @@ def test_me_is_the_caller(api: Api, operation: Operation) -> None:
 def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, operation: Operation) -> None:
     wrong = {"Content-Type": "text/plain", "If-Match": "x", "If-None-Match": "x"}
     stranger = Api(api.url, api.caller, "someone-else")
-    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 300_000)
+    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 1_400_000)
     assert is_problem(answer, 403, "forbidden")
 
 
@@ -244,11 +247,49 @@ def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_its_413(backend: Bac
     assert backend.stored(api.caller) == []
 
 
+# HEAD
+
+READ_HEADERS: dict[str, Headers] = {
+    "plain": {},
+    "known": {"If-None-Match": "*"},
+    "a bad ETag": {"If-None-Match": "3-1"},
+    "no token": {"Authorization": None},
+    "another origin": {"Origin": "https://app.example"},
+}
+# What differs between any two answers, and what says how the body is sent.
+OF_ONE_ANSWER = {"apigw-requestid", "date", "content-length", "transfer-encoding"}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("headers", READ_HEADERS.values(), ids=READ_HEADERS)
+@pytest.mark.parametrize("query", ["", "limit=1", "colour=red"])
+def test_head_answers_as_get_without_the_body(
+    api: Api, task: Task, name: str, headers: dict[str, str | None], query: str
+) -> None:
+    api.made()  # so that a list has a second page
+    sent = {"X-Correlation-Id": "mine", **headers}
+    get, head = (replace(READS[name], method=one).ask(api, task["id"], query, sent) for one in ("GET", "HEAD"))
+    assert head.content == b""
+    assert (head.status, _lasting(head)) == (get.status, _lasting(get))
+    assert head.headers["Content-Length"] in (None, str(len(get.content)))  # RFC 9110, section 8.6
+
+
+def test_head_of_a_task_that_is_not_there_is_404(api: Api) -> None:
+    for path in (f"{api.tasks}/{uuid.uuid4()}", f"{api.tasks}/x", "/v1/users/someone-else/tasks"):
+        get, head = (api.send(method, path) for method in ("GET", "HEAD"))
+        assert (head.status, head.content) == (get.status, b"")
+
+
+def _lasting(answer: Answer) -> dict[str, str]:
+    named = {name.lower(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}
+
+
 # Limits
 
 
-def test_a_body_over_256_kib_is_413(kept: Kept, operation: Operation) -> None:
-    answer = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 300 * 1024 + b'"}')
+def test_a_body_over_1280_kib_is_413(kept: Kept, operation: Operation) -> None:
+    answer = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 1280 * 1024 + b'"}')
     assert is_problem(answer, 413, "body-too-large")
 
 
@@ -257,11 +298,11 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
         text = '{"title": "é"}'.encode()
         return text + b" " * (size - len(text))
 
-    assert api.send("POST", api.tasks, body(256 * 1024)).status == 201
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1)), 413, "body-too-large")
+    assert api.send("POST", api.tasks, body(1280 * 1024)).status == 201
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1)), 413, "body-too-large")
     octets = {"Content-Type": "application/octet-stream"}  # comes to the function as base64
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024), octets), 415, "unsupported-media-type")
-    assert is_problem(api.send("POST", api.tasks, body(256 * 1024 + 1), octets), 413, "body-too-large")
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024), octets), 415, "unsupported-media-type")
+    assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1), octets), 413, "body-too-large")
 
 
 @pytest.mark.parametrize("name", TAKING_BODIES)
@@ -270,6 +311,15 @@ def test_a_body_of_another_type_is_415(kept: Kept, name: str, headers: dict[str,
     answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers)
     assert is_problem(answer, 415, "unsupported-media-type")
     assert ("Accept-Patch" in answer.headers) == (OPERATIONS[name].method == "PATCH")
+    assert answer.headers["Accept-Encoding"] == ("identity" if "Content-Encoding" in headers else None)
+
+
+@pytest.mark.parametrize("name", TAKING_BODIES)
+@pytest.mark.parametrize("charset", ["utf8", '"UTF-8"', "us-ascii"])
+def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset: str) -> None:
+    headers = {"Content-Type": f"{JSON}; charset={charset}"}
+    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})
+    assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "invalid-body")
 
 
 @pytest.mark.parametrize("query", ["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"])
@@ -341,7 +391,7 @@ def test_a_browser_may_ask_first(api: Api, operation: Operation) -> None:
     }
     answer = api.send("OPTIONS", operation.path_of("me", "x"), headers=asked)
     assert answer.status == 204
-    assert operation.method in answer.headers["Access-Control-Allow-Methods"]
+    assert {operation.method, "HEAD"} <= set(answer.headers["Access-Control-Allow-Methods"].split(","))
     allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
     assert {"authorization", "content-type", "if-match", "if-none-match", "x-correlation-id"} <= allowed
     assert answer.headers["Access-Control-Allow-Origin"] == "*"

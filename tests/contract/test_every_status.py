@@ -44,7 +44,7 @@ REQUESTS: dict[int, Ask] = {
     403: lambda api, one, task: one.ask(Api(api.url, "someone-else", api.caller), task["id"]),
     404: lambda api, one, _: one.ask(api, str(uuid.uuid4())),
     412: lambda api, one, task: one.ask(api, task["id"], headers={"If-None-Match": "*"}),
-    413: lambda api, one, task: one.ask(api, task["id"], body=b" " * 300_000),
+    413: lambda api, one, task: one.ask(api, task["id"], body=b" " * 1_400_000),
     415: lambda api, one, task: one.ask(api, task["id"], headers={"Content-Type": "text/plain"}),
     422: lambda api, one, task: (invalid if one.body else reused)(api, one, task),
     500: lambda api, one, task: one.ask(api, task["id"]),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from contract.__main__ import operations as operations_of
 from contract.answers import DOCUMENT, OutsideContract, contract
-from tests.api import OPERATIONS, PUBLIC, Answer, Api, Operation
+from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Answer, Api, Operation
 from tests.conftest import ROOT
 from tests.contract.shapes import is_gateways
 
@@ -112,6 +114,30 @@ def test_every_parameter_says_what_it_is() -> None:
         assert all(words.values()), words
         if operation["operationId"] == "get_openapi":
             assert "task" not in words["If-None-Match"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_contract_is_made_where_a_get_route_has_no_head_route_or_the_other_way_round(method: str) -> None:
+    functions = tuple(
+        replace(one, routes=tuple(route for route in one.routes if route.method != method))
+        for one in TEMPLATE.functions
+        if one.name == "GetTask"
+    )
+    functions = tuple(replace(one, handler="functions.get_task.app.handler") for one in functions)
+    with pytest.raises(TypeError, match="HEAD"):
+        list(operations_of(replace(TEMPLATE, functions=functions)))
+
+
+def test_head_is_checked_as_get_without_a_body() -> None:
+    path, content = "/v1/users/me/tasks/x", json.dumps(BODY).encode()
+    contract().check("HEAD", path, 400, message(HEADERS), b"")
+    for status, headers, body in (
+        (400, HEADERS, content),
+        (418, HEADERS, b""),
+        (400, {**HEADERS, "Cache-Control": None}, b""),
+    ):
+        with pytest.raises(OutsideContract):
+            contract().check("HEAD", path, status, message(headers), body)
 
 
 def test_what_every_answer_has_is_required() -> None:

@@ -45,6 +45,13 @@ def test_what_was_fetched_can_be_put_back_with_a_change(api: Api, task: Task) ->
     assert shows_task(answer, api.caller, **{**task, **changed(answer.json), "title": "new", "version": 2})
 
 
+def test_what_was_found_in_the_trash_can_be_put_back_once_it_is_restored(api: Api, task: Task) -> None:
+    api.delete(task["id"])
+    (shown,) = api.walk(status="deleted")
+    restored = api.restore(task["id"]).json
+    assert shows_task(api.replace(task["id"], shown), api.caller, **restored)
+
+
 def changed(task: Task) -> Task:
     return {name: task[name] for name in ("updated_at", "etag")}
 

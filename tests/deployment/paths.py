@@ -2,8 +2,8 @@
 
     python -I -S paths.py ARTIFACT ...
 
-It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoints of three
-partitions.
+It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoint in
+each region.
 """
 
 import importlib
@@ -114,7 +114,7 @@ for name in ("create_task", "replace_task", "update_task", "batch_tasks"):
     on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
     call(400, name, on_a_task, "{")
     call(400, name, on_a_task, '{"title": "\\ud800"}')
-    call(413, name, on_a_task, "x" * 300_000)
+    call(413, name, on_a_task, "x" * 1_400_000)
     call(415, name, on_a_task, "{}", headers={"content-type": "text/plain"})
     call(422, name, on_a_task, {"title": "\0", "unknown": 1})
 live = call(201, "create_task", body={"title": "live"})["id"]
@@ -142,18 +142,19 @@ call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, 
 
 # The contract, which takes nothing of a caller but what it knows already.
 contract = importlib.import_module(f"functions.{CONTRACT}.app").handler
-shown = contract({"headers": {}}, Context())
-known = contract({"headers": {"if-none-match": shown["headers"]["ETag"]}}, Context())
+asked = {"routeKey": "GET /v1/openapi.json", "headers": {}}
+shown = contract(asked, Context())
+known = contract({**asked, "headers": {"if-none-match": shown["headers"]["ETag"]}}, Context())
 if (shown["statusCode"], known["statusCode"]) != (200, 304) or "paths" not in json.loads(shown["body"]):
     wrong.append(f"{CONTRACT} answered {shown['statusCode']} and {known['statusCode']}")
 
-# Where requests go in each partition of AWS, and what a database that cannot be reached is.
+# Where requests go in each region of AWS, and what a database that cannot be reached is.
 import os  # noqa: E402
 
 from shared.store import dynamodb  # noqa: E402
 
 del os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
-endpoints: list[str] = []
+endpoints: dict[str, str] = {}
 
 
 class Sent(Exception):
@@ -161,17 +162,24 @@ class Sent(Exception):
 
 
 def stop(request: Any, **_: object) -> None:
-    endpoints.append(request.url)
+    endpoints[f"{region} {fips}"] = request.url
     raise Sent
 
 
-for region in ("eu-central-1", "cn-north-1", "us-gov-west-1"):
-    os.environ.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)
+for fips in ("false", "true"):
+    os.environ["AWS_USE_FIPS_ENDPOINT"] = fips
     dynamodb.session.cache_clear()
-    client = dynamodb.new_client()
-    client.meta.events.register("before-send.dynamodb", stop)
-    with suppress(Sent):
-        client.get_item(TableName="tasks", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
+    session = dynamodb.session()
+    partitions = session.get_available_partitions()
+    regions = [region for partition in partitions for region in session.get_available_regions("dynamodb", partition)]
+    # The last is newer than botocore.
+    for region in (*regions, "eu-central-9"):
+        session.set_config_variable("region", region)
+        client = dynamodb.new_client()
+        client.meta.events.register("before-send.dynamodb", stop)
+        with suppress(Sent):
+            client.get_item(TableName="tasks", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
+del os.environ["AWS_USE_FIPS_ENDPOINT"]
 os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
 dynamodb.client.cache_clear()
 dynamodb.session.cache_clear()

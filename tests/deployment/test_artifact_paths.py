@@ -4,8 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.config import Config
 from botocore.session import Session
 
 from artifacts import trim
@@ -13,6 +17,8 @@ from shared.store import dynamodb
 from tests.deployment.conftest import FUNCTIONS, HOST, built
 
 PATHS = Path(__file__).parent / "paths.py"
+# botocore with all of its handlers and rules.
+ORDINARY = Session()
 
 
 def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, moto_url: str) -> None:
@@ -37,11 +43,20 @@ def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, 
     told = json.loads(python.stderr.splitlines()[-1])
     assert told["wrong"] == []
     assert told["elsewhere"] == []
-    assert told["endpoints"] == [
-        "https://dynamodb.eu-central-1.amazonaws.com/",
-        "https://dynamodb.cn-north-1.amazonaws.com.cn/",
-        "https://dynamodb.us-gov-west-1.amazonaws.com/",
-    ]
+    endpoints = told["endpoints"]
+    assert endpoints["cn-north-1 false"] == "https://dynamodb.cn-north-1.amazonaws.com.cn/"
+    # AWS's list of endpoints has these two. The endpoint rules give the endpoints without FIPS instead.
+    for region in ("us-gov-east-1", "us-gov-west-1"):
+        assert endpoints.pop(f"{region} true") == f"https://dynamodb-fips.{region}.amazonaws.com/"
+    # Artifacts have no endpoint rules. An ordinary client has them.
+    partitions = ORDINARY.get_available_partitions()
+    regions = [region for partition in partitions for region in ORDINARY.get_available_regions("dynamodb", partition)]
+    assert endpoints == {
+        f"{region} {fips}": sent_by(ordinary_client(region, fips), "GetItem").url
+        for fips in ("false", "true")
+        for region in (*regions, "eu-central-9")
+        if not (region.startswith("us-gov-") and fips == "true")
+    }
 
 
 def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Path, tmp_path: Path) -> None:
@@ -50,21 +65,89 @@ def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Pat
         trim.stand_in(tmp_path, trim.STUBS)
 
 
-# What a request and its answer go through in botocore.
+# What a request and its answer go through in botocore, and which handlers are there.
 EVENTS = """
     provide-client-params before-parameter-build before-endpoint-resolution before-call request-created choose-signer
-    before-sign before-send before-parse needs-retry after-call
+    before-sign before-send response-received before-parse needs-retry after-call after-call-error
 """
+HANDLERS = [
+    "request-created: RequestSigner.handler",
+    "request-created: UserAgentString.rebuild_and_replace_user_agent_handler",
+    "before-parse: read",
+    "after-call: RetryQuotaChecker.release_retry_quota",
+]
+KEY = {"pk": {"S": "x"}, "sk": {"S": "x"}}
+REQUESTS: dict[str, dict[str, Any]] = {
+    "GetItem": {"TableName": "tasks", "Key": KEY, "ConsistentRead": True},
+    "PutItem": {"TableName": "tasks", "Item": KEY},
+    "Query": {
+        "TableName": "tasks",
+        "KeyConditionExpression": "pk = :x",
+        "ExpressionAttributeValues": {":x": {"S": "x"}},
+    },
+    "TransactGetItems": {"TransactItems": [{"Get": {"TableName": "tasks", "Key": KEY}}]},
+    "TransactWriteItems": {
+        "TransactItems": [{"Put": {"TableName": "tasks", "Item": KEY}}],
+        "ClientRequestToken": "x",
+    },
+}
 
 
-@pytest.mark.parametrize("operation", trim.OPERATIONS)
-def test_dynamodb_gets_every_handler_of_botocores_that_another_session_would_give_it(operation: str) -> None:
-    def names_of_handlers(session: Session) -> list[str]:
-        found = session.get_component("event_emitter")._emitter._handlers
-        names = [f"{event}.dynamodb.{operation}" for event in EVENTS.split()]
-        # Not the functions themselves: Powertools makes a new one for each session.
-        handlers = [handler for name in names for handler in found.prefix_search(name)]
-        return sorted(getattr(handler, "__qualname__", type(handler).__name__) for handler in handlers)
+def test_every_request_is_covered() -> None:
+    assert set(REQUESTS) == set(trim.OPERATIONS)
 
-    dynamodb.session.cache_clear()
-    assert names_of_handlers(dynamodb.session()) == names_of_handlers(Session())
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_no_handler_runs_but_those_that_our_requests_need(operation: str) -> None:
+    emitter: Any = dynamodb.new_client("http://dynamodb.invalid").meta.events
+    found = [
+        f"{event}: {handler.__qualname__}"
+        for event in EVENTS.split()
+        for handler in emitter._emitter._handlers.prefix_search(f"{event}.dynamodb.{operation}")
+    ]
+    # Powertools' is not in the artifacts.
+    assert [name for name in found if "add_powertools_feature" not in name] == HANDLERS
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_request_is_that_of_an_ordinary_client_but_for_what_it_says_of_retries(operation: str) -> None:
+    ours = sent_by(dynamodb.new_client(credentials=("test", "test")), operation)
+    ordinary = sent_by(ordinary_client("eu-central-1"), operation)
+    assert (ours.method, ours.url, ours.body) == (ordinary.method, ordinary.url, ordinary.body)
+    assert set(ordinary.headers) - set(ours.headers) == {"amz-sdk-invocation-id", "amz-sdk-request"}
+    for name, value in ours.headers.items():
+        if name == "Authorization":
+            assert credential_scope(value) == credential_scope(ordinary.headers[name])
+        elif name not in {"User-Agent", "X-Amz-Date"}:
+            assert value == ordinary.headers[name], name
+
+
+def credential_scope(authorization: Any) -> list[bytes]:
+    """The region and the service that a request is signed for: without the key and the day."""
+    scope: list[bytes] = authorization.split(b",")[0].split(b"/")[2:]
+    return scope
+
+
+def ordinary_client(region: str, fips: str = "false") -> Any:
+    return ORDINARY.create_client(
+        "dynamodb", region, config=Config(use_fips_endpoint=fips == "true"),
+        aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106
+    )  # fmt: skip
+
+
+class Sent(Exception):
+    """A request got as far as the wire."""
+
+
+def sent_by(client: Any, operation: str) -> AWSPreparedRequest:
+    """The request that a client would send."""
+    sent: list[AWSPreparedRequest] = []
+
+    def stop(request: AWSPreparedRequest, **_: object) -> None:
+        sent.append(request)
+        raise Sent
+
+    client.meta.events.register("before-send.dynamodb", stop)
+    with pytest.raises(Sent):
+        getattr(client, xform_name(operation))(**REQUESTS[operation])
+    return sent[0]

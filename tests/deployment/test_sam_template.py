@@ -92,9 +92,10 @@ def test_every_route_but_the_contracts_needs_a_token_and_no_scope(translated: di
         (path, operation)
         for path, methods in body["paths"].items()
         for method, operation in methods.items()
-        if method in {"get", "put", "post", "patch", "delete"}
+        if method in {"get", "head", "put", "post", "patch", "delete"}
     ]
-    assert len(operations) == len(FUNCTIONS)
+    assert len(operations) == len(FUNCTIONS) + sum("get" in methods for methods in body["paths"].values())
+    assert all(("get" in methods) is ("head" in methods) for methods in body["paths"].values())
     for path, operation in operations:
         assert operation.get("security") == ([{"NONE": []}] if path == "/v1/openapi.json" else [{"Jwt": []}])
     (scheme,) = body["components"]["securitySchemes"].values()

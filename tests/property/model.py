@@ -28,11 +28,13 @@ class Expected:
 class Refused(Exception):
     """An operation cannot be done."""
 
-    def __init__(self, status: int, kind: str) -> None:
+    def __init__(self, status: int, kind: str, pointers: tuple[str, ...] = ()) -> None:
         super().__init__(kind)
-        self.status, self.kind = status, kind
+        self.status, self.kind, self.pointers = status, kind, pointers
 
 
+UNUSABLE = Refused(422, "unusable-id")
+LONE_ZONE = Refused(422, "invalid-body", ("/time_zone",))
 GONE = Refused(404, "task-not-found")
 STALE = Refused(412, "precondition-failed")
 NOT_DELETED = Refused(409, "not-deleted")
@@ -66,6 +68,11 @@ class Task:
     updated_at: int
     version: int = 1
     deleted_at: int | None = None
+    due: str | None = None
+    time_zone: str | None = None
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def completed(self) -> bool:
@@ -73,10 +80,10 @@ class Task:
 
     @property
     def place(self) -> tuple[int | str, ...]:
-        """The place among the tasks of the same status: by deletion, by completion, or by creation."""
+        """The place among the tasks of the same status: by deletion, by completion, or by due date."""
         if self.deleted_at is not None:
             return self.deleted_at, self.id
-        return (self.id,) if self.completed_at is None else (self.completed_at, self.id)
+        return (*due_order(self.due), self.id) if self.completed_at is None else (self.completed_at, self.id)
 
     @property
     def purge_at(self) -> int:
@@ -97,6 +104,11 @@ class Task:
             "completed_at": None if self.completed_at is None else at(self.completed_at),
             "created_at": at(self.created_at),
             "updated_at": at(self.updated_at),
+            "due": self.due,
+            "time_zone": self.time_zone,
+            "priority": self.priority,
+            "tags": list(self.tags),
+            "metadata": dict(self.metadata),
             "version": self.version,
             "etag": f'"{self.version}-1"',
             **trash,
@@ -108,6 +120,24 @@ class Task:
         if self.deleted_at is None:
             return self.shown
         return {"id": self.id, "deleted": True, "version": self.version, "deleted_at": at(self.deleted_at)}
+
+
+def due_order(due: str | None) -> tuple[int, str, int, str]:
+    """Where a due date sorts: by day; a whole day after its last minute; none last."""
+    if due is None:
+        return 1, "", 0, ""
+    day, _, clock = due.partition("T")
+    return 0, day, 0 if clock else 1, clock
+
+
+def normal(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as the server keeps them."""
+    kept = dict(fields)
+    if "tags" in kept:
+        kept["tags"] = tuple(sorted(set(kept["tags"])))
+    if kept.get("due") and kept["due"].count(":") == 1:
+        kept["due"] += ":00"
+    return kept
 
 
 def at(milliseconds: int) -> str:
@@ -122,7 +152,7 @@ class User:
     tasks: dict[str, Task] = field(default_factory=dict)
     keys: dict[str, tuple[object, Expected, int]] = field(default_factory=dict)
     # What the cursors and sync tokens that were given out stand for.
-    cursors: dict[str, tuple[str, str, tuple[Any, ...]]] = field(default_factory=dict)
+    cursors: dict[str, tuple[dict[str, str], tuple[Any, ...]]] = field(default_factory=dict)
     tokens: dict[str, tuple[int, int | None, tuple[int, str] | None]] = field(default_factory=dict)
 
 
@@ -155,7 +185,7 @@ class Model:
         try:
             return act()
         except Refused as refused:
-            return Expected(refused.status, kind=refused.kind)
+            return Expected(refused.status, kind=refused.kind, pointers=refused.pointers)
 
     # Operations on one task, each of which returns the task as it then is.
 
@@ -175,22 +205,48 @@ class Model:
         self.of(task.user).tasks[task.id] = written
         return written
 
-    def create(self, user: str, task_id: str, fields: Mapping[str, Any]) -> Task:
-        assert task_id not in self.of(user).tasks
-        completed_at = self.now if fields.get("completed") else None
-        task = Task(task_id, user, fields["title"], fields.get("description"), completed_at, self.now, self.now)
+    def create(self, user: str, task_id: str, fields: Mapping[str, Any], made: int | None = None) -> Task:
+        """Create a task; `made` is the time in its id, where that is the client's."""
+        if made is not None and not -29 * 86_400_000 <= made - self.now <= 86_400_000:
+            raise UNUSABLE
+        kept = normal(fields)
+        completed = kept.pop("completed", False)
+        if kept.get("time_zone") and "T" not in (kept.get("due") or ""):
+            raise LONE_ZONE
+        values = {"description": None, **kept, "completed_at": self.now if completed else None}
+        task = Task(id=task_id, user=user, created_at=self.now, updated_at=self.now, **values)
+        there = self.of(user).tasks.get(task_id)
+        if there is not None:
+            times: dict[str, Any] = {"created_at": there.created_at, "updated_at": there.updated_at}
+            as_created = replace(task, completed_at=there.completed_at, **times)
+            if there != as_created or there.completed != task.completed:
+                raise STALE
+            return there
         self.of(user).tasks[task_id] = task
         return task
 
     def update(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
         task = self.live(user, task_id)
         condition.check(task)
-        changed = {name: value for name, value in fields.items() if getattr(task, name) != value}
+        kept = normal(fields)
+        if "T" not in (kept.get("due", task.due) or ""):
+            if kept.get("time_zone"):
+                raise LONE_ZONE
+            kept["time_zone"] = None
+        changed = {name: value for name, value in kept.items() if getattr(task, name) != value}
         if not changed:
             return task
         if "completed" in changed:
             changed["completed_at"] = self.now if changed.pop("completed") else None
         return self.write(task, **changed)
+
+    def patch(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
+        """As update, but metadata is changed by key."""
+        task = self.live(user, task_id)
+        if "metadata" in fields:
+            merged = {} if fields["metadata"] is None else {**task.metadata, **fields["metadata"]}
+            fields = {**fields, "metadata": {name: value for name, value in merged.items() if value is not None}}
+        return self.update(user, task_id, fields, condition)
 
     def toggle(self, user: str, task_id: str, condition: Condition) -> Task:
         task = self.live(user, task_id)
@@ -230,7 +286,7 @@ class Model:
                     # Where the batch is refused, the server names no ids.
                     task: Task | None = self.create(user, ids.pop(0) if ids else f"new {place}", operation["task"])
                 elif kind == "update":
-                    task = self.update(user, operation["id"], operation["patch"], condition)
+                    task = self.patch(user, operation["id"], operation["patch"], condition)
                 elif kind == "toggle":
                     task = self.toggle(user, operation["id"], condition)
                 elif kind == "restore":
@@ -240,7 +296,10 @@ class Model:
                     task = None
             except Refused as refused:
                 self.of(user).tasks = before
-                return Expected(refused.status, kind=refused.kind, pointers=(f"/operations/{place}",))
+                part = {"create": "/task", "update": "/patch"}.get(kind, "")
+                within = [f"{part}{pointer}" for pointer in refused.pointers] or [""]
+                pointers = tuple(f"/operations/{place}{one}" for one in within)
+                return Expected(refused.status, kind=refused.kind, pointers=pointers)
             task_id = operation["id"] if task is None else task.id
             results.append({"op": kind, "id": task_id, "task": None if task is None else task.shown})
         return Expected(200, {"results": results})
@@ -248,19 +307,20 @@ class Model:
     # Reads of many: each returns what the page must hold, and whether more must, must not, or may (None) follow.
 
     def page(
-        self, user: str, status: str, order: str, limit: int, cursor: str | None
+        self, user: str, query: dict[str, str], limit: int, cursor: str | None
     ) -> tuple[list[dict[str, Any]], bool | None, tuple[Any, ...]]:
-        position = None
+        status, order, position = query["status"], query["order"], None
         if cursor is not None:
             known = self.of(user).cursors.get(cursor)
-            if known is None or known[:2] != (status, order):
+            if known is None or known[0] != query:
                 raise Refused(400, "bad-cursor")
-            position = known[2]
+            position = known[1]
         rows = sorted(
             ((task.id,) if status == "all" else task.place, task)
             for task in self.of(user).tasks.values()
             if (task.deleted_at is not None) == (status == "deleted")
             and (status in ("all", "deleted") or task.completed == (status == "completed"))
+            and _matches(task, query)
         )
         if order == "desc":
             rows.reverse()
@@ -294,6 +354,23 @@ class Model:
         if since not in self.of(user).tokens:
             raise Refused(400, "bad-cursor")
         return self.of(user).tokens[since]
+
+
+def _matches(task: Task, query: Mapping[str, str]) -> bool:
+    """Whether a task is one that the filters of a query want."""
+    due = due_order(task.due)
+    return (
+        ("tag" not in query or query["tag"] in task.tags)
+        and ("priority_max" not in query or 1 <= task.priority <= int(query["priority_max"]))
+        and ("due_after" not in query or (task.due is not None and due > due_order(query["due_after"])))
+        # A day begins before its first minute, and a task that is due on it ends after its last.
+        and ("due_before" not in query or (task.due is not None and due[1:] < _first(query["due_before"])))
+    )
+
+
+def _first(due: str) -> tuple[str, int, str]:
+    day, _, clock = due.partition("T")
+    return day, 0, clock
 
 
 def _more(rows: int, limit: int) -> bool | None:

@@ -94,7 +94,7 @@ class Malformer:
                 lambda: mutated(self.choose, text),
                 lambda: mutated(self.choose, text).encode(errors="surrogatepass") + self.choose.randbytes(2),
                 lambda: text.encode(self.choose.choice(["utf-16", "utf-32", "utf-8-sig"])),
-                lambda: json.dumps({"title": "x" * self.choose.choice([256, 1_000, 300_000])}),
+                lambda: json.dumps({"title": "x" * self.choose.choice([256, 1_000, 1_400_000])}),
                 lambda: self.choose.choice(NO_BODIES),
                 *[lambda: text] * 3,
             ]

@@ -28,9 +28,37 @@ picks = st.integers(0, 50)
 keys = st.sampled_from([None, None, None, "k1", "k2", "k3", '"k1"'])
 titles = st.sampled_from(["a", "b", "caf\u00e9", "x" * 255])
 descriptions = st.sampled_from([None, "d", "", "e" * 1000])
-new_tasks = st.fixed_dictionaries({"title": titles}, optional={"description": descriptions, "completed": st.booleans()})
-patches = st.fixed_dictionaries({}, optional={"title": titles, "description": descriptions, "completed": st.booleans()})
-replacements = st.fixed_dictionaries({"title": titles, "description": descriptions, "completed": st.booleans()})
+plain = {"title": titles, "description": descriptions, "completed": st.booleans()}
+dues = st.sampled_from(
+    [None, "2026-12-24", "2026-12-24T17:00", "2026-12-24T17:00:00", "2026-12-23T23:59:59", "2027-01-01"]
+)
+details = {
+    "due": dues,
+    "time_zone": st.sampled_from([None, None, "Europe/Berlin"]),
+    "priority": st.integers(0, 9),
+    "tags": st.lists(st.sampled_from(["a", "b", "caf\u00e9"]), max_size=3),
+}
+metadata = st.dictionaries(st.sampled_from(["k", "l", "m"]), st.sampled_from(["", "1", "2"]), max_size=2)
+metadata_patches = st.none() | st.dictionaries(
+    st.sampled_from(["k", "l", "m"]), st.sampled_from([None, "1", "2"]), max_size=2
+)
+new_tasks = st.fixed_dictionaries(
+    {"title": titles},
+    optional={"description": descriptions, "completed": st.booleans(), **details, "metadata": metadata},
+)
+patches = st.fixed_dictionaries({}, optional={**plain, **details, "metadata": metadata_patches})
+replacements = st.fixed_dictionaries(plain, optional={**details, "metadata": metadata})
+# Filters of open tasks, and of tasks of any status.
+due_ranges = st.fixed_dictionaries(
+    {},
+    optional={
+        "due_after": st.sampled_from(["2026-12-23", "2026-12-24T16:00:00"]),
+        "due_before": st.sampled_from(["2026-12-25", "2027-01-01T00:00:00"]),
+    },
+)
+filters = st.fixed_dictionaries(
+    {}, optional={"tag": st.sampled_from(["a", "caf\u00e9"]), "priority_max": st.sampled_from(["1", "5", "9"])}
+)
 # What If-Match and If-None-Match say, of the versions around the task's own.
 conditions = st.sampled_from(
     [
@@ -191,7 +219,31 @@ class Handlers(RuleBasedStateMachine):
 
     @rule(user=users, pick=picks, fields=patches, condition=conditions)
     def update(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
-        self.change("update_task", user, pick, condition, self.model.update, fields)
+        self.change("update_task", user, pick, condition, self.model.patch, fields)
+
+    @rule(
+        user=users,
+        fields=replacements,
+        age=st.sampled_from([0, 0, 0, HOUR, 29 * DAY, 29 * DAY + 1, -DAY, -DAY - 1]),
+        pauses=st.lists(st.sampled_from([1, HOUR, 30 * DAY]), max_size=2),
+        other=replacements,
+    )
+    def create_under_an_id(
+        self, user: str, fields: dict[str, Any], age: int, pauses: list[int], other: dict[str, Any]
+    ) -> None:
+        """Create a task under an id of the client's, send that again later, and then with other content."""
+        self.tick()
+        me, made = self.name(user), self.model.now - age
+        tail = uuid.UUID(int=(0x7 << 76) | (0b10 << 62) | random.getrandbits(62))
+        task_id = str(uuid.UUID(int=made << 80 | tail.int))
+        for body, pause in [(fields, 0), *((fields, pause) for pause in pauses), (other, 1)]:
+            self.model.now += pause
+            reply = self.ask("replace_task", me, task_id, body=body, headers={"if-none-match": "*"})
+
+            def act(body: dict[str, Any] = body) -> Expected:
+                return Expected(201, self.model.create(me, task_id, body, made).shown)
+
+            self.compare(reply, Model.answer(act))
 
     @rule(user=users, pick=picks, condition=conditions)
     def delete(self, user: str, pick: int, condition: str) -> None:
@@ -258,15 +310,27 @@ class Handlers(RuleBasedStateMachine):
         order=st.sampled_from(["asc", "desc"]),
         limit=sizes,
         pick=st.sampled_from([-1, -1, 0, 1, 2, 3]),
+        filtered=filters,
+        due=due_ranges,
     )
-    def list_page(self, user: str, status: str, order: str, limit: int, pick: int) -> None:
+    def list_page(
+        self,
+        user: str,
+        status: str,
+        order: str,
+        limit: int,
+        pick: int,
+        filtered: Mapping[str, str] | None = None,
+        due: Mapping[str, str] | None = None,
+    ) -> None:
         self.tick()
         me = self.name(user)
         cursor = _one_of([c for owner in USERS for c in self.model.of(self.name(owner)).cursors], pick)
-        query = {"status": status, "order": order, "limit": str(limit), **({"cursor": cursor} if cursor else {})}
-        reply = self.ask("list_tasks", me, query=query)
+        query = {"status": status, "order": order, **(filtered or {}), **((due if status == "open" else None) or {})}
+        sent = {**query, "limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        reply = self.ask("list_tasks", me, query=sent)
         try:
-            items, more, last = self.model.page(me, status, order, limit, cursor)
+            items, more, last = self.model.page(me, query, limit, cursor)
         except Refused as refused:
             self.compare(reply, Expected(refused.status, kind=refused.kind))
             return
@@ -275,7 +339,7 @@ class Handlers(RuleBasedStateMachine):
         assert more is None or (following is not None) == more
         assert ("Link" in reply.headers) == (following is not None)
         if following is not None:
-            self.model.of(me).cursors[following] = (status, order, last)
+            self.model.of(me).cursors[following] = (query, last)
 
     @rule(user=users, limit=sizes, pick=picks)
     def list_changes(self, user: str, limit: int, pick: int) -> None:

@@ -107,7 +107,7 @@ def store(script: Script, clock: Clock) -> TaskStore:
 
 
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
-NO_DUE = "9999-12-31T23:59:59Z"
+NO_DUE = "9999-99-99T99:99:99Z"
 
 
 def item(**changes: Any) -> dict[str, Any]:

@@ -48,6 +48,39 @@ def test_no_json(raw: bytes, kind: str) -> None:
     assert (problem.status, problem.kind) == (400, kind)
 
 
+@pytest.mark.parametrize(
+    ("raw", "detail"),
+    [
+        (b'\xef\xbb\xbf{"title": "x"}', "The body begins with a byte order mark (U+FEFF). Send it without one."),
+        (b"\xef\xbb\xbf", "The body begins with a byte order mark (U+FEFF). Send it without one."),
+        (b'"\x01"', "The body is not JSON: Invalid control character at line 1, column 2."),
+        (b'{\n"title": "x', "The body is not JSON: Unterminated string starting at line 2, column 10."),
+        (b'{"title": "x",}', "The body is not JSON: Illegal trailing comma before end of object at line 1, column 14."),
+        ('{"title": "x"}'.encode("utf-16"), "The body is not UTF-8."),
+    ],
+)
+def test_the_words_for_what_is_no_json_are_not_those_of_python(raw: bytes, detail: str) -> None:
+    assert refusal(raw).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "pointer", "detail"),
+    [
+        ([], NewTask, "", "Must be a JSON object"),
+        ({"operations": {}}, Batch, "/operations", "Must be a JSON array"),
+        ({"operations": [5]}, Batch, "/operations/0", "Must be a JSON object"),
+        ({"operations": [{}]}, Batch, "/operations/0", "Must have an op"),
+        ({"operations": [{"op": "create", "task": 5}]}, Batch, "/operations/0/task", "Must be a JSON object"),
+    ],
+)
+def test_the_words_for_a_fault_are_not_those_of_python(body: object, model: Any, pointer: str, detail: str) -> None:
+    assert refusal(json.dumps(body).encode(), model=model).errors == [{"pointer": pointer, "detail": detail}]
+
+
+def test_a_byte_order_mark_within_a_text_is_a_character() -> None:
+    assert bodies.parse('{"title": "\ufeffx"}'.encode(), JSON, NewTask).title == "\ufeffx"
+
+
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"x"', b"5", b"1e400"])
 def test_no_object(raw: bytes) -> None:
     problem = refusal(raw)
@@ -91,10 +124,21 @@ def test_every_fault_has_a_pointer() -> None:
         "application/json; charset=utf-8",
         'Application/JSON ;charset="UTF-8"',
         "application/json; v=1",
+        "application/json;charset=utf8",
+        "application/json; charset=UTF8; v=1",
+        "application/json; charset=us-ascii",
+        'application/json; charset="US-ASCII"',
+        "application/json; charset=ascii; charset=utf-8",
     ],
 )
 def test_good_media_types(content_type: str) -> None:
-    assert bodies.parse(b'{"title": "x"}', {"content-type": content_type}, NewTask).title == "x"
+    body = '{"title": "\u00e9"}'.encode()  # read as UTF-8 also where it is declared as US-ASCII
+    assert bodies.parse(body, {"content-type": content_type}, NewTask).title == "\u00e9"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", " identity , identity", ""])
+def test_no_content_coding(coding: str) -> None:
+    assert bodies.parse(b'{"title": "x"}', {**JSON, "content-encoding": coding}, NewTask).title == "x"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +149,24 @@ def test_good_media_types(content_type: str) -> None:
         {"content-type": "text/plain"},
         {"content-type": MERGE},
         {"content-type": "application/json; charset=latin-1"},
-        {**JSON, "content-encoding": "gzip"},
+        {"content-type": "application/json; charset=utf-8-sig"},
+        {"content-type": "application/json; charset=utf-16"},
+        {"content-type": "application/json; charset=utf-8; charset=utf-16"},
+        {"content-type": "application/json; charset="},
     ],
 )
 def test_bad_media_types(headers: dict[str, str]) -> None:
     problem = refusal(b'{"title": "x"}', headers)
     assert (problem.status, dict(problem.headers)) == (415, {})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, br", "deflate,identity", "x"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
+def test_a_content_coding_is_refused_with_the_one_that_is_taken(coding: str, media_type: str) -> None:
+    """RFC 9110, sections 12.5.3 and 15.5.16."""
+    problem = refusal(b'{"title": "x"}', {"content-type": media_type, "content-encoding": coding})
+    assert (problem.status, dict(problem.headers)) == (415, {"Accept-Encoding": "identity"})
+    assert "without a content coding" in problem.detail
 
 
 def test_a_patch_may_be_a_merge_patch() -> None:

@@ -76,12 +76,39 @@ def test_every_state_comes_back(
     assert from_item(to_item(state, "token")) == state
 
 
+@given(
+    due=st.none() | st.dates().map(str) | st.datetimes().map(lambda one: one.isoformat("T", "seconds")),
+    priority=st.integers(0, 9),
+    tags=st.lists(texts),
+    metadata=st.dictionaries(texts, texts),
+)
+def test_the_details_come_back(due: str | None, priority: int, tags: list[str], metadata: dict[str, str]) -> None:
+    state = task(due=due, time_zone="Europe/Berlin", priority=priority, tags=tags, metadata=metadata)
+    stored = to_item(state, "token")
+    assert from_item(stored) == state
+    assert ("priority" in stored, "tags" in stored, "metadata" in stored) == (priority > 0, tags != [], metadata != {})
+
+
+@pytest.mark.parametrize(
+    ("due", "slot"),
+    [
+        (None, "9999-99-99T99:99:99Z"),
+        ("2026-12-24", "2026-12-24T24:00:00Z"),
+        ("2026-12-24T17:00:00", "2026-12-24T17:00:00Z"),
+    ],
+)
+def test_an_open_task_is_sorted_by_its_due_date(due: str | None, slot: str) -> None:
+    assert to_item(task(due=due), "token")["by_status"] == {"S": f"task#open#{slot}#{TASK_ID}"}
+    completed = task(due=due, completed=True, completed_at=7)
+    assert to_item(completed, "token")["by_status"] == {"S": f"task#done#000000000000007#{TASK_ID}"}
+
+
 def test_every_field_of_the_models_has_its_place_in_the_codec() -> None:
     """A field that the codec did not know would be acknowledged and dropped."""
     derived = {"id", "user_id", "completed", "purge_at"}
     assert set(DeletedTask.model_fields) == set(FIELDS) | derived
     with pytest.raises(KeyError):
-        to_item(task(priority=3), "token")
+        to_item(task(colour="red"), "token")
 
 
 def test_a_write_is_remembered_for_three_more() -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 import unicodedata
-from types import SimpleNamespace
+from importlib import resources
 from typing import Any, Literal
 
 import pytest
@@ -11,17 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from shared.fields import rfc3339
 from shared.models import (
     ChangesQuery,
     DeletedTask,
+    Merge,
     NewTask,
     Task,
     TaskPage,
     TaskPatch,
     TaskQuery,
     TaskReplacement,
-    rfc3339,
 )
+from shared.time_zones import TIME_ZONES
 
 TASK = Task(
     id="i",
@@ -32,8 +34,14 @@ TASK = Task(
     completed_at=2,
     created_at=0,
     updated_at=1_795_415_874_917,
+    due=None,
+    time_zone=None,
+    priority=0,
+    tags=[],
+    metadata={},
     version=3,
 )
+DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}}
 WHOLE = {"title": "Buy milk", "description": None, "completed": False}
 
 
@@ -41,7 +49,9 @@ WHOLE = {"title": "Buy milk", "description": None, "completed": False}
     "body",
     [
         {"title": "x"},
-        {"title": "x" * 255, "description": "y" * 1000, "completed": True},
+        {"title": "x" * 255, "description": "y" * 8192, "completed": True},
+        {"title": "\U0001fae9"},  # an emoji that is younger than Python's Unicode
+        {"title": "\u200bx\u2060"},
         {"title": "\U0001f600" * 255},
         {"title": "e\u0301" * 255},  # 510 code points, of which 255 are stored
         {"title": " x "},
@@ -66,7 +76,7 @@ def test_good_tasks(body: dict[str, Any]) -> None:
         ({"title": "x" * 256}, ["title"]),
         ({"title": "\u0958" * 128}, ["title"]),  # each becomes two in NFC
         ({"title": "a\0b"}, ["title"]),
-        ({"title": "x", "description": "y" * 1001}, ["description"]),
+        ({"title": "x", "description": "y" * 8193}, ["description"]),
         ({"title": "x", "description": "\0"}, ["description"]),
         ({"title": "x", "description": 1}, ["description"]),
         ({"title": "x", "completed": "yes"}, ["completed"]),
@@ -83,6 +93,168 @@ def test_every_fault_of_a_new_task_is_found(body: dict[str, Any], where: list[st
     assert [fault["loc"] for fault in error.value.errors()] == [(place,) for place in where]
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "\u200b",
+        "\u2060",
+        "\ufeff",
+        "\u3164",
+        "\u202e",
+        "\u0301",
+        "\u115f\u1160\uffa0",
+        "\u2800",
+        "\x1b",
+        "\u00ad",
+        "\U000e0020",
+    ],
+)
+def test_a_title_that_shows_nothing_is_blank(title: str) -> None:
+    for text in (title, f" {title}\t"):
+        with pytest.raises(ValidationError, match="a character that is visible"):
+            NewTask(title=text)
+
+
+@pytest.mark.parametrize(
+    ("due", "shown"),
+    [
+        ("2026-12-24", "2026-12-24"),
+        ("2026-12-24T17:00", "2026-12-24T17:00:00"),
+        ("2026-12-24T17:00:01", "2026-12-24T17:00:01"),
+        ("2028-02-29", "2028-02-29"),
+        ("0001-01-01", "0001-01-01"),
+        ("9999-12-31T23:59:59", "9999-12-31T23:59:59"),
+        (None, None),
+    ],
+)
+def test_due_dates_stay_as_they_are(due: str | None, shown: str | None) -> None:
+    assert NewTask(title="x", due=due).due == shown
+
+
+@pytest.mark.parametrize(
+    ("due", "message"),
+    [
+        ("2026-02-30", "that exist"),
+        ("2027-02-29", "that exist"),
+        ("2026-13-01", "that exist"),
+        ("0000-01-01", "that exist"),
+        ("2026-12-24T25:00", "that exist"),
+        ("2026-12-24T24:00", "that exist"),
+        ("2026-12-24T23:59:60", "that exist"),
+        ("2026-12-24T17:00Z", "must not have an offset.*time_zone"),
+        ("2026-12-24T17:00:00z", "must not have an offset.*time_zone"),
+        ("2026-12-24T17:00:00+01:00", "must not have an offset.*time_zone"),
+        ("2026-12-24T17:00-0800", "must not have an offset.*time_zone"),
+        ("2026-12-24T17:00:00.000Z", "must not have an offset.*time_zone"),
+        ("2026-12-24T17:00:00.5", "a day, such as"),
+        ("2026-12-24 17:00", "a day, such as"),
+        ("20261224", "a day, such as"),
+        ("2026-W52-4", "a day, such as"),
+        ("2026-12-24\n", "a day, such as"),
+        ("\u0662026-12-24", "a day, such as"),
+        ("tomorrow", "a day, such as"),
+        ("", "a day, such as"),
+        (20261224, "string"),
+    ],
+)
+def test_bad_due_dates(due: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?i){message}"):
+        NewTask(title="x", due=due)
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", "Etc/GMT+12", "US/Pacific"])
+def test_time_zones(name: str) -> None:
+    assert NewTask(title="x", due="2026-12-24T17:00", time_zone=name).time_zone == name
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "europe/berlin", "", "Europe/Berlin ", "+01:00", "../etc/passwd"])
+def test_unknown_time_zones(name: str) -> None:
+    with pytest.raises(ValidationError, match="IANA time zone, such as Europe/Berlin"):
+        NewTask(title="x", due="2026-12-24T17:00", time_zone=name)
+
+
+def test_the_names_of_time_zones_are_those_of_the_locked_tzdata() -> None:
+    assert set(resources.files("tzdata").joinpath("zones").read_text().split()) == TIME_ZONES
+
+
+def test_tags_are_a_set() -> None:
+    assert NewTask(title="x", tags=["b", "e\u0301", " a ", "\u00e9", "b"]).tags == [" a ", "b", "\u00e9"]
+    assert NewTask(title="x", tags=["x"] * 1000).tags == ["x"]
+    assert NewTask(title="x", tags=["\U0001f600" * 50]).tags == ["\U0001f600" * 50]
+    assert len(NewTask(title="x", tags=[str(number) for number in range(20)]).tags) == 20
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "where"),
+    [
+        ("priority", 10, ("priority",)),
+        ("priority", -1, ("priority",)),
+        ("priority", 1.0, ("priority",)),
+        ("priority", "1", ("priority",)),
+        ("priority", True, ("priority",)),
+        ("priority", None, ("priority",)),
+        ("tags", [str(number) for number in range(21)], ("tags",)),
+        ("tags", ["x", "\U0001f600" * 51], ("tags", 1)),
+        ("tags", [""], ("tags", 0)),
+        ("tags", ["\u200b"], ("tags", 0)),
+        ("tags", ["a\nb"], ("tags", 0)),
+        ("tags", [1], ("tags", 0)),
+        ("tags", "x", ("tags",)),
+        ("tags", None, ("tags",)),
+        ("metadata", {"": "x"}, ("metadata", "", "[key]")),
+        ("metadata", {"a b": "x"}, ("metadata", "a b", "[key]")),
+        ("metadata", {"x" * 41: "x"}, ("metadata", "x" * 41, "[key]")),
+        ("metadata", {"a": 1}, ("metadata", "a")),
+        ("metadata", {"a": None}, ("metadata", "a")),
+        ("metadata", {"a": "x" * 501}, ("metadata", "a")),
+        ("metadata", {str(number): "" for number in range(21)}, ("metadata",)),
+        ("metadata", {"abcd": "x" * 500, "b": "\u00e9" * 500, "c": "x" * 500, "d": "x" * 42}, ("metadata",)),
+        ("metadata", [], ("metadata",)),
+        ("metadata", None, ("metadata",)),
+    ],
+)
+def test_bad_priorities_tags_and_metadata(field: str, value: Any, where: tuple[str | int, ...]) -> None:
+    with pytest.raises(ValidationError) as error:
+        NewTask.model_validate({"title": "x", field: value})
+    assert [fault["loc"] for fault in error.value.errors()] == [where]
+
+
+def test_metadata_of_2048_bytes_is_taken_and_kept_as_it_is() -> None:
+    metadata = {"abcd": "x" * 500, "b": "\u00e9" * 500, "c": "x" * 500, "d": "x" * 41}
+    assert NewTask(title="x", metadata=metadata).metadata == metadata
+    raw = {"a": "e\u0301\0 "}
+    assert NewTask(title="x", metadata=raw).metadata == raw
+
+
+@pytest.mark.parametrize(
+    ("patch", "changes"),
+    [
+        ({"metadata": {"a": "1", "b": None}}, {"metadata": Merge({"a": "1", "b": None})}),
+        ({"metadata": None}, {"metadata": {}}),
+        ({"metadata": {}}, {"metadata": Merge()}),
+        ({"tags": ["b", "a"]}, {"tags": ["a", "b"]}),
+        ({"due": None, "time_zone": None}, {"due": None, "time_zone": None}),
+    ],
+)
+def test_what_a_patch_of_details_changes(patch: dict[str, Any], changes: dict[str, Any]) -> None:
+    made = TaskPatch.model_validate(patch).changes()
+    assert made == changes
+    assert type(made.get("metadata")) is type(changes.get("metadata"))
+
+
+def test_a_replacement_keeps_the_details_that_it_does_not_name() -> None:
+    assert TaskReplacement.model_validate(WHOLE).changes() == WHOLE
+    changes = {**WHOLE, "priority": 3, "metadata": {"a": "1"}}
+    assert TaskReplacement.model_validate(changes).changes() == changes
+    assert type(TaskReplacement.model_validate(changes).changes()["metadata"]) is dict
+
+
+def test_a_long_run_of_combining_marks_is_refused_before_it_is_normalized() -> None:
+    assert NewTask(title="x", description="e" + "\u0301" * 1000 + "y" * 1000).description is not None
+    with pytest.raises(ValidationError, match="at most 1000 combining marks in a row"):
+        NewTask(title="x", description="e" + "\u0301\u0323" * 501)
+
+
 @pytest.mark.parametrize("field", WHOLE)
 def test_a_replacement_names_every_field(field: str) -> None:
     with pytest.raises(ValidationError):
@@ -91,9 +263,13 @@ def test_a_replacement_names_every_field(field: str) -> None:
 
 def test_a_task_that_was_read_can_be_sent_back() -> None:
     body = json.loads(TASK.model_dump_json())
-    assert TaskReplacement.model_validate(body).changes() == {**WHOLE, "completed": True}
+    assert TaskReplacement.model_validate(body).changes() == {**WHOLE, **DETAILS, "completed": True}
     with pytest.raises(ValidationError):
         TaskReplacement.model_validate({**body, "colour": "red"})
+
+
+def test_every_field_that_a_task_shows_is_taken_back() -> None:
+    assert TaskReplacement.model_fields.keys() == {*DeletedTask.model_fields, *DeletedTask.model_computed_fields}
 
 
 @pytest.mark.parametrize("patch", [{}, {"title": "x"}, {"description": None}, {"completed": False}, WHOLE])
@@ -120,13 +296,18 @@ def test_a_title_that_is_let_through_is_normal_and_fits(text: str) -> None:
         title = NewTask(title=text).title
     except ValidationError:
         normal = unicodedata.normalize("NFC", text)
-        assert "\0" in text or not text.strip() or len(normal) > 255
+        visible = [
+            one
+            for one in text
+            if unicodedata.category(one)[0] not in "ZM" and unicodedata.category(one) not in ("Cc", "Cf")
+        ]
+        assert "\0" in text or not "".join(visible).strip("\u115f\u1160\u3164\uffa0\u2800") or len(normal) > 255
     else:
         assert title == unicodedata.normalize("NFC", text)
         assert 1 <= len(title) <= 255
 
 
-@pytest.mark.parametrize(("field", "longest"), [("title", 255), ("description", 1000)])
+@pytest.mark.parametrize(("field", "longest"), [("title", 255), ("description", 8192)])
 def test_a_text_that_is_far_too_long_is_not_normalized(
     field: str, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,9 +315,10 @@ def test_a_text_that_is_far_too_long_is_not_normalized(
 
     def normalize(form: Literal["NFC"], text: str) -> str:
         normalized.append(len(text))
-        return unicodedata.normalize(form, text)
+        return original(form, text)
 
-    monkeypatch.setattr("shared.models.unicodedata", SimpleNamespace(normalize=normalize))
+    original = unicodedata.normalize
+    monkeypatch.setattr("shared.fields.unicodedata.normalize", normalize)
     for length in (4 * longest, 4 * longest + 1, 100_000):
         with pytest.raises(ValidationError, match=f"at most {longest} characters, not {length}"):
             NewTask.model_validate({"title": "a", field: "a" * length})
@@ -167,6 +349,7 @@ def test_a_task_as_shown() -> None:
         "completed_at": "1970-01-01T00:00:00.002Z",
         "created_at": "1970-01-01T00:00:00.000Z",
         "updated_at": "2026-11-23T06:37:54.917Z",
+        **DETAILS,
         "version": 3,
         "etag": '"3-1"',
     }
@@ -210,6 +393,14 @@ def test_page_sizes_of_changes(query: dict[str, str], size: int) -> None:
         *({"status": status} for status in ("", "OPEN", "done", "open,completed")),
         *({"order": order} for order in ("", "ASC", "up")),
         *({"cursor": cursor} for cursor in ("", "x" * 513)),
+        *({"tag": tag} for tag in ("", "x" * 51, "a\tb")),
+        *({"priority_max": number} for number in ("0", "10", "x", "-1", "")),
+        *({"status": "open", "due_before": due} for due in ("", "tomorrow", "2026-02-30", "2026-12-24T10:00Z")),
+        *({"status": status, "due_after": "2026-12-24"} for status in ("all", "completed", "deleted")),
+        {"due_before": "2026-12-24"},
+        {"status": "open", "due_after": "2026-12-24", "due_before": "2026-12-24"},
+        {"status": "open", "due_after": "2026-12-24", "due_before": "2026-12-24T10:00"},
+        {"status": "open", "due_after": "2026-12-25", "due_before": "2026-12-24"},
         {"state": "open"},
     ],
 )

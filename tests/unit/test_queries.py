@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.fields import due_slot
 from shared.models import Order, Status, TaskQuery
 from shared.store import queries
 from shared.store.cursors import InvalidCursor
@@ -93,3 +94,92 @@ def test_changes(position: str | None) -> None:
 def test_changes_do_not_go_on_from_a_position_outside_them(position: str) -> None:
     with pytest.raises(InvalidCursor):
         queries.of_changes("tasks", "alice", NOW, 7, position)
+
+
+def open_tasks(**query: str) -> TaskQuery:
+    return TaskQuery.model_validate({"status": "open", **query})
+
+
+@pytest.mark.parametrize(
+    ("query", "start", "end"),
+    [
+        ({"due_after": "2026-12-20"}, "2026-12-20T24:00:00Z$", NO_DUE),
+        ({"due_after": "2026-12-20T10:00"}, "2026-12-20T10:00:00Z$", NO_DUE),
+        ({"due_before": "2026-12-28"}, "", "2026-12-28"),
+        ({"due_before": "2026-12-28T10:00"}, "", "2026-12-28T10:00:00"),
+        ({"due_after": "2026-12-20", "due_before": "2026-12-28"}, "2026-12-20T24:00:00Z$", "2026-12-28"),
+    ],
+)
+def test_due_dates_are_a_range_of_keys(query: dict[str, str], start: str, end: str) -> None:
+    request: Any = queries.of_list("tasks", "alice", open_tasks(**query), 7, None)
+    assert request["KeyConditionExpression"] == "#pk = :pk AND #index BETWEEN :start AND :end"
+    values = {":pk": PK, ":start": {"S": f"task#open#{start}"}, ":end": {"S": f"task#open#{end}"}}
+    assert (request["ExpressionAttributeValues"], request["Limit"]) == (values, 7)
+
+
+DUE = [
+    "2026-12-23T23:59:59",
+    "2026-12-23",
+    "2026-12-24T00:00:00",
+    "2026-12-24T17:00:00",
+    "2026-12-24",
+    "2026-12-25T00:00:00",
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"due_before": "2026-12-24"}, DUE[:2]),
+        ({"due_before": "2026-12-24T17:00"}, DUE[:3]),
+        ({"due_before": "2026-12-24T17:00:01"}, DUE[:4]),
+        ({"due_after": "2026-12-24"}, DUE[5:]),
+        ({"due_after": "2026-12-24T17:00"}, DUE[4:]),
+        ({"due_after": "2026-12-23", "due_before": "2026-12-25"}, DUE[2:5]),
+        ({"due_after": "0001-01-01"}, DUE),
+        ({"due_before": "9999-12-31"}, DUE),
+    ],
+)
+def test_which_due_dates_are_in_a_range(query: dict[str, str], found: list[str]) -> None:
+    values: Any = queries.of_list("tasks", "alice", open_tasks(**query), 7, None)["ExpressionAttributeValues"]
+    keys = {due: f"task#open#{due_slot(due)}#{TASK_ID}" for due in (*DUE, None)}
+    assert sorted(keys.values()) == list(keys.values())
+    assert [due for due, key in keys.items() if values[":start"]["S"] <= key <= values[":end"]["S"]] == found
+
+
+@pytest.mark.parametrize("slot", ["2026-12-20T24:00:00Z", "2026-12-28T00:00:00Z", NO_DUE])
+def test_a_range_of_due_dates_does_not_go_on_from_a_position_outside_it(slot: str) -> None:
+    query = open_tasks(due_after="2026-12-20", due_before="2026-12-28")
+    inside = f"task#open#2026-12-24T24:00:00Z#{TASK_ID}"
+    assert queries.of_list("tasks", "alice", query, 7, inside)["ExclusiveStartKey"]["by_status"] == {"S": inside}
+    with pytest.raises(InvalidCursor):
+        queries.of_list("tasks", "alice", query, 7, f"task#open#{slot}#{TASK_ID}")
+
+
+@pytest.mark.parametrize(
+    ("query", "condition", "values"),
+    [
+        ({"tag": "e\u0301"}, "contains(#tags, :tag)", {":tag": {"S": "\u00e9"}}),
+        (
+            {"priority_max": "3"},
+            "#priority BETWEEN :one AND :priority_max",
+            {":one": {"N": "1"}, ":priority_max": {"N": "3"}},
+        ),
+        (
+            {"tag": "a", "priority_max": "9"},
+            "contains(#tags, :tag) AND #priority BETWEEN :one AND :priority_max",
+            {":tag": {"S": "a"}, ":one": {"N": "1"}, ":priority_max": {"N": "9"}},
+        ),
+    ],
+)
+def test_a_filter_reads_as_far_as_one_query_reaches(
+    query: dict[str, str], condition: str, values: dict[str, Any]
+) -> None:
+    request: Any = queries.of_list("tasks", "alice", TaskQuery.model_validate(query), 7, None)
+    assert request["FilterExpression"] == condition
+    assert "Limit" not in request
+    assert request["ExpressionAttributeValues"] == {":pk": PK, ":start": {"S": "task#"}, **values}
+    named = {"#pk": "pk", "#index": "by_creation"}
+    assert request["ExpressionAttributeNames"] == named | {
+        f"#{name}": name for name in ("tags", "priority") if f"#{name}" in condition
+    }

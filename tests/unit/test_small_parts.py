@@ -21,9 +21,9 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
+from shared.fields import TASK_ID
 from shared.http import telemetry
 from shared.http.settings import Settings
-from shared.models import TASK_ID
 from shared.store import dynamodb, parser
 from shared.store.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
 from shared.store.uuid7 import uuid7

@@ -13,7 +13,7 @@ from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.engine import KeyReused
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
-from shared.tasks import ANY_VERSION, Precondition, TaskExists, TaskNotFound, VersionMismatch
+from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from tests.unit.conftest import NOW, TASK_ID, Clock, Script, item, tombstone
 
 LOST = ConnectionClosedError(endpoint_url="scripted")
@@ -154,7 +154,7 @@ def test_a_create_that_finds_its_own_item_answers_with_what_it_wrote(store: Task
     assert (task.title, task.version) == ("Buy milk", 1)
 
 
-@pytest.mark.parametrize(("writes", "outcome"), [(4, TaskExists), (5, OutcomeUnknown)])
+@pytest.mark.parametrize(("writes", "outcome"), [(4, VersionMismatch), (5, OutcomeUnknown)])
 def test_a_create_is_unknown_after_more_writes_than_an_item_remembers(
     writes: int, outcome: type[Exception], store: TaskStore, script: Script
 ) -> None:
@@ -165,8 +165,8 @@ def test_a_create_is_unknown_after_more_writes_than_an_item_remembers(
 
 def test_an_id_that_is_taken_overwrites_nothing(store: TaskStore, script: Script) -> None:
     script.answers = [refused(item())]
-    with pytest.raises(TaskExists):
-        store.create(NewTask(title="Buy milk"))
+    with pytest.raises(VersionMismatch):
+        store.create(NewTask(title="another"))
 
 
 @pytest.mark.parametrize("first", [LOST, None], ids=["unanswered", "answered"])

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from shared import tasks
-from shared.models import DeletedTask, NewTask, Task
+from shared.models import DeletedTask, Merge, NewTask, Task
 from shared.tasks import (
     ANY_VERSION,
     RETENTION,
+    InvalidTask,
     NotCompleted,
     NotDeleted,
     Precondition,
-    TaskExists,
     TaskNotFound,
+    UnusableId,
     VersionMismatch,
 )
 from tests.unit.conftest import NOW, TASK_ID
@@ -41,11 +42,14 @@ def test_a_new_task(task: Task) -> None:
         completed_at=None,
         created_at=NOW,
         updated_at=NOW,
+        due=None,
+        time_zone=None,
+        priority=0,
+        tags=[],
+        metadata={},
         version=1,
     )
     assert tasks.create(None, TASK_ID, "alice", NewTask(title="t", completed=True), NOW).completed_at == NOW
-    with pytest.raises(TaskExists):
-        tasks.create(task, TASK_ID, "alice", NewTask(title="t"), NOW)
 
 
 def test_a_change_makes_the_next_version_of_what_differs(task: Task) -> None:
@@ -143,3 +147,78 @@ def test_preconditions(task: Task, precondition: Precondition, allowed: bool) ->
             with pytest.raises(VersionMismatch) as mismatch:
                 write()
             assert mismatch.value.version == 1
+
+
+def test_a_time_zone_goes_with_its_time(task: Task) -> None:
+    timed = tasks.change(task, {"due": "2026-12-24T17:00:00", "time_zone": "Europe/Berlin"}, ANY_VERSION, NOW)
+    later = tasks.change(timed, {"due": "2026-12-25T17:00:00"}, ANY_VERSION, NOW)
+    assert (later.due, later.time_zone) == ("2026-12-25T17:00:00", "Europe/Berlin")
+    for due in ("2026-12-24", None):
+        changed = tasks.change(timed, {"due": due}, ANY_VERSION, NOW)
+        assert (changed.due, changed.time_zone) == (due, None)
+    floating = tasks.change(timed, {"time_zone": None}, ANY_VERSION, NOW)
+    assert (floating.due, floating.time_zone) == ("2026-12-24T17:00:00", None)
+
+
+@pytest.mark.parametrize("due", [None, "2026-12-24"])
+def test_a_time_zone_needs_a_time(task: Task, due: str | None) -> None:
+    refused: list[Callable[[], Task]] = [
+        lambda: tasks.change(task, {"time_zone": "UTC"}, ANY_VERSION, NOW),
+        lambda: tasks.change(task, {"due": due, "time_zone": "UTC"}, ANY_VERSION, NOW),
+        lambda: tasks.create(None, TASK_ID, "alice", NewTask(title="t", due=due, time_zone="UTC"), NOW),
+    ]
+    for act in refused:
+        with pytest.raises(InvalidTask) as error:
+            act()
+        assert error.value.field == "time_zone"
+
+
+def test_metadata_is_merged_into_the_state_that_was_found(task: Task) -> None:
+    first = tasks.change(task, {"metadata": Merge({"a": "1", "b": "2"})}, ANY_VERSION, NOW)
+    second = tasks.change(first, {"metadata": Merge({"a": None, "b": "3", "c": None})}, ANY_VERSION, NOW)
+    assert (first.metadata, second.metadata) == ({"a": "1", "b": "2"}, {"b": "3"})
+    assert tasks.change(second, {"metadata": Merge({"b": "3", "x": None})}, ANY_VERSION, NOW) is second
+    assert tasks.change(second, {"metadata": {"z": "1"}}, ANY_VERSION, NOW).metadata == {"z": "1"}
+
+
+@pytest.mark.parametrize("more", [{"twenty-first": ""}, {"0": "x" * 2029}])
+def test_metadata_that_grows_too_large_is_refused(task: Task, more: dict[str, str | None]) -> None:
+    full = tasks.change(task, {"metadata": {str(number): "" for number in range(20)}}, ANY_VERSION, NOW)
+    with pytest.raises(InvalidTask) as error:
+        tasks.change(full, {"metadata": Merge(more)}, ANY_VERSION, NOW)
+    assert error.value.field == "metadata"
+
+
+def test_a_create_that_is_sent_again_returns_the_task_while_it_is_as_created(task: Task) -> None:
+    new = NewTask(title="Buy milk", description="Two")
+    assert tasks.create(task, TASK_ID, "alice", new, NOW + 5) is task
+    others = [NewTask(title="Buy milk"), NewTask(title="Buy milk", description="Two", priority=1)]
+    for other in others:
+        with pytest.raises(VersionMismatch):
+            tasks.create(task, TASK_ID, "alice", other, NOW + 5)
+    touched = tasks.toggle(tasks.toggle(task, ANY_VERSION, NOW), ANY_VERSION, NOW)
+    for found in (touched, tasks.delete(task, ANY_VERSION, NOW)):
+        with pytest.raises(VersionMismatch):
+            tasks.create(found, TASK_ID, "alice", new, NOW + 5)
+
+
+@pytest.mark.parametrize(
+    ("shift", "usable"),
+    [(0, True), (29 * 86_400_000, True), (29 * 86_400_000 + 1, False), (-86_400_000, True), (-86_400_001, False)],
+)
+def test_the_id_of_a_new_task_is_of_our_time(shift: int, usable: bool) -> None:
+    made = int(TASK_ID[:13].replace("-", ""), 16)
+    if usable:
+        assert tasks.create(None, TASK_ID, "alice", NewTask(title="t"), made + shift).id == TASK_ID
+    else:
+        with pytest.raises(UnusableId):
+            tasks.create(None, TASK_ID, "alice", NewTask(title="t"), made + shift)
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [f"{TASK_ID[:14]}4{TASK_ID[15:]}", f"{TASK_ID[:19]}c{TASK_ID[20:]}", TASK_ID.upper(), TASK_ID[:-1], "", "x"],
+)
+def test_the_id_of_a_new_task_is_a_uuid_of_version_7(task_id: str) -> None:
+    with pytest.raises(UnusableId):
+        tasks.create(None, task_id, "alice", NewTask(title="t"), NOW)

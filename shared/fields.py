@@ -1,0 +1,210 @@
+"""The fields of a task: their types, their limits, and the validators that hold them.
+
+Validators are functions of this module, so that the build can write their names down (artifacts/freeze.py).
+"""
+
+import re
+import unicodedata
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+TITLE_LENGTH = 255
+DESCRIPTION_LENGTH = 8192
+PRIORITY_MOST = 9
+TAG_LENGTH = 50
+TAGS_MOST = 20
+METADATA_KEY = r"[A-Za-z0-9_.:-]{1,40}"
+METADATA_VALUE_LENGTH = 500
+METADATA_MOST = 20
+METADATA_BYTES = 2048
+# How many combining marks may follow each other in a long text. Real text has fewer than ten.
+MARKS_MOST = 1000
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+TASK_ID = re.compile(UUID)
+_EPOCH = datetime(1970, 1, 1)  # in UTC
+_DUE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
+# The slot of tasks without a due date: no due date has it.
+NO_DUE_DATE = "9999-99-99T99:99:99Z"
+_OFFSET = re.compile(r".*T.*(Z|[+-][0-9]{2}:?([0-9]{2})?)", re.IGNORECASE)
+# For the contract: what the validator of a due date accepts, but for impossible dates.
+_DUE_PATTERN = r"^[0-9]{4}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?)?$"
+# For the contract: what a validator of a title asks for beside its length.
+_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_NO_NUL = r"^[^\x00]*$"
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
+    # A page shows hundreds of times, and keyword arguments would make each a fifth slower.
+    return (_EPOCH + timedelta(0, 0, 0, milliseconds)).isoformat("T", "milliseconds") + "Z"
+
+
+def _text(longest: int, text: str) -> str:
+    """The text in normal form, whose code points are counted as they will be stored: after that."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "Must not contain the NUL character")
+    # No character of a text in form NFC stands for more than four code points, so a longer text stays too long. To
+    # normalize a run of combining marks takes time with the square of its length.
+    if len(text) <= 4 * longest:
+        if len(text) > MARKS_MOST and _longest_run_of_marks(text) > MARKS_MOST:
+            raise PydanticCustomError(
+                "marks", "Must have at most {most} combining marks in a row", {"most": MARKS_MOST}
+            )
+        text = unicodedata.normalize("NFC", text)
+    if len(text) > longest:
+        raise PydanticCustomError(
+            "too_long",
+            "Must have at most {longest} characters, not {length}",
+            {"longest": longest, "length": len(text)},
+        )
+    return text
+
+
+def _longest_run_of_marks(text: str) -> int:
+    if text.isascii():
+        return 0
+    runs = groupby(text, key=lambda character: unicodedata.combining(character) > 0)
+    return max((sum(1 for _ in run) for is_mark, run in runs if is_mark), default=0)
+
+
+# Characters that show nothing: separators, controls, formats, marks without a base, and these, which Unicode counts as
+# letters and symbols: the Hangul fillers and the empty Braille pattern.
+_INVISIBLE = ("Z", "Cc", "Cf", "M")
+_FILLERS = "\u115f\u1160\u3164\uffa0\u2800"
+
+
+def _not_blank(text: str) -> str:
+    if all(character in _FILLERS or unicodedata.category(character).startswith(_INVISIBLE) for character in text):
+        raise PydanticCustomError("blank", "Must have a character that is visible")
+    return text
+
+
+def _due(text: str) -> str:
+    """A day, or a day and a time with seconds, without any zone."""
+    form = _DUE.fullmatch(text)
+    if form is None:
+        if _OFFSET.fullmatch(text):
+            message = "Must not have an offset: send the local time, such as 2026-12-24T17:00:00, and its time_zone"
+        else:
+            message = "Must be a day, such as 2026-12-24, or a local time, such as 2026-12-24T17:00:00"
+        raise PydanticCustomError("due", message)
+    text = f"{text}:00" if form[2] and not form[3] else text
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise PydanticCustomError("due", "Must be a day and a time that exist") from None
+    return text
+
+
+def due_slot(due: str | None) -> str:
+    """A due date as text of 20 characters that sorts: a day after its last minute, and no due date last.
+
+    The Z is padding: the time is local.
+    """
+    if due is None:
+        return NO_DUE_DATE
+    return f"{due}Z" if "T" in due else f"{due}T24:00:00Z"
+
+
+def _time_zone(name: str) -> str:
+    from shared.time_zones import TIME_ZONES  # noqa: PLC0415 - 600 names, which few requests need
+
+    if name not in TIME_ZONES:
+        raise PydanticCustomError("time_zone", "Must be the name of an IANA time zone, such as Europe/Berlin")
+    return name
+
+
+def _tag(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise PydanticCustomError("control", "Must not contain control characters")
+    return _not_blank(_text(TAG_LENGTH, text))
+
+
+def _tags(tags: list[str]) -> list[str]:
+    tags = sorted(set(tags))
+    if len(tags) > TAGS_MOST:
+        raise PydanticCustomError(
+            "too_many_tags",
+            "Must be at most {most} different tags, not {count}",
+            {"most": TAGS_MOST, "count": len(tags)},
+        )
+    return tags
+
+
+def _metadata_key(key: str) -> str:
+    if not re.fullmatch(METADATA_KEY, key):
+        raise PydanticCustomError("metadata_key", "Must have 1 to 40 of the characters A-Z a-z 0-9 _ . : -")
+    return key
+
+
+def _metadata_value(value: str) -> str:
+    if len(value) > METADATA_VALUE_LENGTH:
+        raise PydanticCustomError(
+            "too_long",
+            "Must have at most {longest} characters, not {length}",
+            {"longest": METADATA_VALUE_LENGTH, "length": len(value)},
+        )
+    return value
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    fault = metadata_fault(metadata)
+    if fault is not None:
+        raise PydanticCustomError("metadata", "{fault}", {"fault": fault})
+    return metadata
+
+
+def metadata_fault(metadata: dict[str, str]) -> str | None:
+    """What is wrong with the size of metadata, or None."""
+    if len(metadata) > METADATA_MOST:
+        return f"Must have at most {METADATA_MOST} members, not {len(metadata)}"
+    size = sum(len(key) + len(value.encode()) for key, value in metadata.items())
+    if size > METADATA_BYTES:
+        return f"Must have at most {METADATA_BYTES} bytes in UTF-8, keys and values together, not {size}"
+    return None
+
+
+def digits(text: object) -> object:
+    """Refuse a query parameter that is not a number in digits, such as +1 or 1_0."""
+    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
+        raise PydanticCustomError("whole_number", "Must be a whole number from 1 on")
+    return text
+
+
+Title = Annotated[
+    str,
+    AfterValidator(partial(_text, TITLE_LENGTH)),
+    AfterValidator(_not_blank),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_LENGTH, "pattern": _NOT_BLANK}),
+]
+Description = Annotated[
+    str,
+    AfterValidator(partial(_text, DESCRIPTION_LENGTH)),
+    Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
+]
+Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra={"pattern": _DUE_PATTERN})]
+TimeZone = Annotated[str, AfterValidator(_time_zone), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_+/-]+$"})]
+Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST)]
+Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
+Tags = Annotated[list[Tag], AfterValidator(_tags)]
+_Key = Annotated[str, AfterValidator(_metadata_key)]
+_Value = Annotated[str, AfterValidator(_metadata_value), Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH})]
+Metadata = Annotated[
+    dict[_Key, _Value],
+    AfterValidator(_metadata),
+    Field(json_schema_extra={"maxProperties": METADATA_MOST, "propertyNames": {"pattern": f"^{METADATA_KEY}$"}}),
+]
+Timestamp = Annotated[
+    int,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+MetadataPatch = Annotated[
+    dict[_Key, _Value | None], Field(json_schema_extra={"propertyNames": {"pattern": f"^{METADATA_KEY}$"}})
+]
