@@ -1,27 +1,28 @@
-# The commands of the project; `make` alone lists them. Everything that a target needs it makes itself.
+# The commands of the project: `make` lists them. Every target installs what it needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run token openapi test coverage prove proof browser mutants check validate schemas scan bench \
-  bench-gate cost format build plain deploy sam-local dynamodb load lock clean
+.PHONY: help setup run token openapi test coverage prove proof browser mutants check validate schemas contract \
+  scan bench bench-gate cost format build plain deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
-# The processor that artifacts are built for: `arm64` or `x86_64`. It goes to the template and to the wheels alike.
+# The architecture of the artifacts, `arm64` or `x86_64`, for the template and for the wheels.
 ARCH ?= arm64
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 ENV ?= default
 
-# What runs in an environment of its own: SAM CLI, the scanners and locust do not resolve together with the rest.
+# These tools need their own environments: their dependencies conflict with ours.
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
+# What npm installs.
+NODE := .build/node/node_modules/.bin
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment is made again whenever its lock changes.
 .venv/.ready: requirements/dev.txt
 	@echo "Installing the locked requirements into .venv (a minute, the first time)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 13) else "Python 3.13 is needed: set PYTHON=")'
@@ -37,30 +38,37 @@ help: ## List the commands
 	@.build/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
 
-setup: .venv/.ready ## Install the locked environment into .venv, as every command that needs it does
+# npm takes the address of each package from its own settings: the lock has versions and digests only.
+.build/node/.ready: requirements/node/package-lock.json requirements/node/package.json
+	@echo "Installing requirements/node into .build/node (a minute, the first time)" >&2
+	@rm -rf .build/node && mkdir -p .build/node && cp requirements/node/*.json .build/node
+	@npm ci --prefix .build/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
 
 run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL)
 	@exec $(BIN)/python -m local
 
 token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service)
-	@# USER must be given here: the shell has a USER of its own, which is not meant.
+	@# Only accept USER from the command line: the shell also sets a variable USER.
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
 	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE"
 
-openapi: .venv/.ready ## Write the contract, docs/openapi.json
+openapi: .venv/.ready ## Generate the contract, docs/openapi.json
 	@$(BIN)/python -m contract
 
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-# Not part of `make test`, since it takes a quarter of its time.
-coverage: .venv/.ready ## Show which lines of the product no test of the unit and contract suites runs
+# Not part of `make test`, which would take a quarter longer.
+coverage: .venv/.ready ## Show the lines that neither the unit nor the contract suite runs
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
-prove: .venv/.ready .build/sam/.ready ## Run the suite at full scale: as long as it takes
+prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long
 	@PROVE=1 $(BIN)/python -m pytest
 
-proof: .venv/.ready ## Run the proofs of docs/reliability.md at middle size: three minutes
+proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (three minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
 	  tests/faults/test_keys.py
 
@@ -70,43 +78,51 @@ browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
 	@$(BIN)/python -m pytest tests/browser -n 0
 
-mutants: .venv/.ready ## Change the code in small ways, and show the changes that no unit test notices: five minutes
+mutants: .venv/.ready ## Run mutation tests, and show the mutants that no unit test kills (five minutes)
 	@$(BIN)/python -m tests.mutants
 
-check: .venv/.ready ## Check format, lint, types and the template
+check: .venv/.ready ## Check format, lint, types, the template and the contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(MAKE) validate
 	@$(MAKE) schemas
+	@$(MAKE) contract
 	@$(MAKE) scan
 
 validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
-	@# It asks AWS nothing, but wants a region.
+	@# SAM and cfn-lint need a region even if they do not call AWS.
 	@$(SAM) validate --lint --region eu-central-1
 
-# The schemas are inside the package.
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-# checkov tries to fetch descriptions, and works without them. Without its data, pip-audit proves nothing: that is reported.
-scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known weaknesses
+# Only a contributor may do without npm. The strict rule set is the recommended one with errors in place of warnings.
+contract: ## Lint docs/openapi.json with redocly and spectral
+	@if command -v npm >/dev/null; then $(MAKE) -s .build/node/.ready && \
+	  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	  $(NODE)/redocly lint --extends=recommended-strict docs/openapi.json && \
+	  $(NODE)/spectral lint --ruleset=contract/spectral.yaml --fail-severity=hint docs/openapi.json; \
+	else echo "NOT LINTED: docs/openapi.json, because npm is not on the PATH" >&2; test "$$CI" != true; fi
+
+# checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
+scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known vulnerabilities
 	@$(SECURITY)/checkov --config-file .checkov.yaml 2>/dev/null
 	@for lock in runtime dev sam; do \
 	  found=$$($(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt -f json 2>/dev/null); \
 	  case "$$found" in \
 	    *'"fix_versions"'*) $(SECURITY)/pip-audit --disable-pip --require-hashes -r requirements/$$lock.txt; exit 1;; \
-	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the data of known weaknesses cannot be reached";; \
-	    *) echo "No known weakness in requirements/$$lock.txt";; \
+	    ""|*'"skip_reason"'*) echo "NOT AUDITED: requirements/$$lock.txt, the vulnerability database cannot be reached";; \
+	    *) echo "No known vulnerability in requirements/$$lock.txt";; \
 	  esac; done
 
-# Callgrind counts the instructions; Debian has it.
-bench: .venv/.ready ## Measure cold starts, warm calls and growth against peers, and write bench/RESULTS.md
+# callgrind, a part of valgrind, counts instructions.
+bench: .venv/.ready ## Compare cold starts, warm calls and growth with peers, and write bench/RESULTS.md
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench
 
-bench-gate: .venv/.ready ## Fail if a cold start or a warm call takes more instructions than it may
+bench-gate: .venv/.ready ## Fail if a cold start or a warm call exceeds its limit of instructions
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench gate
 
@@ -115,36 +131,36 @@ NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need v
 cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
-format: .venv/.ready ## Format the code and fix what the linter can
+format: .venv/.ready ## Format the code, and fix lint errors where possible
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 with pydantic as it is published)
+build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 for the published pydantic)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
-plain: .venv/.ready ## Build with pydantic as it is published, and test these artifacts
+plain: .venv/.ready ## Build with the published pydantic, and test these artifacts
 	@$(MAKE) build PLAIN=1
 	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
-	@# PARAMETERS is read by the shell as a variable, which it splits into words and does not run.
+	@# The shell expands PARAMETERS and splits it into words. make does not expand it, so it cannot run commands.
 	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
 sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machine
 	@LOCAL=1 ARCH=$(HOST_ARCH) $(SAM) build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
-	@# So that \`sam local\` needs no parameters to run what was built here.
+	@# Then \`sam local\` needs no parameter for the architecture.
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
-dynamodb: .venv/.ready ## Serve a DynamoDB in memory for `sam local`, with the tasks of events/
+dynamodb: .venv/.ready ## Serve an in-memory DynamoDB for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m local.sam_dynamodb
 
-load: .venv/.ready .build/load/.ready ## Load a deployment with real use (ARGS="URL --people 20 --time 1m"; ARGS=--help)
-	@# ARGS is read by the shell as a variable, which it splits into words and does not run.
+load: .venv/.ready .build/load/.ready ## Run a load test (ARGS="URL --people 20 --time 1m"; ARGS=--help)
+	@# The shell expands ARGS and splits it into words. It cannot run commands.
 	@set -f; exec $(BIN)/python -m load $$ARGS
 
-# SAM runs build-<Function> for each function, with ARTIFACTS_DIR set. PLAIN=1 builds with pydantic as it is published, and
-# without schemas, so that the stand-in never blocks a release of it.
+# `sam build` runs the target build-<Function> for each function, and sets ARTIFACTS_DIR.
+# PLAIN=1 builds with the published pydantic, so that frozen_pydantic.py never blocks a security release of pydantic.
 DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
 SCHEMAS := .build/schemas.py
 BUILD = @$(BIN)/python -m artifacts.build
@@ -152,23 +168,25 @@ BUILD = @$(BIN)/python -m artifacts.build
 $(DEPENDENCIES): requirements/runtime.txt artifacts/build.py artifacts/trim.py artifacts/frozen_pydantic.py
 	$(BUILD) packages $@ --arch $(ARCH) $(if $(PLAIN),--plain)
 
-# What pydantic makes of our models. It is moved into place, since another build may do the same at this moment.
+# The core schemas of our models. mv replaces the file atomically, because builds may run simultaneously.
 $(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
 
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
 	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $(DEPENDENCIES) $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
 
-# The contract needs neither libraries nor what the others share, only itself.
+# This function needs no libraries and nothing of shared/.
 build-GetOpenapi:
 	$(BUILD) function GetOpenapi "$(ARTIFACTS_DIR)" $(if $(LOCAL),--local)
 
-# uv resolves for every platform at once, so that the wheels for arm64 are among the hashes.
-lock: ## Lock the newest requirements, with hashes
+# uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
+lock: ## Lock the newest versions of the requirements, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
 	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
+	@cd requirements/node && rm -f package-lock.json && \
+	  npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
-clean: ## Remove what was made, local data included
+clean: ## Remove everything that was generated, including local data
 	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

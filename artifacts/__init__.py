@@ -1,1 +1,1 @@
-"""What `make build` runs to make the artifacts of the functions."""
+"""The steps of `make build` that create the artifacts of the functions."""

@@ -1,7 +1,7 @@
-"""Stands before a handler in builds for `sam local`, and in no other: makes its events what API Gateway's are.
+"""Wraps a handler in builds for `sam local`, and only there: converts events to those of API Gateway.
 
-`sam local start-api` knows no JWT authorizer and leaves header names as they came, so they are lower-cased here, and
-the claims of the token put into the event. They are not verified: nothing that is deployed may contain this.
+`sam local start-api` has no JWT authorizer and does not lower-case header names. This module lower-cases them and adds
+the claims of the token to the event. It does not verify the token, so a deployed artifact must never contain it.
 """
 
 import base64
@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any
 
-# The machine that the container runs on, where `make dynamodb` listens; its tables are in this region.
+# `make dynamodb` listens on the host of the container. Its tables are in this region.
 if "AWS_ENDPOINT_URL_DYNAMODB" not in os.environ:
     os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = "http://host.docker.internal:8002"
     os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
@@ -18,7 +18,7 @@ from .deployed import handler as deployed_handler  # type: ignore[import-not-fou
 
 
 def handler(event: dict[str, Any], context: object) -> Any:
-    """Call the handler that is deployed, with the identity that the event's token claims."""
+    """Call the deployed handler with the unverified claims of the token."""
     event["headers"] = {name.lower(): value for name, value in event["headers"].items()}
     token = event["headers"].get("authorization", "").removeprefix("Bearer ")
     if "authorizer" not in event["requestContext"] and token.count(".") == 2:  # noqa: PLR2004 - the parts of a JWT

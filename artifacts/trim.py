@@ -1,8 +1,8 @@
-"""`artifacts.build` calls this for what pip installed: it takes out what no function reads, to ship and load less.
+"""`artifacts.build` calls this: it removes from the installed packages what no function uses, for faster cold starts.
 
-Some modules, which other modules import and no function uses, are replaced by nearly empty ones, and pydantic by what
-works with schemas that artifacts/freeze.py has written down. Pydantic can be left as it was published, for a
-release of it that the stand-in does not fit yet. All other code is left as it was published.
+Some modules are imported by others but never used: stubs replace them. artifacts/frozen_pydantic.py replaces pydantic.
+The published pydantic can be kept, for a release that the replacement does not support yet. All other code is
+unchanged.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# Every request that shared/ can make (tests/deployment checks that the artifacts make no other).
+# The DynamoDB operations that shared/ uses. tests/deployment checks that the artifacts use no others.
 OPERATIONS = ("GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
 MODEL = "dynamodb/2012-08-10"
 # botocore reads these besides; the endpoints are those of the whole AWS, China and GovCloud included.
@@ -21,11 +21,11 @@ DATA = ("endpoints.json", "sdk-default-configuration.json", "_retry.json")
 POWERTOOLS = ("event_handler", "middleware_factory")
 POWERTOOLS_UTILITIES = ("__init__.py", "jmespath_utils", "__pycache__")
 
-# What is imported on every cold start, for what functions never do; and the share of a cold start that it takes.
+# Stubs for modules that every cold start imports and no function uses, with their share of a cold start.
 STUBS = {
-    # urllib3 has HTTP/2 switched off, and looks through what is installed for it: 1 %.
+    # botocore does not use HTTP/2, but urllib3 searches the installed packages for it: 1 %.
     "urllib3/http2/__init__.py": "",
-    # Traces are Lambda's own; Powertools imports its tracer all the same: 1 %.
+    # Lambda itself sends the traces, but Powertools imports its tracer: 1 %.
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
     # Powertools puts its name into the user agent of each request: 1 % of a warm call.
     "aws_lambda_powertools/shared/user_agent.py": "def inject_user_agent(): ...\n",
@@ -42,21 +42,21 @@ STUBS = {
         "DocumentModifiedShape = HideParamFromOperations = _Undocumented\n"
     ),
 }
-# pydantic_core describes its schemas in 71 TypedDicts, which only pydantic itself and type checkers read: 7 %.
+# The 71 TypedDicts of pydantic_core's schemas, which only pydantic and type checkers use: 7 %.
 FROZEN_STUBS = {
     "pydantic_core/core_schema.py": "CoreConfig = CoreSchema = CoreSchemaType = ErrorType = None\n",
 }
-# pydantic makes schemas of our models, and these help it. artifacts/freeze.py has them made, and this works with them.
+# The replacement for pydantic, and the packages that only pydantic needs, to build schemas.
 FROZEN = Path(__file__).parent / "frozen_pydantic.py"
 SCHEMA_MAKERS = ("annotated_types", "typing_inspection")
 
 
 def trim(packages: Path, operations: Collection[str] = OPERATIONS, *, frozen: bool = True) -> None:
-    """Take out of a folder of installed packages what no function reads; `frozen` replaces pydantic."""
+    """Remove from a folder of installed packages what no function uses. `frozen` also replaces pydantic."""
     trim_botocore(packages / "botocore" / "data", operations)
-    stand_in(packages, STUBS)
+    install_stubs(packages, STUBS)
     if frozen:
-        stand_in(packages, FROZEN_STUBS)
+        install_stubs(packages, FROZEN_STUBS)
         freeze_pydantic(packages)
     for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
         for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
@@ -68,22 +68,22 @@ def trim(packages: Path, operations: Collection[str] = OPERATIONS, *, frozen: bo
         _remove(path)
     shutil.rmtree(packages / "bin", ignore_errors=True)
     for information in packages.glob("*.dist-info"):
-        # What scanners of deployed functions know a package and its version by, and nothing else.
+        # Keep only what vulnerability scanners need to identify a package, and the licences.
         for path in _others(information, ("METADATA", "licenses", "LICENSE", "LICENSE.txt", "NOTICE")):
             _remove(path)
 
 
-def stand_in(packages: Path, stubs: Mapping[str, str]) -> None:
-    """Put the stubs where the modules are that they stand in for. Raises FileNotFoundError where one is gone."""
+def install_stubs(packages: Path, stubs: Mapping[str, str]) -> None:
+    """Replace modules by stubs. Raises FileNotFoundError if a module does not exist."""
     for name, source in stubs.items():
         stub = packages / name
         if not stub.is_file():
-            raise FileNotFoundError(f"{name} is not there any more: see whether it still needs a stand-in")
-        stub.write_text(f"# A stand-in by artifacts/trim.py.\n{source}")
+            raise FileNotFoundError(f"{name} does not exist any more: check whether the stub is still needed")
+        stub.write_text(f"# A stub by artifacts/trim.py.\n{source}")
 
 
 def freeze_pydantic(packages: Path) -> None:
-    """Leave of pydantic what works with frozen schemas: pydantic_core, and the stand-in for the rest."""
+    """Replace pydantic by frozen_pydantic.py, and remove the packages that build schemas. Keep pydantic_core."""
     for name in SCHEMA_MAKERS:
         for path in (packages / name, *packages.glob(f"{name}-*.dist-info")):
             _remove(path)
@@ -113,7 +113,7 @@ def trim_botocore(data: Path, operations: Collection[str]) -> None:
 
 
 def _reached(part: object, shapes: dict[str, Any], seen: set[str]) -> Iterator[str]:
-    """The names of all shapes that a part of a model leads to."""
+    """Yield the names of all shapes that a part of a model refers to."""
     if isinstance(part, dict):
         name = part.get("shape")
         if isinstance(name, str) and name not in seen:
@@ -129,7 +129,7 @@ def _reached(part: object, shapes: dict[str, Any], seen: set[str]) -> Iterator[s
 
 def _undocumented(part: Any) -> Any:
     if isinstance(part, dict):
-        # A member may be called `documentation`, too; then it is no string.
+        # A member can also have the name `documentation`. Its value is not a string.
         return {
             name: _undocumented(inner)
             for name, inner in part.items()

@@ -1,1 +1,1 @@
-"""Benchmarks: this backend measured against what people use instead, on one machine, in one run."""
+"""Benchmarks that compare this backend with its usual alternatives, on one machine in one run."""

@@ -1,6 +1,6 @@
 """`make bench`: measures everything, prints the tables, and writes them to bench/RESULTS.md.
 
-`make bench-gate` measures only what the gate holds, in instructions, and fails where that has become worse.
+`make bench-gate` only counts the instructions of the operations in LIMITS, and fails if one exceeds its limit.
 """
 
 import io
@@ -24,16 +24,16 @@ from bench.stub import stub
 RESULTS = contenders.ROOT / "bench" / "RESULTS.md"
 IMPORTS = contenders.ROOT / "bench" / "importtime.txt"
 OPERATIONS = ("create_task", "get_task", "list_tasks", "update_task", "toggle_task")
-ALONE = (
-    *("replace_task", "delete_task", "restore_task", "list_changes", f"list_changes{measure.OF_NOTHING}"),
+OTHER_OPERATIONS = (
+    *("replace_task", "delete_task", "restore_task", "list_changes", f"list_changes{measure.EMPTY}"),
     *(f"{operation}{measure.WITH_KEY}" for operation in ("create_task", "toggle_task")),
 )
 COLD_ROUNDS, WARM_ROUNDS = 15, 7
 WARM_UPS, CALLS = 20, 150
 LOAD_WORKERS, LOAD_CALLS = 8, 300
-# The operations that a backend could do blindly, in one request, and not correctly.
+# Operations that need a read first. A blind write would need only one request, but is not correct.
 READ_FIRST = ("update_task", "toggle_task")
-# The highest ratio to the bare peer with bytecode, in instructions, which hardly vary from run to run.
+# Maximum ratio of our instructions to those of the bare peer with bytecode. Instructions hardly vary between runs.
 LIMITS = {
     "cold start": 0.7,
     "warm create_task": 1.0,
@@ -48,7 +48,7 @@ type Samples = dict[Contender, list[measure.Cost]]
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the gate or all benchmarks."""
     if sys.version_info[:2] != (3, 13) or sys.platform != "linux":
         sys.exit("The benchmarks need Python 3.13 on Linux, as Lambda has.")
     contenders.install()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def gate() -> None:
-    """Fail where a cold start or a warm call takes more instructions, compared with the bare peer, than it may."""
+    """Exit with 1 if the ratio of instructions to those of the bare peer exceeds a limit."""
     bare = contenders.peer("bare", WITH_BYTECODE)
     failed = False
     with stub() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -85,33 +85,33 @@ def gate() -> None:
 
 
 def everything() -> None:
-    """All tables, printed as they come, and written at the end."""
+    """Print each table when it is ready, and write all of them at the end."""
     report = Report()
     load = os.getloadavg()[0]
     report.say(
-        "# Results\n\nWritten by `make bench`; how each figure is taken is in [README.md](README.md).\n\n"
+        "# Results\n\nWritten by `make bench`; [README.md](README.md) explains how each figure is measured.\n\n"
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} processors, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}; "
-        f"the machine's load was {load:.1f} when it began.\n"
+        f"the load average was {load:.1f} at the start.\n"
     )
     ours = {operation: contenders.ours(operation) for operation in OPERATIONS}
     peers = {(name, column): contenders.peer(name, column) for column in COLUMNS for name in PEERS}
     with stub() as url:
         cold(report, url, ours["create_task"], peers)
         warm(report, url, ours, peers)
-        alone(report, url)
+        other_operations(report, url)
         import_time(ours["create_task"], url)
     sizes(report, ours["create_task"], peers)
     every = [ours["create_task"], *peers.values()]
     with engines.dynamodb_local({one.table for one in every}) as url:
-        walls(report, url, ours, peers)
+        wall_times(report, url, ours, peers)
         load_test(report, url, ours)
         growth(report, url, every[0].table)
     RESULTS.write_text(report.text.getvalue())
 
 
 class Report:
-    """What is printed, and will be written."""
+    """Prints text, and collects it for the file."""
 
     def __init__(self) -> None:
         self.text = io.StringIO()
@@ -129,14 +129,14 @@ class Report:
 
 
 def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str], Contender]) -> None:
-    """Fresh processes, to the end of their first answer: POST /tasks."""
+    """Measure fresh processes until the end of their first response, to POST /tasks."""
     every = [ours, *peers.values()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = list(pool.map(partial(measure.instructions, operation="create_task", url=url), every))
     instructions = dict(zip(every, counts, strict=True))
     samples = _interleaved(every, COLD_ROUNDS, partial(measure.run, operation="create_task", url=url))
     report.table(
-        "Cold start: ours as a share of each peer's",
+        "Cold start: ours relative to each peer",
         ["peer", "built", "instructions", "CPU", "wall", "peer's CPU, ms"],
         (
             [
@@ -157,7 +157,7 @@ def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str],
 
 
 def warm(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:
-    """Answers of a process that has given some already, with DynamoDB canned at the socket."""
+    """Measure calls of a warm process, with the DynamoDB stub."""
     bare, blind = peers["bare", WITH_BYTECODE], contenders.blind()
     rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
     rows, costs = [], []
@@ -174,29 +174,29 @@ def warm(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple
         rows.append([operation, f"{mine / theirs:.2f}", *shares, _milliseconds(samples[function], "cpu")])
     names = [f"CPU / {rival.name}" for rival in rivals]
     report.table(
-        "Warm call, DynamoDB canned at the socket: ours as a share of each peer's",
+        "Warm call with the DynamoDB stub: ours relative to each peer",
         ["operation", f"instructions / {BARE}", *names, "ours, ms CPU"],
         rows,
     )
     report.table(
-        "What correctness costs: instructions as a share of those of the bare peer that writes blindly",
+        "What correctness costs: instructions relative to the bare peer with blind writes",
         ["operation", OURS, BARE],
         costs,
     )
 
 
-def alone(report: Report, url: str) -> None:
-    """What no peer does: for docs/cost.md."""
+def other_operations(report: Report, url: str) -> None:
+    """Measure operations that no peer has, for docs/cost.md."""
     rows = []
-    for operation in ALONE:
+    for operation in OTHER_OPERATIONS:
         function = contenders.ours(measure.function_of(operation))
         costs = [measure.warm(function, operation, url, WARM_UPS, CALLS) for _ in range(WARM_ROUNDS)]
         rows.append([operation, _milliseconds(costs, "cpu")])
     report.table("Warm call of other operations", ["operation", "ours, ms CPU"], rows)
 
 
-def walls(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:
-    """The same against DynamoDB Local, in the time that a caller waits."""
+def wall_times(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple[str, str], Contender]) -> None:
+    """Measure the wall time of warm calls with DynamoDB Local."""
     rivals = [peers[name, WITH_BYTECODE] for name in PEERS]
     rows = []
     for operation, function in ours.items():
@@ -205,14 +205,14 @@ def walls(report: Report, url: str, ours: dict[str, Contender], peers: dict[tupl
         shares = [_ratio(samples, function, rival, "wall") for rival in rivals]
         rows.append([operation, *shares, _milliseconds(samples[function], "wall")])
     report.table(
-        "Warm call on DynamoDB Local, wall: ours as a share of each peer's",
+        "Warm call with DynamoDB Local, wall time: ours relative to each peer",
         ["operation", *(rival.name for rival in rivals), "ours, ms"],
         rows,
     )
 
 
 def sizes(report: Report, ours: Contender, peers: dict[tuple[str, str], Contender]) -> None:
-    """Artifacts, zipped as `sam deploy` does it."""
+    """Report the sizes of the artifacts, zipped as by `sam deploy`."""
     report.table(
         "Artifact",
         ["", "built", "zip, MB", "unzipped, MB"],
@@ -221,14 +221,14 @@ def sizes(report: Report, ours: Contender, peers: dict[tuple[str, str], Contende
 
 
 def growth(report: Report, url: str, table: str) -> None:
-    """A page of a small list, and of one that has grown."""
+    """Measure a page for users with few and with many tasks."""
     sizes = [(100, 0), (1_000, 0), (10_000, 0), (100_000, 0), (100, 10_000)]
     rows = ([name, f"{units:g}", f"{took:.1f}"] for name, units, _, took in engines.growth(url, table, sizes))
     report.table("Growth: a page of 50, on DynamoDB Local", ["user's tasks: page", "read units", "ms"], list(rows))
 
 
 def load_test(report: Report, url: str, ours: dict[str, Contender]) -> None:
-    """As many processes as workers, each calling without a pause: a figure of sanity, which DynamoDB Local bounds."""
+    """Call from parallel processes. DynamoDB Local limits the rate, so this is only a plausibility check."""
     rows = []
     for operation in ("create_task", "get_task"):
         start = time.perf_counter()
@@ -239,11 +239,11 @@ def load_test(report: Report, url: str, ours: dict[str, Contender]) -> None:
             job.result()
         rate = LOAD_WORKERS * LOAD_CALLS / (time.perf_counter() - start)
         rows.append([operation, str(LOAD_WORKERS), f"{rate:,.0f}"])
-    report.table("Load on DynamoDB Local, cold starts included", ["operation", "workers", "requests a second"], rows)
+    report.table("Load on DynamoDB Local, cold starts included", ["operation", "workers", "requests per second"], rows)
 
 
 def import_time(ours: Contender, url: str) -> None:
-    """The twenty modules that take longest to import, into a file."""
+    """Write the twenty modules with the longest import time to a file."""
     python, *arguments = measure.command(ours, "create_task")
     done = subprocess.run(
         [python, "-X", "importtime", *arguments],
@@ -252,12 +252,15 @@ def import_time(ours: Contender, url: str) -> None:
     lines = [line.removeprefix("import time:") for line in done.stderr.splitlines() if line.startswith("import time:")]
     slowest = sorted(lines[1:], key=lambda line: -int(line.split("|")[0]))[:20]
     IMPORTS.write_text(
-        "\n".join(["The 20 modules that take longest to import, by themselves.", lines[0], *slowest]) + "\n"
+        "\n".join(
+            ["The 20 modules with the longest import time, without the modules that they import.", lines[0], *slowest]
+        )
+        + "\n"
     )
 
 
 def _interleaved(every: Sequence[Contender], rounds: int, take: Callable[[Contender], measure.Cost]) -> Samples:
-    """So many samples of each, in random order: what disturbs the machine for a while disturbs all alike."""
+    """Take samples in rounds, in random order: a temporary disturbance of the machine then affects all contenders."""
     samples: Samples = {one: [] for one in every}
     for _ in range(rounds):
         for one in random.sample(every, len(every)):
@@ -266,7 +269,7 @@ def _interleaved(every: Sequence[Contender], rounds: int, take: Callable[[Conten
 
 
 def _ratio(samples: Samples, ours: Contender, peer: Contender, what: str) -> str:
-    """The median of the ratios of samples taken in the same round, with its quartiles."""
+    """Return the median and quartiles of the ratios of samples from the same round."""
     pairs = zip(samples[ours], samples[peer], strict=True)
     low, middle, high = measure.quartiles([getattr(a, what) / getattr(b, what) for a, b in pairs])
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"

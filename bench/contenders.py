@@ -1,4 +1,4 @@
-"""Who is measured: this backend and its peers, each as an artifact that a process can be given and nothing else."""
+"""Builds the contenders, this backend and its peers: a process can import only from its artifact."""
 
 import os
 import re
@@ -25,17 +25,17 @@ PEERS = {
     "powertools": ("Powertools resolver", ["boto3", "pydantic", "aws-lambda-powertools"]),
     "fastapi_mangum": ("FastAPI + Mangum", ["boto3", "fastapi", "mangum"]),
 }
-# Updates and toggles as nobody should write them: see peers/blind.py.
+# Incorrect updates and toggles, for comparison: see peers/blind.py.
 BLIND = "bare, writes blindly"
 OURS = "this backend"
-# As `sam build` makes an artifact, and as our build makes one.
+# The ways to build an artifact.
 AS_SAM_BUILDS, WITH_BYTECODE, AS_WE_BUILD = "as sam build makes it", "with bytecode", "with bytecode and pruned"
 COLUMNS = (AS_SAM_BUILDS, WITH_BYTECODE, AS_WE_BUILD)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An artifact, and the module of it that answers an operation."""
+    """An artifact, and its module that handles an operation."""
 
     name: str
     column: str
@@ -44,12 +44,12 @@ class Contender:
 
     @property
     def table(self) -> str:
-        """The table of its own: peers write items that nobody else could read."""
+        """The name of its table. Each contender needs its own, because the peers write items of different shapes."""
         return re.sub(r"\W+", "-", self.name)
 
 
 def ours(operation: str) -> Contender:
-    """This backend's function for an operation, by the rule that `sam build` runs."""
+    """Build this backend's function for an operation, with the make target that `sam build` uses."""
     folder = BUILD / "ours" / operation
     machine = "arm64" if os.uname().machine in {"aarch64", "arm64"} else "x86_64"
     shutil.rmtree(folder, ignore_errors=True)
@@ -78,7 +78,7 @@ def _build(name: str, title: str, requirements: list[str], column: str) -> Conte
         shutil.copy2(path, target)
     shutil.copy2(ROOT / "bench" / "peers" / f"{name}.py", folder / "app.py")
     if column == AS_WE_BUILD:
-        # What each peer needs it keeps: boto3's resource asks for the description of its table's shape.
+        # boto3's resource needs the model of DescribeTable.
         trim.trim_botocore(folder / "botocore" / "data", (*trim.OPERATIONS, "DescribeTable"))
     if column != AS_SAM_BUILDS:
         _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder))
@@ -86,7 +86,7 @@ def _build(name: str, title: str, requirements: list[str], column: str) -> Conte
 
 
 def install() -> None:
-    """Install the locked packages of all peers, once a lock."""
+    """Install the locked packages of all peers, if the lock has changed."""
     lock = ROOT / "requirements" / "bench.txt"
     ready = PACKAGES / ".ready"
     if ready.exists() and ready.read_bytes() == lock.read_bytes():
@@ -98,7 +98,7 @@ def install() -> None:
 
 
 def _files(requirements: list[str]) -> Iterator[Path]:
-    """The installed files of some packages and of all that they need."""
+    """Yield the installed files of packages and of their dependencies."""
     installed = {_normal(d.name): d for path in PACKAGES.glob("*.dist-info") for d in [PathDistribution(path)]}
     todo, done = [_normal(name) for name in requirements], set[str]()
     while todo:

@@ -1,4 +1,4 @@
-"""DynamoDB Local for the benchmarks: with the table of template.yaml, some tasks, and a meter for consumed units."""
+"""DynamoDB Local for the benchmarks, with the table of template.yaml and some tasks; measures consumed units."""
 
 import os
 import time
@@ -19,8 +19,8 @@ from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 
 ROUNDS = 15
-BATCH = 25  # requests that a BatchWriteItem may have
-NEW = NewTask(title="Buy milk", description="Two bottles, and whatever else the kitchen lacks.")
+BATCH = 25  # the maximum of a BatchWriteItem
+NEW = NewTask(title="Buy milk", description="Two bottles, and everything else for the kitchen.")
 
 
 def template() -> Template:
@@ -30,7 +30,7 @@ def template() -> Template:
 
 @contextmanager
 def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
-    """DynamoDB Local with tables, and in each the task that the events name and 50 others; yields its URL."""
+    """Start DynamoDB Local with tables, each with the task of the events and 50 others, and yield its URL."""
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
     with engines.dynamodb_local(None) as url:
         (of_template,) = template().tables
@@ -45,7 +45,7 @@ def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
 
 
 def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> None:
-    """Put tasks into a user's partition, as many at a time as go, and tombstones behind them."""
+    """Put tombstones and then tasks into a user's partition."""
     client: Any = new_client(url)
     now = time.time_ns() // 1_000_000 - 3_600_000
     requests = []
@@ -59,18 +59,18 @@ def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> No
 
 
 def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[tuple[str, float, float, float]]:
-    """For users of so many tasks and tombstones: what a page of 50 of each kind takes, in units and milliseconds."""
+    """Yield the read units and milliseconds of a page of 50, for users with these numbers of tasks and tombstones."""
     client: Any = new_client(url)
     table = Table(client, table_name)
     units: list[float] = []
 
-    def ask(params: dict[str, Any], **_: object) -> None:
+    def request_capacity(params: dict[str, Any], **_: object) -> None:
         params["ReturnConsumedCapacity"] = "TOTAL"
 
     def count(parsed: dict[str, Any], **_: object) -> None:
         units.append(parsed["ConsumedCapacity"]["CapacityUnits"])
 
-    client.meta.events.register("before-parameter-build.dynamodb", ask)
+    client.meta.events.register("before-parameter-build.dynamodb", request_capacity)
     client.meta.events.register("after-call.dynamodb", count)
     for tasks, tombstones in sizes:
         user = f"grown-{uuid.uuid4()}"

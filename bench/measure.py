@@ -1,4 +1,4 @@
-"""How a process is measured: its instructions, its processor time, and how long it takes."""
+"""Measures a process: its instructions, its processor time and its wall time."""
 
 import base64
 import json
@@ -15,25 +15,25 @@ from pathlib import Path
 from bench.contenders import BUILD, OURS, ROOT, Contender
 from bench.stub import TRASHED_ID
 
-# The real interpreter: in an environment, the link to it would bring the environment's packages along.
+# The real interpreter: the link in a virtual environment would add the packages of the environment.
 PYTHON = str(Path(sys.executable).resolve())
 PROCESS = str(ROOT / "bench" / "process.py")
 EVENTS = BUILD / "events"
-WITH_KEY, OF_NOTHING = "_with_key", "_of_nothing"
+WITH_KEY, EMPTY = "_with_key", "_empty"
 STATUS = {"create_task": 201, f"create_task{WITH_KEY}": 201, "delete_task": 204}
 _INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took, in seconds."""
+    """The processor time and wall time of a process, in seconds."""
 
     cpu: float
     wall: float
 
 
 def write_events() -> None:
-    """The events of `sam local` as all contenders understand them: a body is plain text, and a list is of 50."""
+    """Write the events of events/ in a form that all contenders accept: plain text bodies, and a list of 50."""
     EVENTS.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / "events").glob("*.json"):
         event = json.loads(source.read_text())
@@ -43,7 +43,7 @@ def write_events() -> None:
             event.update(rawQueryString="limit=50", queryStringParameters={"limit": "50"})
         if source.stem == "restore_task":
             event["pathParameters"]["task_id"] = TRASHED_ID
-        # FastAPI takes application/json for JSON, and merge patches for text.
+        # FastAPI parses application/json, but not merge patches, as JSON.
         if "content-type" in event["headers"]:
             event["headers"]["content-type"] = "application/json"
         (EVENTS / source.name).write_text(json.dumps(event))
@@ -52,16 +52,16 @@ def write_events() -> None:
             (EVENTS / f"{source.stem}{WITH_KEY}.json").write_text(json.dumps(event))
         if source.stem == "list_changes":
             event.update(queryStringParameters={"limit": "1"})
-            (EVENTS / f"{source.stem}{OF_NOTHING}.json").write_text(json.dumps(event))
+            (EVENTS / f"{source.stem}{EMPTY}.json").write_text(json.dumps(event))
 
 
 def function_of(operation: str) -> str:
-    """The function that does an operation, whatever is special about it."""
-    return operation.removesuffix(WITH_KEY).removesuffix(OF_NOTHING)
+    """Return the name of the function for a variant of an operation."""
+    return operation.removesuffix(WITH_KEY).removesuffix(EMPTY)
 
 
 def environment(contender: Contender, url: str) -> Mapping[str, str]:
-    """The environment of a function, with DynamoDB at a URL. Nothing of ours leaks in."""
+    """Return the environment of a function, with the endpoint of DynamoDB and without our own variables."""
     return {
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
@@ -84,7 +84,7 @@ def environment(contender: Contender, url: str) -> Mapping[str, str]:
 
 
 def command(contender: Contender, operation: str, *counts: int) -> list[str]:
-    """The command that loads a contender and lets it answer the event of an operation."""
+    """Return the command that starts a contender with the event of an operation."""
     event = EVENTS / f"{operation}.json"
     status = STATUS.get(operation, 200)
     # No site-packages (-S, -s), nothing from the working folder (-P), and nothing written (-B), as on Lambda.
@@ -102,7 +102,7 @@ def command(contender: Contender, operation: str, *counts: int) -> list[str]:
 
 
 def run(contender: Contender, operation: str, url: str) -> Cost:
-    """A fresh process, from its start to the end of its first answer."""
+    """Measure a fresh process until the end of its first response."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command(contender, operation),
@@ -113,16 +113,16 @@ def run(contender: Contender, operation: str, url: str) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     assert process.stderr is not None  # noqa: S101 - it is a pipe
-    told = process.stderr.read().decode()
+    stderr = process.stderr.read().decode()
     process.stderr.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{contender.name}: {told}")
+        sys.exit(f"{contender.name}: {stderr}")
     return Cost(usage.ru_utime + usage.ru_stime, wall)
 
 
 def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: int) -> Cost:
-    """One answer of a process that has given some already."""
+    """Measure one call of a warm process."""
     done = subprocess.run(
         command(contender, operation, warm_ups, calls),
         env=environment(contender, url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
@@ -133,7 +133,7 @@ def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: i
 
 
 def instructions(contender: Contender, operation: str, url: str, *counts: int) -> int:
-    """The instructions of a fresh process, counted by callgrind."""
+    """Count the instructions of a fresh process with callgrind."""
     with tempfile.NamedTemporaryFile(suffix=".callgrind") as out:
         callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
         done = subprocess.run(
@@ -150,7 +150,7 @@ def instructions(contender: Contender, operation: str, url: str, *counts: int) -
 
 
 def warm_instructions(contender: Contender, operation: str, url: str) -> float:
-    """The instructions of one answer of a process that has given some already."""
+    """Count the instructions of one call of a warm process."""
     few, many = (instructions(contender, operation, url, 2, calls) for calls in (1, 11))
     return (many - few) / 10
 

@@ -1,8 +1,8 @@
-"""What is measured: a process that has nothing but an artifact to import from, as a function on Lambda has.
+"""The measured process: it can import only from an artifact, like a function on Lambda.
 
     python -S -s -P -B process.py ARTIFACT MODULE EVENT STATUS [WARM-UPS CALLS]
 
-It loads the handler, answers the event once, and then as many times more as it is told to, timing those.
+It loads the handler and calls it once. With WARM-UPS and CALLS, it then measures the time of further calls.
 """
 
 import os
@@ -19,26 +19,26 @@ class Context:
     aws_request_id = "bench"
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the function may still run: each call has its whole time."""
+        """Return the full time-out: each call is a new invocation."""
         return 10_000
 
 
 def main() -> None:
-    """Load, answer, and answer again."""
+    """Load the handler, call it, and measure further calls."""
     artifact, module, event_file, status, *counts = sys.argv[1:]
     sys.path.insert(0, artifact)
-    import json  # noqa: PLC0415 - Lambda's own runtime imports these two as well, but not before this
+    import json  # noqa: PLC0415 - only after sys.path is set, as in Lambda's runtime
 
-    with open(event_file) as file:  # noqa: PTH123 - pathlib would be an import of ours, not of the function
+    with open(event_file) as file:  # noqa: PTH123 - importing pathlib would be measured
         event = json.load(file)
     import importlib  # noqa: PLC0415
 
     handler = importlib.import_module(module).handler
-    answer = handler(event, Context())
-    if answer["statusCode"] != int(status):
-        sys.exit(f"{module} answered {answer}")
+    response = handler(event, Context())
+    if response["statusCode"] != int(status):
+        sys.exit(f"{module} returned {response}")
     if not counts:
-        os._exit(0)  # a function is frozen then; it never cleans up
+        os._exit(0)  # Lambda freezes a function instead of a clean exit
     import time  # noqa: PLC0415
 
     warm_ups, calls = map(int, counts)

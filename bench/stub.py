@@ -1,4 +1,4 @@
-"""DynamoDB as canned bytes behind a socket: what a measured process does not spend here, it spends by itself."""
+"""A stub of DynamoDB with prepared responses, so that only the processor time of the measured process counts."""
 
 import json
 import re
@@ -19,49 +19,49 @@ from shared.store.items import Item
 
 USER = "alice"
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
-# The task with this id lies in the trash: a restore names it.
+# The id of a task in the trash, for restore_task.
 TRASHED_ID = "01a20720-1d65-7ec7-a429-7218deadbeef"
-TOKEN = "Zk3v9xPq0sEaB7dW"  # noqa: S105 - it marks a write, and is no secret
+TOKEN = "Zk3v9xPq0sEaB7dW"  # noqa: S105 - a write token, not a secret
 PAGE = 50
-# Answers that depend on more than the kind of the request.
-NOTHING, TRASHED = "Query of one task", "GetItem of a task in the trash"
+# Responses for requests with certain content.
+EMPTY, TRASHED = "Query of one task", "GetItem of a task in the trash"
 
 _ONE_TASK = re.compile(rb'"Limit": ?1\b')
 
 
 def item_of(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool = False) -> Item:
-    """The item of a task as the product stores it: created at a time in ms, and in the trash or not."""
+    """Return the item of a task as the product stores it, created at a time in ms."""
     task = tasks.create(None, task_id, user, new, now)
     return items.to_item(tasks.delete(task, tasks.ANY_VERSION, now) if trashed else task, TOKEN)
 
 
-def canned() -> Mapping[str, bytes]:
-    """What DynamoDB answers to each request: an item as it lies in the table, or a page of them."""
+def prepared_responses() -> Mapping[str, bytes]:
+    """Return the body of the response to each kind of request."""
     now = time.time_ns() // 1_000_000
 
     def item(place: int) -> Item:
         # 60 characters of description: between a shopping list and a bug report.
         new = NewTask(
-            title=f"Task number {place}", description="Two bottles, and whatever else the kitchen lacks " + "." * 11
+            title=f"Task number {place}", description="Two bottles, and everything else for the kitchen " + "." * 11
         )
         return item_of(USER, f"{TASK_ID[:-4]}{place:04x}", new, now)
 
-    answers: dict[str, Any] = {
+    responses: dict[str, Any] = {
         "PutItem": {},
         "GetItem": {"Item": item(0)},
         TRASHED: {"Item": item_of(USER, TRASHED_ID, NewTask(title="Task in the trash"), now, trashed=True)},
         "UpdateItem": {"Attributes": item(0)},
-        # A task, and the record of a key that is new.
+        # A task, and no idempotency record.
         "TransactGetItems": {"Responses": [{"Item": item(0)}, {}]},
         "TransactWriteItems": {},
-        NOTHING: {"Items": [], "Count": 0, "ScannedCount": 0},
+        EMPTY: {"Items": [], "Count": 0, "ScannedCount": 0},
         "Query": {"Items": [item(place) for place in range(PAGE)], "Count": PAGE, "ScannedCount": PAGE},
     }
-    return {name: json.dumps(answer, separators=(",", ":")).encode() for name, answer in answers.items()}
+    return {name: json.dumps(response, separators=(",", ":")).encode() for name, response in responses.items()}
 
 
 class _Connection(socketserver.StreamRequestHandler):
-    answers = canned()
+    responses = prepared_responses()
 
     def handle(self) -> None:
         while self.rfile.readline():
@@ -69,12 +69,12 @@ class _Connection(socketserver.StreamRequestHandler):
             while line := self.rfile.readline().strip():
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
-            kind, asked = headers["x-amz-target"].rpartition(".")[2], self.rfile.read(int(headers["content-length"]))
-            if kind == "Query" and _ONE_TASK.search(asked):
-                kind = NOTHING
-            elif kind == "GetItem" and TRASHED_ID.encode() in asked:
+            kind, request = headers["x-amz-target"].rpartition(".")[2], self.rfile.read(int(headers["content-length"]))
+            if kind == "Query" and _ONE_TASK.search(request):
+                kind = EMPTY
+            elif kind == "GetItem" and TRASHED_ID.encode() in request:
                 kind = TRASHED
-            body = self.answers[kind]
+            body = self.responses[kind]
             head = (
                 f"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: {formatdate(usegmt=True)}\r\n"
                 f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n"
@@ -89,7 +89,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def stub() -> Iterator[str]:
-    """The stub in a process of its own; yields its URL."""
+    """Start the stub in a separate process and yield its URL."""
     with subprocess.Popen(
         [sys.executable, "-m", "bench.stub"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

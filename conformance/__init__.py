@@ -1,1 +1,1 @@
-"""A black-box suite for the API wherever it runs: nothing but HTTP, two users' tokens and the standard library."""
+"""A black-box test suite for any deployment. It needs only HTTP, the tokens of two users and the standard library."""

@@ -1,6 +1,7 @@
 """`python3 -m conformance URL`: run every check against an address, and print a table.
 
-The exit code is 0 if all checks passed or could not be judged, 1 if one failed, and 2 if the suite could not begin.
+Exits with 0 if no check failed, 1 if one failed, and 2 if the suite could not start. A check is "not judged" if this
+deployment does not allow to check it.
 """
 
 import argparse
@@ -18,20 +19,20 @@ _TOKENS = "TOKEN and OTHER_TOKEN in the environment must be the access tokens of
 
 
 class CannotRun(Exception):
-    """Nothing can be tried."""
+    """The suite cannot start."""
 
 
 def users_of(url: str, environment: Mapping[str, str]) -> Users:
-    """The two users whose tokens the environment holds. Raises CannotRun where they are not two, or get no answer."""
+    """Return the two users of the tokens in the environment. Raises CannotRun if this is impossible."""
     token, other = (environment.get(name, "").strip() for name in ("TOKEN", "OTHER_TOKEN"))
     if not (token and other):
         raise CannotRun(_TOKENS)
     try:
         address = urlsplit(url)
     except ValueError as error:
-        raise CannotRun(f"the address {url!r} cannot be read: {error}") from error
+        raise CannotRun(f"the URL {url!r} is invalid: {error}") from error
     if address.scheme not in ("http", "https") or not address.hostname:
-        raise CannotRun(f"the address must begin with http:// or https://, and {url!r} does not")
+        raise CannotRun(f"the URL must begin with http:// or https://: {url!r}")
     callers = (Caller(url.rstrip("/"), token), Caller(url.rstrip("/"), other))
     ids = []
     for name, caller in zip(("TOKEN", "OTHER_TOKEN"), callers, strict=True):
@@ -42,28 +43,28 @@ def users_of(url: str, environment: Mapping[str, str]) -> Users:
             raise CannotRun(f"{name} cannot create a task: {error}") from error
     if ids[0] == ids[1]:
         clean_up(callers)
-        raise CannotRun(f"TOKEN and OTHER_TOKEN are both of the user {ids[0]}; isolation needs two")
+        raise CannotRun(f"TOKEN and OTHER_TOKEN belong to the same user, {ids[0]}. The isolation checks need two users")
     return Users(*callers, *ids)
 
 
 def chosen_checks(part: str) -> list[Check]:
-    """The checks of a part, or all. Raises CannotRun where there is no such part."""
+    """Return the checks of a part, or all checks. Raises CannotRun if the part does not exist."""
     chosen = [check for check in CHECKS if part in (check.part, "")]
     if not chosen:
         raise CannotRun(f"There is no part {part!r}: {', '.join(dict.fromkeys(check.part for check in CHECKS))}")
     return chosen
 
 
-def judge(check: Check, users: Users) -> tuple[str, str]:
-    """The verdict on a check, and its reason."""
+def run_check(check: Check, users: Users) -> tuple[str, str]:
+    """Run a check; return its result and the reason."""
     try:
         check.run(users)
     except NotJudged as reason:
         return NOT_JUDGED, str(reason)
     except Failed as failure:
         return FAILED, str(failure)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:  # an answer of quite another shape
-        return FAILED, f"the answer is not of the shape it should be: {type(error).__name__} {error}"
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # a response with an unexpected structure
+        return FAILED, f"the response has an unexpected structure: {type(error).__name__} {error}"
     return PASSED, ""
 
 
@@ -84,16 +85,16 @@ def main(arguments: Sequence[str]) -> int:
     counts: Counter[str] = Counter()
     try:
         for check in chosen:
-            verdict, why = judge(check, users)
+            verdict, why = run_check(check, users)
             counts[verdict] += 1
             _say(f"{verdict:10}  {check.part:15}  {check.words}" + (f"\n{'':29}{why}" if why else ""))
     finally:
-        made, left = clean_up((users.mine, users.other))
+        created, left = clean_up((users.mine, users.other))
         _say(f"\n{', '.join(f'{counts[one]} {one}' for one in (PASSED, FAILED, NOT_JUDGED))}.")
         if left:
-            _say(f"NOT DELETED, though they were made here: {', '.join(left)}")
+            _say(f"Could not delete these tasks of the suite: {', '.join(left)}")
         else:
-            _say(f"All {made} tasks that were made are in the trash, for 30 days; keys are remembered for a day.")
+            _say(f"All {created} tasks of the suite are in the trash for 30 days. Idempotency keys expire after a day.")
     return 1 if counts[FAILED] or left else 0
 
 

@@ -1,4 +1,4 @@
-"""What the API promises, a check each. A check makes what it needs, and compares nothing with what others have made."""
+"""The promises of the API, one check for each. A check creates its own tasks and ignores all others."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from conformance.client import JSON, Answer, Caller, Failed, NotJudged, at_once, new_key
+from conformance.client import JSON, Caller, Failed, NotJudged, Response, at_once, new_key
 
 NOBODYS_TASK = "018f3a5c-0000-7000-8000-000000000000"
 MEMBERS = {
@@ -20,7 +20,7 @@ WRITERS = 6
 
 @dataclass(frozen=True)
 class Users:
-    """Who calls: `mine`, whose token is the first, and `other`. `id` and `other_id` are what the API calls them."""
+    """The two users: `mine` has the first token. `id` and `other_id` are their user ids."""
 
     mine: Caller
     other: Caller
@@ -29,12 +29,12 @@ class Users:
 
     @property
     def stranger(self) -> Caller:
-        """The first user, where the path names the other."""
-        return Caller(self.mine.url, self.mine.token, self.other_id, self.mine.made)
+        """The token of the first user, with the path of the other user."""
+        return Caller(self.mine.url, self.mine.token, self.other_id, self.mine.created)
 
 
 class Check(NamedTuple):
-    """A promise: the part of the API that it is of, its words, and how it is tried."""
+    """A promise: the part of the API, its description, and the function that checks it."""
 
     part: str
     words: str
@@ -45,7 +45,7 @@ CHECKS: list[Check] = []
 
 
 def check(part: str) -> Callable[[Callable[[Users], None]], Callable[[Users], None]]:
-    """Add a function to the checks; its docstring is what it holds the API to."""
+    """Add a function to the checks. Its docstring describes the promise."""
 
     def add(run: Callable[[Users], None]) -> Callable[[Users], None]:
         CHECKS.append(Check(part, (run.__doc__ or "").removesuffix("."), run))
@@ -55,19 +55,19 @@ def check(part: str) -> Callable[[Callable[[Users], None]], Callable[[Users], No
 
 
 def same(what: str, found: object, expected: object) -> None:
-    """Raise Failed where something is not what it should be."""
+    """Raise Failed if the two values differ."""
     if found != expected:
         raise Failed(f"{what} is {found!r}, not {expected!r}")
 
 
 def is_task(task: Any, **expected: object) -> None:
-    """Raise Failed where this is no task, or not the one that is expected."""
+    """Raise Failed if this is not a task with the expected values."""
     missing = MEMBERS - set(task)
     if missing:
-        raise Failed(f"a task lacks {', '.join(sorted(missing))}")
+        raise Failed(f"a task has no {', '.join(sorted(missing))}")
     for name in ("created_at", "updated_at"):
         if not TIME.fullmatch(task[name]):
-            raise Failed(f"{name} is {task[name]}, no RFC 3339 time in UTC with milliseconds")
+            raise Failed(f"{name} is {task[name]}, not an RFC 3339 time in UTC with milliseconds")
     for name, value in expected.items():
         same(f"{name} of a task", task[name], value)
 
@@ -76,43 +76,43 @@ def is_task(task: Any, **expected: object) -> None:
 
 
 @check("create")
-def creating_answers_201_with_the_task_its_etag_and_its_place(users: Users) -> None:
-    """Creating answers 201 with the task, its ETag and its place."""
-    answer = users.mine.send("POST", users.mine.tasks, {"title": "Buy milk", "description": "2 l"}).expect(201)
-    task = answer.json
+def creating_returns_201_with_the_task_its_etag_and_its_location(users: Users) -> None:
+    """POST returns 201 with the new task, its ETag and its Location."""
+    response = users.mine.send("POST", users.mine.tasks, {"title": "Buy milk", "description": "2 l"}).expect(201)
+    task = response.json
     is_task(task, user_id=users.id, title="Buy milk", description="2 l", completed=False, completed_at=None, version=1)
-    answer.header("ETag", task["etag"])
-    answer.header("Content-Type", JSON)
-    answer.header("Cache-Control", "no-store")
-    place = answer.header("Location", f"/v1/users/{quote(users.id, safe='')}/tasks/{task['id']}")
-    same("what lies at the Location", users.mine.send("GET", place).expect(200).json, task)
+    response.header("ETag", task["etag"])
+    response.header("Content-Type", JSON)
+    response.header("Cache-Control", "no-store")
+    place = response.header("Location", f"/v1/users/{quote(users.id, safe='')}/tasks/{task['id']}")
+    same("the task at the Location", users.mine.send("GET", place).expect(200).json, task)
 
 
 @check("create")
-def text_is_kept_in_form_nfc(users: Users) -> None:
-    """Text of any script is kept, in Unicode form NFC."""
+def text_is_stored_in_form_nfc(users: Users) -> None:
+    """Text of any script is stored in Unicode form NFC."""
     task = users.mine.create("Cafe\u0301 \U0001f600 \u05e9\u05dc\u05d5\u05dd")
     same("the title", users.mine.get(task["id"]).json["title"], "Caf\u00e9 \U0001f600 \u05e9\u05dc\u05d5\u05dd")
 
 
 @check("get")
-def fetching_answers_the_task_to_be_revalidated(users: Users) -> None:
-    """Fetching answers 200 with the task and its ETag, to be revalidated by caches."""
+def fetching_returns_the_task_for_revalidation(users: Users) -> None:
+    """GET returns 200 with the task and its ETag, and caches must revalidate it."""
     task = users.mine.create()
-    answer = users.mine.get(task["id"]).expect(200)
-    same("the task", answer.json, task)
-    answer.header("ETag", task["etag"])
-    answer.header("Cache-Control", "private, no-cache")
+    response = users.mine.get(task["id"]).expect(200)
+    same("the task", response.json, task)
+    response.header("ETag", task["etag"])
+    response.header("Cache-Control", "private, no-cache")
 
 
 @check("get")
-def who_has_a_task_gets_304(users: Users) -> None:
-    """If-None-Match with the task's ETag answers 304 without a body."""
+def a_current_etag_gets_304(users: Users) -> None:
+    """If-None-Match with the task's ETag returns 304 without a body."""
     task = users.mine.create()
     for known in (task["etag"], f"W/{task['etag']}", "*"):
-        answer = users.mine.get(task["id"], if_none_match=known).expect(304)
-        same("the body of a 304", answer.content, b"")
-        answer.header("ETag", task["etag"])
+        response = users.mine.get(task["id"], if_none_match=known).expect(304)
+        same("the body of a 304", response.content, b"")
+        response.header("ETag", task["etag"])
     users.mine.get(task["id"], if_none_match='"9999-1"').expect(200)
 
 
@@ -131,16 +131,16 @@ def head_answers_as_get_without_the_body(users: Users) -> None:
 
 
 @check("get")
-def what_is_not_there_is_404(users: Users) -> None:
-    """A task that never was is 404, to every operation on a task; an id that can be none is 400."""
-    for answer in on_a_task(users.mine, NOBODYS_TASK):
-        answer.problem(404, "task-not-found")
-    for answer in on_a_task(users.mine, "first"):
-        answer.problem(400, "bad-task-id")
+def an_unknown_task_is_404(users: Users) -> None:
+    """Every operation returns 404 for an unknown task id, and 400 for a malformed one."""
+    for response in on_a_task(users.mine, NOBODYS_TASK):
+        response.problem(404, "task-not-found")
+    for response in on_a_task(users.mine, "first"):
+        response.problem(400, "bad-task-id")
 
 
-def on_a_task(caller: Caller, task_id: str) -> Iterator[Answer]:
-    """The answers of every operation on a task."""
+def on_a_task(caller: Caller, task_id: str) -> Iterator[Response]:
+    """Yield the responses of every operation on one task."""
     yield caller.get(task_id)
     yield caller.replace(task_id, {"title": "x", "description": None, "completed": False})
     yield caller.update(task_id, {"title": "x"})
@@ -153,21 +153,21 @@ def on_a_task(caller: Caller, task_id: str) -> Iterator[Answer]:
 
 
 @check("replace")
-def replacing_sets_every_field_and_takes_back_what_was_fetched(users: Users) -> None:
-    """Replacing sets every field, and takes back a task as it was fetched."""
+def replacing_sets_every_field_and_accepts_a_fetched_task(users: Users) -> None:
+    """PUT sets every field, and accepts a task as GET returned it."""
     task = users.mine.create(description="old")
-    answer = users.mine.replace(task["id"], {**task, "title": "new", "description": None, "completed": True}).expect(
+    response = users.mine.replace(task["id"], {**task, "title": "new", "description": None, "completed": True}).expect(
         200
     )
-    is_task(answer.json, title="new", description=None, completed=True, version=2, created_at=task["created_at"])
-    answer.header("ETag", answer.json["etag"])
-    same("the task", users.mine.get(task["id"]).json, answer.json)
+    is_task(response.json, title="new", description=None, completed=True, version=2, created_at=task["created_at"])
+    response.header("ETag", response.json["etag"])
+    same("the task", users.mine.get(task["id"]).json, response.json)
     users.mine.replace(task["id"], {"title": "half"}).problem(422, "invalid-body")
 
 
 @check("update")
-def a_patch_changes_what_it_names(users: Users) -> None:
-    """A patch changes what it names, null clears the description, and what changes nothing keeps the version."""
+def a_patch_changes_only_its_fields(users: Users) -> None:
+    """PATCH changes only the fields in it, null clears the description, and equal values keep the version."""
     task = users.mine.create(description="old")
     patched = users.mine.update(task["id"], {"title": "new"}).expect(200).json
     is_task(patched, title="new", description="old", completed=False, version=2)
@@ -177,8 +177,8 @@ def a_patch_changes_what_it_names(users: Users) -> None:
 
 
 @check("toggle")
-def toggling_flips_and_flips_back(users: Users) -> None:
-    """Toggling flips a task and flips it back; completed_at says when it was completed."""
+def toggling_twice_restores_the_state(users: Users) -> None:
+    """A toggle completes a task and sets completed_at, a second toggle reopens it."""
     task = users.mine.create()
     done = users.mine.toggle(task["id"]).expect(200).json
     is_task(done, completed=True, version=2)
@@ -188,8 +188,8 @@ def toggling_flips_and_flips_back(users: Users) -> None:
 
 
 @check("delete")
-def a_deleted_task_lies_in_the_trash(users: Users) -> None:
-    """A deleted task is in the trash and nowhere else, and deleting it again is 204, too."""
+def a_deleted_task_is_in_the_trash(users: Users) -> None:
+    """A deleted task is only in the trash, and a second DELETE also returns 204."""
     task = users.mine.create()
     same("the body of a 204", users.mine.delete(task["id"]).expect(204).content, b"")
     users.mine.delete(task["id"], if_match=task["etag"]).expect(204)
@@ -198,13 +198,17 @@ def a_deleted_task_lies_in_the_trash(users: Users) -> None:
         raise Failed("a deleted task is in the list")
     trash = {one["id"]: one for one in users.mine.page(status="deleted", order="desc").expect(200).json["items"]}
     if task["id"] not in trash:
-        raise Failed("a deleted task is not among the newest of the trash")
-    same("what the trash says besides", {"deleted_at", "purge_at"} <= set(trash[task["id"]]), expected=True)
+        raise Failed("a deleted task is not on the first page of the trash")
+    same(
+        "whether the trash shows deleted_at and purge_at",
+        {"deleted_at", "purge_at"} <= set(trash[task["id"]]),
+        expected=True,
+    )
 
 
 @check("restore")
-def a_restored_task_is_as_it_was(users: Users) -> None:
-    """A restored task is as it was, but for its version and updated_at; one that is not deleted is 409."""
+def a_restored_task_is_unchanged(users: Users) -> None:
+    """A restored task is unchanged except version, updated_at and ETag, and restoring a live task is 409."""
     task = users.mine.create(description="kept", completed=True)
     users.mine.delete(task["id"]).expect(204)
     restored = users.mine.restore(task["id"]).expect(200).json
@@ -218,74 +222,74 @@ def clearing_moves_completed_tasks_to_the_trash(users: Users) -> None:
     """Clearing moves completed tasks to the trash and leaves open ones."""
     mine = users.mine
     mine.send("DELETE", mine.tasks).problem(400, "bad-query")
-    for task_id in mine.made:
-        mine.delete(task_id)  # what other checks have left
+    for task_id in mine.created:
+        mine.delete(task_id)  # tasks that other checks have created
     if mine.page(status="completed", limit=1).expect(200).json["items"]:
-        raise NotJudged("the first user has completed tasks of their own, which would be cleared")
+        raise NotJudged("the first user has other completed tasks, and this check would clear them")
     done, kept = mine.create(completed=True), mine.create()
-    answer = mine.send("DELETE", f"{mine.tasks}?status=completed").expect(200).json
-    same("what clearing answers", answer, {"cleared": 1, "more": False})
+    response = mine.send("DELETE", f"{mine.tasks}?status=completed").expect(200).json
+    same("the response to clearing", response, {"cleared": 1, "more": False})
     mine.get(done["id"]).problem(404, "task-not-found")
     mine.get(kept["id"]).expect(200)
 
 
-# Two at once
+# Concurrency
 
 
 @check("If-Match")
 def a_stale_version_is_412_and_changes_nothing(users: Users) -> None:
-    """A write with a version that is over is 412 and changes nothing; with the one that is, it is done."""
+    """A write with an old ETag is 412 and changes nothing, and one with the current ETag is applied."""
     task = users.mine.create()
     now = users.mine.update(task["id"], {"title": "newer"}, if_match=task["etag"]).expect(200).json
     body = {"title": "x", "description": None, "completed": True}
-    for answer in (
+    for response in (
         users.mine.replace(task["id"], body, if_match=task["etag"]),
         users.mine.update(task["id"], {"title": "x"}, if_match=task["etag"]),
         users.mine.toggle(task["id"], if_match=task["etag"]),
         users.mine.delete(task["id"], if_match=task["etag"]),
     ):
-        answer.problem(412, "precondition-failed")
+        response.problem(412, "precondition-failed")
     same("the task", users.mine.get(task["id"]).expect(200).json, now)
     users.mine.update(task["id"], {"title": "x"}, if_match="unquoted").problem(400, "bad-etag")
     users.mine.delete(task["id"], if_match=now["etag"]).expect(204)
 
 
 @check("If-Match")
-def of_several_writers_with_one_version_one_wins(users: Users) -> None:
-    """Of several writers at once with one version, one wins, and the others are told 412."""
+def one_of_several_writers_with_one_etag_wins(users: Users) -> None:
+    """If several clients write at once with the same ETag, one succeeds and the others get 412."""
     task = users.mine.create()
-    answers = at_once(
+    responses = at_once(
         WRITERS, lambda number: users.mine.update(task["id"], {"title": f"writer {number}"}, if_match=task["etag"])
     )
-    won = [answer for answer in answers if answer.status == 200]
-    same("the number of those who won", len(won), 1)
-    for answer in answers:
-        answer.expect(200, 412)
+    won = [response for response in responses if response.status == 200]
+    same("the number of successful writes", len(won), 1)
+    for response in responses:
+        response.expect(200, 412)
     same("the task", users.mine.get(task["id"]).json, won[0].json)
 
 
 @check("races")
-def no_toggle_is_lost_or_done_twice(users: Users) -> None:
-    """Of several toggles at once none is lost or done twice."""
+def no_toggle_is_lost_or_applied_twice(users: Users) -> None:
+    """Of several simultaneous toggles, none is lost or applied twice."""
     task = users.mine.create()
-    for answer in at_once(WRITERS, lambda _: users.mine.toggle(task["id"])):
-        answer.expect(200)
+    for response in at_once(WRITERS, lambda _: users.mine.toggle(task["id"])):
+        response.expect(200)
     is_task(users.mine.get(task["id"]).json, version=1 + WRITERS, completed=WRITERS % 2 == 1)
 
 
 @check("Idempotency-Key")
-def a_request_that_is_sent_again_is_answered_again(users: Users) -> None:
-    """A POST that is sent again with its key is not done again, and gets the first answer again."""
+def a_retry_gets_the_first_response(users: Users) -> None:
+    """A retry of a POST with the same key is not applied again, and gets the first response."""
     mine = users.mine
     task = mine.create()
-    asked: list[tuple[str, object]] = [
+    requests: list[tuple[str, object]] = [
         (mine.tasks, {"title": "once"}),
         (f"{mine.tasks}/{task['id']}/toggle", None),
     ]
-    for path, body in asked:
+    for path, body in requests:
         key = {"Idempotency-Key": new_key()}
         first = mine.send("POST", path, body, key).expect(200, 201)
-        same("Idempotency-Replayed at first", first.headers["Idempotency-Replayed"], None)
+        same("Idempotency-Replayed of the first response", first.headers["Idempotency-Replayed"], None)
         again = mine.send("POST", path, body, key).expect(first.status)
         again.header("Idempotency-Replayed", "true")
         same("the second body", again.json, first.json)
@@ -295,21 +299,21 @@ def a_request_that_is_sent_again_is_answered_again(users: Users) -> None:
 
 
 @check("Idempotency-Key")
-def one_key_twice_at_once_is_done_once(users: Users) -> None:
-    """One key sent several times at once makes one task, and every answer shows it."""
+def simultaneous_requests_with_one_key_are_applied_once(users: Users) -> None:
+    """Simultaneous requests with the same key create one task, and every response shows it."""
     mark, key = users.mine.create("a mark")["id"], new_key()
     body = {"title": f"once {key}"}
-    answers = at_once(
+    responses = at_once(
         WRITERS, lambda _: users.mine.send("POST", users.mine.tasks, body, {"Idempotency-Key": key}).expect(201)
     )
-    same("the number of tasks that are shown", len({answer.json["id"] for answer in answers}), 1)
+    same("the number of tasks in the responses", len({response.json["id"] for response in responses}), 1)
     found = [task for task in users.mine.newest(mark) if task["title"] == body["title"]]
-    same("the number of tasks that were made", len(found), 1)
+    same("the number of created tasks", len(found), 1)
 
 
 @check("Idempotency-Key")
 def a_key_of_another_request_is_422(users: Users) -> None:
-    """A key that was used for another request is 422, and one that is none 400."""
+    """A key of another request is 422, and a malformed key is 400."""
     key = {"Idempotency-Key": new_key()}
     users.mine.send("POST", users.mine.tasks, {"title": "one"}, key).expect(201)
     users.mine.send("POST", users.mine.tasks, {"title": "other"}, key).problem(422, "idempotency-key-reused")
@@ -318,20 +322,24 @@ def a_key_of_another_request_is_422(users: Users) -> None:
 
 
 @check("batch")
-def a_batch_is_done_as_a_whole(users: Users) -> None:
-    """A batch is done as a whole, or not at all, and needs a key."""
+def a_batch_is_atomic(users: Users) -> None:
+    """A batch is applied completely or not at all, and requires a key."""
     mine = users.mine
     one, two = mine.create(), mine.create()
-    answer = mine.batch(
+    response = mine.batch(
         {"op": "create", "task": {"title": "of a batch"}},
         {"op": "update", "id": one["id"], "patch": {"title": "patched"}, "if_match": one["etag"]},
         {"op": "delete", "id": two["id"]},
     ).expect(200)
-    same("what was done", [result["op"] for result in answer.json["results"]], ["create", "update", "delete"])
+    same(
+        "the operations of the response",
+        [result["op"] for result in response.json["results"]],
+        ["create", "update", "delete"],
+    )
     is_task(mine.get(one["id"]).json, title="patched", version=2)
     mine.get(two["id"]).problem(404, "task-not-found")
     half = mine.batch({"op": "toggle", "id": one["id"]}, {"op": "toggle", "id": two["id"]})
-    same("where it failed", half.problem(404, "task-not-found").json["errors"][0]["pointer"], "/operations/1")
+    same("the operation that failed", half.problem(404, "task-not-found").json["errors"][0]["pointer"], "/operations/1")
     is_task(mine.get(one["id"]).json, completed=False, version=2)
     body = {"operations": [{"op": "toggle", "id": one["id"]}]}
     mine.send("POST", f"{mine.tasks}/batch", body).problem(400, "idempotency-key-required")
@@ -341,21 +349,21 @@ def a_batch_is_done_as_a_whole(users: Users) -> None:
 
 
 @check("list")
-def a_list_shows_at_once_what_was_written(users: Users) -> None:
-    """A list shows at once what was written before, under its status and no other."""
+def a_list_shows_a_write_at_once(users: Users) -> None:
+    """A list shows an acknowledged write at once, and only under the task's status."""
     mine = users.mine
     task = mine.create()
     for status, change in (("open", None), ("completed", mine.toggle), ("open", mine.toggle)):
         if change is not None:
             change(task["id"]).expect(200)
-        for asked in ("open", "completed", "all"):
-            shown = task["id"] in {one["id"] for one in mine.newest(task["id"], status=asked)}
-            same(f"whether {asked} shows an {status} task", shown, asked in (status, "all"))
+        for queried in ("open", "completed", "all"):
+            shown = task["id"] in {one["id"] for one in mine.newest(task["id"], status=queried)}
+            same(f"whether status={queried} shows a task that is {status}", shown, queried in (status, "all"))
 
 
 @check("list")
-def pages_show_each_task_once_though_others_are_written(users: Users) -> None:
-    """Page by page, what nobody touches appears exactly once and in order, whatever is written meanwhile."""
+def pages_show_each_task_once_during_writes(users: Users) -> None:
+    """During simultaneous writes, the pages show each unchanged task exactly once and in order."""
     mine = users.mine
     mark = mine.create("a mark")
     kept, moved = [], [mark]
@@ -371,13 +379,13 @@ def pages_show_each_task_once_though_others_are_written(users: Users) -> None:
 
     shown = [task["id"] for task in mine.newest(mark["id"], meanwhile, limit=2)]
     untouched = [task["id"] for task in reversed(kept)]
-    same("what was shown of what nobody touched", [one for one in shown if one in untouched], untouched)
-    same("what was shown twice", [one for one in set(shown) if shown.count(one) > 1], [])
+    same("the unchanged tasks on the pages", [one for one in shown if one in untouched], untouched)
+    same("the tasks that were shown twice", [one for one in set(shown) if shown.count(one) > 1], [])
 
 
 @check("list")
 def the_link_leads_to_the_next_page(users: Users) -> None:
-    """A page holds at most what its limit says, and its Link leads to the next."""
+    """A page has at most `limit` tasks, and its Link leads to the next page."""
     for number in range(3):
         users.mine.create(f"one of three {number}")
     page = users.mine.page(order="desc", limit=2).expect(200)
@@ -391,17 +399,17 @@ def the_link_leads_to_the_next_page(users: Users) -> None:
 
 @check("list")
 def a_cursor_belongs_to_its_list(users: Users) -> None:
-    """A cursor of another list, another user or nobody is 400, and so is a limit that is none."""
+    """A cursor of another list or user and a malformed cursor are 400, and so is an invalid limit."""
     users.mine.create()
     users.mine.create()
     cursor = users.mine.page(limit=1).expect(200).json["next_cursor"]
-    for answer in (
+    for response in (
         users.mine.page(cursor=cursor, order="desc"),
         users.mine.page(cursor=cursor, status="open"),
         users.mine.page(cursor="x"),
         users.other.page(cursor=cursor),
     ):
-        answer.problem(400, "bad-cursor")
+        response.problem(400, "bad-cursor")
     for limit in ("0", "-1", "ten"):
         users.mine.page(limit=limit).problem(400, "bad-query")
     same("whether a page may have over 100", len(users.mine.page(limit=100_000).expect(200).json["items"]) > 100, False)
@@ -409,7 +417,7 @@ def a_cursor_belongs_to_its_list(users: Users) -> None:
 
 @check("changes")
 def changes_show_what_was_written_and_deleted(users: Users) -> None:
-    """What was written or deleted since a token is among the changes since it."""
+    """The changes since a token contain every write and deletion since then."""
     mine = users.mine
     gone = mine.create()
     since = walk_changes(mine, None)[1]
@@ -418,13 +426,13 @@ def changes_show_what_was_written_and_deleted(users: Users) -> None:
     items = {item["id"]: item for item in walk_changes(mine, since)[0]}
     same("the change of a new task", items.get(task["id"]), task)
     tombstone = items.get(gone["id"], {})
-    same("whether a deletion is told", (tombstone.get("deleted"), tombstone.get("version")), (True, 2))
+    same("the tombstone of a deleted task", (tombstone.get("deleted"), tombstone.get("version")), (True, 2))
     path = mine.tasks.removesuffix("tasks") + "changes"
     mine.send("GET", f"{path}?since=x").problem(400, "bad-cursor")
 
 
 def walk_changes(caller: Caller, since: str | None) -> tuple[list[Any], str]:
-    """All changes since a token, and the token to go on from."""
+    """Return all changes since a token, and the next token."""
     path = caller.tasks.removesuffix("tasks") + "changes"
     items: list[Any] = []
     for _ in range(100):
@@ -434,7 +442,7 @@ def walk_changes(caller: Caller, since: str | None) -> tuple[list[Any], str]:
         since = page["next_since"]
         if not page["has_more"]:
             return items, str(since)
-    raise NotJudged("the first user has more tasks than this suite walks through: 100 pages of changes")
+    raise NotJudged("the first user has too many tasks: more than 100 pages of changes")
 
 
 # Isolation
@@ -444,40 +452,40 @@ def walk_changes(caller: Caller, since: str | None) -> tuple[list[Any], str]:
 def anothers_path_is_403(users: Users) -> None:
     """A path that names another user is 403 for every operation, the same as for a user that does not exist."""
     task = users.other.create("a secret")
-    nobody = Caller(users.mine.url, users.mine.token, "nobody-at-all", users.mine.made)
+    nobody = Caller(users.mine.url, users.mine.token, "nobody-at-all", users.mine.created)
     for caller in (users.stranger, nobody):
-        for answer in every_operation(caller, task["id"]):
-            answer.problem(403, "forbidden")
-    details = {answer.json["detail"] for caller in (users.stranger, nobody) for answer in [caller.page()]}
-    same("the number of different answers", len(details), 1)
+        for response in every_operation(caller, task["id"]):
+            response.problem(403, "forbidden")
+    details = {response.json["detail"] for caller in (users.stranger, nobody) for response in [caller.page()]}
+    same("the number of different responses", len(details), 1)
     same("the other's task", users.other.get(task["id"]).json, task)
 
 
 @check("isolation")
 def anothers_task_is_404_and_in_no_list(users: Users) -> None:
-    """Another user's task is 404 under one's own path, and in none of one's lists."""
+    """Another user's task is 404 under the caller's path, and is not in the caller's lists."""
     mark = users.mine.create("a mark")
     task = users.other.create("a secret")
-    for answer in on_a_task(users.mine, task["id"]):
-        answer.problem(404, "task-not-found")
+    for response in on_a_task(users.mine, task["id"]):
+        response.problem(404, "task-not-found")
     users.mine.batch({"op": "delete", "id": task["id"]}).problem(404, "task-not-found")
     shown = [*users.mine.newest(min(mark["id"], task["id"])), *walk_changes(users.mine, None)[0]]
     if task["id"] in {one["id"] for one in shown}:
         raise Failed("another user's task is in the list")
-    same("the users of what is listed", {one.get("user_id", users.id) for one in shown}, {users.id})
+    same("the users of the listed tasks", {one.get("user_id", users.id) for one in shown}, {users.id})
     same("the other's task", users.other.get(task["id"]).expect(200).json, task)
 
 
 @check("isolation")
-def anothers_key_is_another_key(users: Users) -> None:
-    """The same Idempotency-Key of another user is another key."""
+def users_do_not_share_keys(users: Users) -> None:
+    """The same Idempotency-Key of two users creates two tasks."""
     key, body = {"Idempotency-Key": new_key()}, {"title": "one key, two users"}
     first, second = (user.send("POST", user.tasks, body, key).expect(201).json for user in (users.mine, users.other))
     same("the users of the two tasks", (first["user_id"], second["user_id"]), (users.id, users.other_id))
 
 
-def every_operation(caller: Caller, task_id: str) -> Iterator[Answer]:
-    """The answers of every operation."""
+def every_operation(caller: Caller, task_id: str) -> Iterator[Response]:
+    """Yield the responses of every operation."""
     yield from on_a_task(caller, task_id)
     yield caller.send("POST", caller.tasks, {"title": "x"})
     yield caller.page()
@@ -486,12 +494,12 @@ def every_operation(caller: Caller, task_id: str) -> Iterator[Answer]:
     yield caller.send("GET", caller.tasks.removesuffix("tasks") + "changes")
 
 
-# Bad requests, and what every answer has
+# Bad requests, and headers of every response
 
 
 @check("errors")
-def a_bad_body_is_told_apart(users: Users) -> None:
-    """What is no JSON, or has a key twice, is 400; every fault of a body is listed by 422."""
+def each_fault_of_a_body_is_reported(users: Users) -> None:
+    """A body that is not JSON or has a duplicate key is 400, and 422 lists every fault of a body."""
     mine = users.mine
     for body, kind in (
         (b'{"title": "x",}', "bad-json"),
@@ -501,19 +509,19 @@ def a_bad_body_is_told_apart(users: Users) -> None:
     ):
         mine.send("POST", mine.tasks, body).problem(400, kind)
     faults = {"title": "", "description": 1, "completed": "true", "colour": "red"}
-    answer = mine.send("POST", mine.tasks, faults).problem(422, "invalid-body")
-    same("the faults", {fault["pointer"] for fault in answer.json["errors"]}, {f"/{name}" for name in faults})
+    response = mine.send("POST", mine.tasks, faults).problem(422, "invalid-body")
+    same("the faults", {fault["pointer"] for fault in response.json["errors"]}, {f"/{name}" for name in faults})
     for title in ("x" * 256, " \t", "a\0b"):
         mine.send("POST", mine.tasks, {"title": title}).problem(422, "invalid-body")
 
 
 @check("errors")
-def a_body_that_is_no_utf_8_is_400(users: Users) -> None:
-    """A body that is no UTF-8 is 400."""
-    answer = users.mine.send("POST", users.mine.tasks, b'{"title": "\xff"}')
-    if answer.status == 502 and is_loopback(users.mine.url):
-        raise NotJudged("the gateway itself fails at such a body, as sam local does")
-    answer.problem(400, "bad-encoding")
+def a_body_that_is_not_utf_8_is_400(users: Users) -> None:
+    """A body that is not UTF-8 is 400."""
+    response = users.mine.send("POST", users.mine.tasks, b'{"title": "\xff"}')
+    if response.status == 502 and is_loopback(users.mine.url):
+        raise NotJudged("the gateway itself fails with such a body, as in sam local")
+    response.problem(400, "bad-encoding")
 
 
 @check("errors")
@@ -530,56 +538,60 @@ def a_body_of_another_type_or_size_is_refused(users: Users) -> None:
 
 @check("errors")
 def an_unknown_query_parameter_is_400(users: Users) -> None:
-    """A query parameter that is unknown is 400."""
+    """An unknown query parameter is 400."""
     users.mine.page(state="open").problem(400, "bad-query")
     users.mine.get(f"{NOBODYS_TASK}?colour=red").problem(400, "bad-query")
 
 
 @check("errors")
 def an_unknown_route_is_404(users: Users) -> None:
-    """A route that is none is 404."""
-    answer = users.mine.send("GET", "/v1/users/me/nothing")
-    if answer.status == 403 and "Missing Authentication Token" in answer.content.decode(errors="replace"):
-        raise NotJudged("this gateway answers for routes that are none as REST APIs do (sam local)")
-    answer.expect(404)
+    """An unknown route is 404."""
+    response = users.mine.send("GET", "/v1/users/me/nothing")
+    if response.status == 403 and "Missing Authentication Token" in response.content.decode(errors="replace"):
+        raise NotJudged("this gateway handles unknown routes like a REST API, as in sam local")
+    response.expect(404)
 
 
 @check("headers")
 def a_correlation_id_is_echoed(users: Users) -> None:
-    """A correlation id comes back; a problem names the request, not the correlation id."""
-    answer = users.mine.send("GET", f"{users.mine.tasks}?x=y", headers={"X-Correlation-Id": "mine"})
-    answer.problem(400, "bad-query").header("X-Correlation-Id", "mine")
-    same("whether the instance is the correlation id", answer.json["instance"] == "mine", expected=False)
+    """The response repeats the correlation id, but the instance of a problem is the request id."""
+    response = users.mine.send("GET", f"{users.mine.tasks}?x=y", headers={"X-Correlation-Id": "mine"})
+    response.problem(400, "bad-query").header("X-Correlation-Id", "mine")
+    same("whether the instance is the correlation id", response.json["instance"] == "mine", expected=False)
 
 
 @check("headers")
 def a_web_page_may_call_it(users: Users) -> None:
     """A web page of an allowed origin may call it and read ETag, Location and Link."""
-    asked = {
+    preflight = {
         "Authorization": None,
         "Origin": "https://conformance.example",
         "Access-Control-Request-Method": "PATCH",
         "Access-Control-Request-Headers": "authorization,if-match",
     }
-    answer = users.mine.send("OPTIONS", users.mine.tasks, headers=asked)
-    if "Access-Control-Allow-Origin" not in answer.headers:
-        raise NotJudged("no preflight is answered to this origin: others may be allowed (AllowedOrigins)")
-    answer.expect(200, 204)
-    allowed = answer.header("Access-Control-Allow-Methods")
+    response = users.mine.send("OPTIONS", users.mine.tasks, headers=preflight)
+    if "Access-Control-Allow-Origin" not in response.headers:
+        raise NotJudged("the API does not allow this test's origin, but may allow others (AllowedOrigins)")
+    response.expect(200, 204)
+    allowed = response.header("Access-Control-Allow-Methods")
     same("whether PATCH is allowed", "PATCH" in allowed, expected=True)
     plain = users.mine.send("GET", users.mine.tasks, headers={"Origin": "https://conformance.example"})
     if "Access-Control-Expose-Headers" not in plain.headers and is_loopback(users.mine.url):
-        raise NotJudged("no headers are exposed, as under sam local")
+        raise NotJudged("no headers are exposed, as in sam local")
     exposed = {name.strip().lower() for name in plain.header("Access-Control-Expose-Headers").split(",")}
-    same("what is not exposed", {"etag", "location", "link", "retry-after", "idempotency-replayed"} - exposed, set())
+    same(
+        "the headers that are not exposed",
+        {"etag", "location", "link", "retry-after", "idempotency-replayed"} - exposed,
+        set(),
+    )
 
 
 @check("contract")
 def the_contract_is_served_to_everybody(users: Users) -> None:
-    """The contract is served without a token, with an ETag that answers 304, and names every operation."""
-    answer = users.mine.send("GET", "/v1/openapi.json", headers={"Authorization": None}).expect(200)
-    same("the version of OpenAPI", answer.json["openapi"][:4], "3.1.")
-    named = {operation["operationId"] for path in answer.json["paths"].values() for operation in path.values()}
+    """The contract needs no token, names every operation, and its ETag gets 304."""
+    response = users.mine.send("GET", "/v1/openapi.json", headers={"Authorization": None}).expect(200)
+    same("the version of OpenAPI", response.json["openapi"][:4], "3.1.")
+    named = {operation["operationId"] for path in response.json["paths"].values() for operation in path.values()}
     missing = {
         "create_task",
         "get_task",
@@ -590,8 +602,8 @@ def the_contract_is_served_to_everybody(users: Users) -> None:
         "delete_task",
     } - named
     same("the operations that are missing", missing, set())
-    known = {"Authorization": None, "If-None-Match": answer.header("ETag")}
-    users.mine.send("GET", "/v1/openapi.json", headers=known).expect(304)
+    headers = {"Authorization": None, "If-None-Match": response.header("ETag")}
+    users.mine.send("GET", "/v1/openapi.json", headers=headers).expect(304)
 
 
 # Tokens
@@ -599,17 +611,17 @@ def the_contract_is_served_to_everybody(users: Users) -> None:
 
 @check("tokens")
 def without_a_token_it_is_401(users: Users) -> None:
-    """Without a token it is 401."""
+    """A request without a valid token is 401."""
     for authorization in (None, "Bearer", "Basic eDp5", "Bearer x.y.z"):
         refused(users, authorization)
 
 
 @check("tokens")
-def a_token_that_nobody_signed_is_401(users: Users) -> None:
-    """A token whose signature or text was changed is 401."""
+def a_changed_token_is_401(users: Users) -> None:
+    """A token with a changed signature or payload is 401."""
     parts = users.mine.token.split(".")
     if len(parts) != 3:
-        raise NotJudged("the token is no JWT")
+        raise NotJudged("the token is not a JWT")
     header, payload, signature = parts
     changed = signature[:10] + ("A" if signature[10:11] != "A" else "B") + signature[11:]
     other = users.other.token.split(".")
@@ -618,23 +630,23 @@ def a_token_that_nobody_signed_is_401(users: Users) -> None:
 
 
 def refused(users: Users, authorization: str | None) -> None:
-    """Raise Failed unless a request with this authorization is 401 of the gateway, or no gateway judges tokens here."""
-    answer = users.mine.send("GET", users.mine.tasks, headers={"Authorization": authorization})
-    if answer.status == 401 and answer.headers["Content-Type"] != "application/problem+json":
-        answer.header("WWW-Authenticate")
+    """Raise Failed if the gateway accepts this authorization, NotJudged if there is no authorizer (sam local)."""
+    response = users.mine.send("GET", users.mine.tasks, headers={"Authorization": authorization})
+    if response.status == 401 and response.headers["Content-Type"] != "application/problem+json":
+        response.header("WWW-Authenticate")
         return
-    # A request without any token shows who judges tokens: a function that says so itself has no authorizer before it.
-    bare = users.mine.send("GET", users.mine.tasks, headers={"Authorization": None})
-    unjudged = "no-identity" in bare.content.decode(errors="replace")
-    if unjudged and is_loopback(users.mine.url):
-        raise NotJudged("no authorizer stands before the functions, as under sam local")
-    if unjudged:
-        raise Failed("NO AUTHORIZER stands before the functions: whoever claims to be somebody is believed")
-    answer.expect(401)
+    # If a function itself rejects a request without a token, there is no authorizer.
+    anonymous = users.mine.send("GET", users.mine.tasks, headers={"Authorization": None})
+    no_authorizer = "no-identity" in anonymous.content.decode(errors="replace")
+    if no_authorizer and is_loopback(users.mine.url):
+        raise NotJudged("there is no authorizer, as in sam local")
+    if no_authorizer:
+        raise Failed("NO AUTHORIZER: the functions trust every token without verification")
+    response.expect(401)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL is of this machine alone."""
+    """Whether the host of a URL is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

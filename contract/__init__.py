@@ -1,1 +1,1 @@
-"""What makes the contract, docs/openapi.json."""
+"""Generates the contract, docs/openapi.json, and checks responses against it."""

@@ -1,10 +1,9 @@
-"""`make openapi`: writes docs/openapi.json, the contract, out of what says each part of it anyway.
+"""`make openapi`: writes the contract, docs/openapi.json, from the sources that define each part of it.
 
-Routes and who may call them are template.yaml's, schemas the models', words the docstrings', and statuses, headers,
-problems and examples are those of recorded answers (contract/recordings.py).
+Routes and authorization come from template.yaml, schemas from the models (contract/schemas.py), descriptions from
+docstrings. Statuses, headers, problems and examples come from recorded answers (contract/recordings.py).
 """
 
-import ast
 import importlib
 import inspect
 import itertools
@@ -12,7 +11,7 @@ import json
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
@@ -22,19 +21,15 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-
-from contract.answers import DOCUMENT, Contract
+from contract.answers import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
+from contract.schemas import Schema, query_parameters, reference, schemas
 from local import template as templates
 from local import tokens
 from local.template import Template
-from shared import batches, models
 from shared.etags import ETAGS
 from shared.fields import UUID
-from shared.http import bodies, problems
+from shared.http import bodies
 from shared.http import operation as frame
 from shared.http.errors import problem_of
 from shared.http.identity import USER_ID
@@ -46,10 +41,7 @@ from shared.tasks import NotDeleted
 ROOT = Path(__file__).parent.parent
 TIME_ZONES = ROOT / "shared" / "time_zones.py"
 
-type Schema = dict[str, Any]
-
-_JSON, _PROBLEM = bodies.JSON, "application/problem+json"
-# What API Gateway answers itself, where no function is reached or one fails; 401 where a token is needed.
+# The answers of API Gateway itself, when it reaches no function or when one fails; 401 on routes that need a token.
 _GATEWAYS = {
     401: "Unauthorized",
     404: "Not Found",
@@ -59,10 +51,11 @@ _GATEWAYS = {
     503: "Service Unavailable",
 }
 _KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
+_TAGS = {"tasks": "The tasks of a user.", "contract": "This document."}
 _PARAMETERS: Mapping[str, Schema] = {
     "user_id": {
         "in": "path",
-        "description": "Whose tasks: `me`, or the caller's own id. Another user's is 403, but for a trusted backend.",
+        "description": "The user: `me`, or the caller's own id. Any other id needs the service scope, else 403.",
         "schema": {"type": "string", "pattern": f"^{USER_ID.pattern}$"},
         "example": "me",
     },
@@ -72,42 +65,35 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "pattern": f"^{UUID}$"},
     },
     "If-Match": {
-        "description": "ETags, one of which the task must have, or `*`; else 412.",
+        "description": "`*`, or ETags: 412 if the task has none of them.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "If-None-Match": {
-        "description": "ETags that the client has, or `*`: 304 where the task has one of them; on a write, 412.",
+        "description": "`*`, or ETags: if the task has one of them, a read is answered with 304 and a write with 412.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "Idempotency-Key": {
-        "description": "Makes the request safe to send again: it is done once, and answered as it was the first time.",
+        "description": "Makes the request safe to send again: it is done once, and each attempt gets the same answer.",
         "schema": {"type": "string", "pattern": _KEY},
     },
     "X-Correlation-Id": {
-        "description": "Taken over into the log and the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
+        "description": "Repeated in the log and in the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
         "schema": {"type": "string"},
     },
 }
 _HEADERS: Mapping[str, str] = {
-    "ETag": "The version of what is shown, to send as If-Match or If-None-Match.",
+    "ETag": "The version of the task or document, for If-Match and If-None-Match.",
     "Location": "The path of the new task.",
     "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last.',
-    "Cache-Control": "Whether the answer may be kept.",
+    "Cache-Control": "Whether caches may store the answer.",
     "X-Correlation-Id": "The correlation id of the request, or its request id.",
-    "Idempotency-Replayed": "`true` where the answer is that of an earlier request with the same Idempotency-Key.",
-    "Retry-After": "After how many seconds to try again.",
+    "Idempotency-Replayed": "`true` if this is the answer to an earlier request with the same Idempotency-Key.",
+    "Retry-After": "The number of seconds after which to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
     "Accept-Encoding": "`identity`: send the body without a content coding.",
     "Accept-Patch": "The content types that a patch may have.",
     "Apigw-Requestid": "API Gateway's id of the request.",
 }
-
-
-class _WithoutTitles(GenerateJsonSchema):
-    """Leaves out the title of a field, which says its name once more."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
 
 
 @dataclass(frozen=True)
@@ -139,6 +125,11 @@ class Operation:
     def restores(self) -> bool:
         """Whether it takes a task out of the trash."""
         return self.on_a_task and self.declared is not None and NotDeleted in self.declared.raises
+
+    @property
+    def gateway_statuses(self) -> set[int]:
+        """The statuses with which API Gateway itself may answer."""
+        return {status for status in _GATEWAYS if self.declared is not None or status != HTTPStatus.UNAUTHORIZED}
 
     @property
     def parameters(self) -> list[str]:
@@ -215,17 +206,17 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tasks",
             "version": every[0].path.split("/")[1].removeprefix("v"),
-            "description": "A task backend for many users. What is not said here: docs/http-api.md of the project. "
-            "Every path that answers GET answers HEAD, too: with the same status and headers, and without the body.",
+            "description": "A task backend for many users. The reference is docs/http-api.md of the project. "
+            "HEAD works on every path that has GET.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "Where this document was fetched from."}],
+        "servers": [{"url": "/", "description": "The origin of this document."}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": _schemas(every),
+            "schemas": schemas([one.declared for one in every if one.declared is not None]),
             "responses": shared,
             "parameters": {name: _parameter(name) for name in _PARAMETERS},
-            "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
             "examples": {kind: {"value": body} for kind, body in sorted(kinds.items())},
             "securitySchemes": {
                 "Jwt": {
@@ -249,43 +240,38 @@ def _operation(
 ) -> dict[str, Any]:
     body = one.declared.body if one.declared else None
     query = one.declared.query if one.declared else NoQuery
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "operationId": one.name,
         "tags": ["contract" if one.declared is None else "tasks"],
         "summary": _first_line(one.module).partition(" - ")[2].removesuffix(".").capitalize(),
         "description": inspect.getdoc(one.declared.handle if one.declared else one.module.handler),
-        "parameters": [*(_used(one, name) for name in one.parameters), *_query(query)],
+        "parameters": [*(_used(one, name) for name in one.parameters), *query_parameters(query)],
     }
     if body is not None:
-        example = {"schema": _ref(body), "example": body_of(one.name)}
-        said["requestBody"] = {
+        example = {"schema": reference(body.__name__), "example": body_of(one.name)}
+        described["requestBody"] = {
             "required": True,
             "content": dict.fromkeys(bodies.accepted(body), example),
         }
-    statuses = {answer.status for answer in recorded} | {
-        status for status in _GATEWAYS if one.declared is not None or status != HTTPStatus.UNAUTHORIZED
-    }
-    said["responses"] = {
+    described["responses"] = {
         str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
-        for status in sorted(statuses)
+        for status in sorted({answer.status for answer in recorded} | one.gateway_statuses)
     }
-    _link(one, said["responses"], every)
-    if one.declared is not None:
-        said["security"] = [{"Jwt": []}]
-    return said
+    _link(one, described["responses"], every)
+    described["security"] = [] if one.declared is None else [{"Jwt": []}]
+    return described
 
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     kinds = list(dict.fromkeys(answer.kind for answer in recorded if answer.kind))
-    gateways = status in _GATEWAYS and (one.declared is not None or status != HTTPStatus.UNAUTHORIZED)
+    gateways = status in one.gateway_statuses
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
     if kinds:
-        types = [f"urn:problem:tasks:{kind}" for kind in kinds]
-        content[_PROBLEM] = {
-            "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"type": {"enum": types}}}]},
-            # What another operation answers alike is said once; a batch, for one, names what cannot be done in errors.
+        content[PROBLEM] = {
+            "schema": reference("Problem"),
+            # Operations share an example, but some answer differently: a batch also names the operation that failed.
             "examples": {
                 answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
                 if answer.body == examples[answer.kind]
@@ -295,14 +281,14 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
             },
         }
     if gateways:
-        content[_JSON] = {
-            "schema": {"$ref": "#/components/schemas/Message"},
+        content[bodies.JSON] = {
+            "schema": reference("Message"),
             "examples": {"gateway": {"summary": "API Gateway's own", "value": {"message": _GATEWAYS[status]}}},
         }
     elif not kinds and any(answer.body is not None for answer in recorded):
-        content[_JSON] = _success(one, recorded)
+        content[bodies.JSON] = _success(one, recorded)
     if status == HTTPStatus.UNAUTHORIZED:
-        # Behind an authorizer it is always the gateway's: generated clients read the first of the two.
+        # Generated clients read the first of the two, and behind an authorizer every 401 comes from the gateway.
         content = dict(reversed(content.items()))
     return {
         "description": named + (" Or the answer of API Gateway itself." if kinds and gateways else ""),
@@ -321,7 +307,7 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
         if answer.is_example and answer.content and answer.body not in shown:
             shown.append(answer.body)
     return {
-        "schema": _ref(one.declared.result),
+        "schema": reference(one.declared.result.__name__),
         "examples": {f"answer {n}": {"value": body} for n, body in enumerate(shown, 1)},
     }
 
@@ -330,26 +316,26 @@ def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
     seen = {name for answer in recorded for name in answer.headers} - {"Content-Type"}
     unknown = seen - _HEADERS.keys()
     if unknown:
-        raise ValueError(f"headers without words: {unknown}")
+        raise ValueError(f"Describe these headers in _HEADERS: {unknown}")
     always = {name for name in seen if all(name in answer.headers for answer in recorded)}
-    headers: dict[str, Any] = {}
-    for name in (name for name in _HEADERS if name in seen):
-        # What API Gateway answers itself has none of our headers, but says that a token is needed.
-        sure = name in always and (not gateways or name == "WWW-Authenticate")
-        said = {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
-        headers[name] = said if sure else {"$ref": f"#/components/headers/{name}"}
-    return {**headers, "Apigw-Requestid": {"$ref": "#/components/headers/Apigw-Requestid"}}
+    # An answer of API Gateway itself has none of our headers but the challenge.
+    required = {name for name in always if not gateways or name == "WWW-Authenticate"}
+    return {
+        name: {"description": text, "required": name in required, "schema": {"type": "string"}}
+        for name, text in _HEADERS.items()
+        if name in seen or name == "Apigw-Requestid"
+    }
 
 
 def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> None:
-    """Say what of an answer goes into which other request: the id of a task, and the place in a list."""
+    """Add the links: which part of an answer is a parameter of another request."""
     user = {"user_id": "$request.path.user_id"}
     for status, task_id in (("201", "$response.body#/id"), ("204", "$request.path.task_id")):
         if status in responses:
             responses[status]["links"] = {
                 other.name: {
                     "operationId": other.name,
-                    "description": f"{other.name} takes this task.",
+                    "description": f"{other.name} accepts the id of this task.",
                     "parameters": {
                         **user,
                         "task_id": task_id,
@@ -373,7 +359,7 @@ def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> 
 
 
 def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put references where several operations have the same response; returns what they refer to."""
+    """Replace responses that several operations have by references; return the shared responses."""
     shared: dict[str, Any] = {}
     counts = Counter((status, json.dumps(response)) for responses in every for status, response in responses.items())
     for responses in every:
@@ -387,11 +373,11 @@ def _share(every: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _used(one: Operation, name: str) -> dict[str, Any]:
-    """A parameter where an operation uses it: a reference, unless the operation takes it in another way."""
+    """A parameter of an operation: a reference, unless the operation uses it in its own way."""
     if one.declared is None:
-        # What is no ETag is no version that a client could have.
-        words = "ETags that the client has, or `*`: 304 where the contract has one of them."
-        return {**_parameter(name), "description": words, "schema": {"type": "string"}}
+        # This route ignores a malformed header.
+        text = "`*`, or ETags: 304 if the contract has one of them."
+        return {**_parameter(name), "description": text, "schema": {"type": "string"}}
     if one.needs_key and name == "Idempotency-Key":
         return {**_parameter(name), "required": True}
     return {"$ref": f"#/components/parameters/{name}"}
@@ -402,85 +388,8 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": known.get("in") == "path", **known}
 
 
-def _query(model: type[NoQuery]) -> Iterator[dict[str, Any]]:
-    schema = model.model_json_schema(schema_generator=_WithoutTitles)
-    words = _words(model)
-    for name, of in schema.get("properties", {}).items():
-        # A parameter is there or not; none is null.
-        plain: Schema = next((one for one in of.pop("anyOf", ()) if one != {"type": "null"}), {})
-        if of.get("default", "") is None:
-            del of["default"]
-        required = name in schema.get("required", ())
-        text = {"description": words[name]} if name in words else {}
-        # So that the page /docs fills it in.
-        example = {"example": of["const"]} if "const" in of else {}
-        yield {"name": name, "in": "query", **text, "required": required, "schema": {**of, **plain}, **example}
-
-
-def _schemas(every: Iterable[Operation]) -> dict[str, Any]:
-    declared = [one.declared for one in every if one.declared is not None]
-    sent = {one.body for one in declared if one.body is not None}
-    shown = {one.result for one in declared if one.result is not None}
-    inputs: list[Any] = [(model, "validation") for model in sent] + [(model, "serialization") for model in shown]
-    template = "#/components/schemas/{model}"
-    _, definitions = models_json_schema(
-        sorted(inputs, key=lambda pair: pair[0].__name__), ref_template=template, schema_generator=_WithoutTitles
-    )
-    problem = TypeAdapter(problems.ProblemBody).json_schema(ref_template=template, schema_generator=_WithoutTitles)
-    schemas: dict[str, Any] = definitions["$defs"] | problem.pop("$defs") | {"Problem": problem}
-    problem["title"] = "Problem"
-    for name, schema in schemas.items():
-        of: Any = problems.ProblemBody if name == "Problem" else _named(name)
-        words = _words(of)
-        fields: dict[str, FieldInfo] = getattr(of, "model_fields", {})
-        for field, said in schema.get("properties", {}).items():
-            if field in words:
-                said["description"] = words[field]
-            if field in fields and fields[field].exclude:
-                said["description"] = "Ignored: only the server sets it."
-                said.pop("default", None)
-            if of is models.TaskPatch:
-                said.pop("default", None)  # what is absent stays as it is
-            # Generated clients take the first that fits, and a deleted task fits a task: who asks for more is first.
-            said.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(schemas[_name(one)]["required"]))
-    schemas["Message"] = {
-        "title": "Message",
-        "description": "What API Gateway answers itself.",
-        "type": "object",
-        "properties": {"message": {"type": "string"}},
-        "required": ["message"],
-    }
-    return dict(sorted(schemas.items()))
-
-
-def _name(reference: Schema) -> str:
-    return str(reference["$ref"]).rpartition("/")[2]
-
-
-def _named(name: str) -> Any:
-    return next((vars(module)[name] for module in (batches, models, problems) if name in vars(module)), None)
-
-
-def _words(of: Any) -> dict[str, str]:
-    """The docstrings of the fields of a class and of those that it is made from; they cost a function nothing."""
-    said: dict[str, str] = {}
-    for one in reversed(getattr(of, "__mro__", ())):
-        if one.__module__.startswith("shared."):
-            (parsed,) = ast.parse(inspect.getsource(one)).body
-            body = parsed.body if isinstance(parsed, ast.ClassDef) else []
-            for field, words in itertools.pairwise(body):
-                match field, words:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        said[name] = inspect.cleandoc(text)
-    return said
-
-
 def _first_line(module: ModuleType) -> str:
     return (module.__doc__ or "").partition("\n")[0]
-
-
-def _ref(model: type[BaseModel]) -> Schema:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def time_zones() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 
+PROBLEM = "application/problem+json"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
 # Headers of the connection, and those that CORS adds.
 _TRANSPORT = re.compile(r"connection|content-length|content-type|date|server|access-control-.*", re.IGNORECASE)
@@ -83,7 +84,9 @@ class Contract:
             if "content" in response:
                 raise OutsideContract(f"{name} {status} has no body")
             return
-        media_type = headers["Content-Type"]
+        self._check_body(name, status, response, headers["Content-Type"], content)
+
+    def _check_body(self, name: str, status: int, response: dict[str, Any], media_type: str, content: bytes) -> None:
         if media_type not in response.get("content", {}):
             raise OutsideContract(f"{name} {status} is no {media_type}")
         validator = self._validators.get((name, status, media_type))
@@ -91,8 +94,12 @@ class Contract:
             schema = {**response["content"][media_type]["schema"], "components": self.document["components"]}
             validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
             self._validators[name, status, media_type] = validator
-        for error in validator.iter_errors(json.loads(content)):
+        body = json.loads(content)
+        for error in validator.iter_errors(body):
             raise OutsideContract(f"{name} {status} at /{'/'.join(map(str, error.instance_path))}: {error.message}")
+        # The schema of a problem is open to new types. The examples name those of this release.
+        if media_type == PROBLEM and body["type"].rpartition(":")[2] not in response["content"][media_type]["examples"]:
+            raise OutsideContract(f"{name} {status} does not name {body['type']}")
 
     def _check_headers(self, what: str, allowed: Mapping[str, Any], headers: Headers) -> None:
         missing = [

@@ -1,4 +1,4 @@
-"""`make load`: send the requests of load/locustfile.py to an API, with locust, which has an environment of its own."""
+"""`make load`: starts locust, which has its own environment, with load/locustfile.py."""
 
 import argparse
 import os
@@ -13,10 +13,10 @@ LOCUST = ROOT / ".build" / "load" / "bin" / "locust"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become locust, which ends with 1 if a request failed."""
+    """Replace this process with locust, which exits with 1 if a request failed."""
     parser = argparse.ArgumentParser(
         prog="make load ARGS=...",
-        description="Load a deployment with a realistic mix of requests.",
+        description="Send a realistic mix of requests to any deployment.",
         epilog="TOKEN in the environment is the bearer token. With the service scope, each simulated person is another"
         " user. Without TOKEN, a service token for `make run` is used.",
     )

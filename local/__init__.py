@@ -1,1 +1,1 @@
-"""The development gateway: serves template.yaml on localhost. Nothing of it is deployed."""
+"""The development gateway: it serves template.yaml on localhost and is never deployed."""

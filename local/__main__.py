@@ -1,4 +1,4 @@
-"""`make run`: the API on localhost, on an engine of your choice."""
+"""`make run`: serves the API on localhost, with moto, DynamoDB Local or another DynamoDB endpoint."""
 
 import os
 import shlex
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 
 @contextmanager
 def engine(name: str) -> Iterator[str]:
-    """The engine that DYNAMODB names: moto, local, or a URL. Raises ValueError for anything else."""
+    """Yield the URL of the engine that DYNAMODB names: moto, local, or a URL. Raises ValueError for other values."""
     if name.startswith(("http://", "https://")):
         yield name
         return
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")  # noqa: S106 - no secret
-    for name_of_theirs in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        os.environ.pop(name_of_theirs, None)
+    for variable in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        os.environ.pop(variable, None)
     if name == "moto":
         with dynamodb.moto() as url:
             yield url
@@ -69,8 +69,8 @@ def main() -> int:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the last port there is
-        raise ValueError(f"PORT must be a number up to 65535, not {text!r}")
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the highest port number
+        raise ValueError(f"PORT must be a number from 0 to 65535, not {text!r}")
     return int(text)
 
 
@@ -79,13 +79,13 @@ def _welcome(address: str) -> str:
     tasks = f"{address}/v1/users/me/tasks"
     curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""
-Serving template.yaml on {address} - Ctrl-C ends it.
+Serving template.yaml on {address}. Press Ctrl-C to stop.
 Try it in a browser: {address}{docs.PATH}
 
-A token of the user {docs.USER}, for 12 hours (another: make -s token USER=bob):
+A token for the user {docs.USER}, valid for 12 hours (for another user: make -s token USER=bob):
 {token}
 
-Create a task, list {docs.USER}'s tasks, and see that bob's are not hers:
+Create a task, list the tasks of {docs.USER}, and see that {docs.USER} cannot read the tasks of bob:
 {curl} -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}' {tasks}
 {curl} {tasks}
 {curl} {address}/v1/users/bob/tasks

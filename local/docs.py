@@ -1,4 +1,4 @@
-"""The page to try the API on: Swagger UI as Powertools brings it, with the contract and a token filled in."""
+"""The page /docs of `make run`: the Swagger UI that Powertools contains, with the contract and a token filled in."""
 
 import json
 from importlib.resources import files
@@ -14,17 +14,17 @@ _CONTRACT = Path(__file__).parent.parent / "docs" / "openapi.json"
 
 
 def page() -> str:
-    """The page, with the contract as it is now and a new token of the user alice."""
-    shipped = files(swagger_ui)
-    script = (shipped / "swagger-ui-bundle.min.js").read_text(encoding="utf-8")
-    style = (shipped / "swagger-ui.min.css").read_text(encoding="utf-8")
+    """Return the HTML page, with the current contract and a new token for the user alice."""
+    package = files(swagger_ui)
+    script = (package / "swagger-ui-bundle.min.js").read_text(encoding="utf-8")
+    style = (package / "swagger-ui.min.css").read_text(encoding="utf-8")
     contract = json.loads(_CONTRACT.read_text(encoding="utf-8"))
-    contract["info"]["description"] += f"\n\nA token of the user {USER} is filled in: press Try it out, then Execute."
-    # Inside of a script element a slash after < would end it.
+    contract["info"]["description"] += f"\n\nA token for the user {USER} is filled in. Press Try it out, then Execute."
+    # The browser would end the script element at the first `</`.
     spec = json.dumps(contract).replace("</", "<\\/")
     html = swagger_ui.generate_swagger_html(spec, script, style, swagger_base_url="", oauth2_config=None)
-    # Where Powertools' own resolver would serve the document.
+    # Powertools' page expects the document at the URL that its own resolver serves.
     html = html.replace('currentUrl.pathname + "?format=json"', '"/v1/openapi.json"')
     authorize = f"<script>ui.preauthorizeApiKey('Jwt', {json.dumps(make_token(USER))});</script>"
-    head = "<title>Tasks: try it</title><link rel='icon' href='data:,'>"  # else browsers ask for one, and get a 404
+    head = "<title>Tasks: try it</title><link rel='icon' href='data:,'>"  # else browsers request favicon.ico
     return html.replace("<title>Swagger UI</title>", head) + authorize

@@ -1,4 +1,4 @@
-"""Engines to develop and test on, each of them an endpoint URL: moto in this process, and DynamoDB Local."""
+"""The DynamoDB engines for development and tests: moto in this process, and DynamoDB Local. Each is an endpoint URL."""
 
 import base64
 import copy
@@ -25,35 +25,35 @@ from werkzeug.serving import make_server
 
 from local.template import Template
 
-# AWS's own DynamoDB Local, as npm has it. Its licence forbids redistribution, so it is fetched, never committed.
+# An npm package that contains AWS's DynamoDB Local. Its licence forbids redistribution, so it is not committed.
 _PACKAGE = "amplify-dynamodb-simulator"
 _VERSION = "2.9.30"
 _SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"dynamodb-local-{_VERSION}"
-# Java ends when our end of its standard input closes, whichever way we end.
+# The shell stops Java when its standard input is closed. That happens even if this process is killed.
 _JAVA = 'java "$@" <&- & java=$!; read -r _; kill $java; wait $java; rm -rf "$SCRATCH"'
 _START_SECONDS = 30
 
 
 @contextmanager
 def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
-    """Moto's server in this process; yields its URL. What it holds belongs to the process: a second one shares it."""
-    # Slow to import, and not always needed.
+    """Start moto's server in this process and yield its URL. All servers in one process share the same tables."""
+    # Imported here because the import is slow and DynamoDB Local does not need it.
     from moto.dynamodb import responses  # noqa: PLC0415
     from moto.dynamodb.models.table import Table  # noqa: PLC0415
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
-    Table.__deepcopy__ = _copied  # type: ignore[attr-defined]
-    # It reads at most 25 items in a transaction, as DynamoDB once did; a full batch also reads the record of its key.
+    Table.__deepcopy__ = _shallow_copy  # type: ignore[attr-defined]
+    # Moto still allows only 25 items in a transaction. A full batch also reads its idempotency record.
     responses.TRANSACTION_MAX_ITEMS = 100
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
-    def one_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        with lock:  # moto loses updates when two threads are in it
+    def serialized(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with lock:  # moto loses updates if two threads call it at once
             return list(app(environ, start_response))
 
-    server = make_server(address, port, one_at_a_time, threaded=True)
+    server = make_server(address, port, serialized, threaded=True)
     threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield f"http://{address}:{server.server_port}"
@@ -62,10 +62,11 @@ def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
         server.server_close()
 
 
-def _copied(table: Any, _: dict[int, Any]) -> Any:
-    """Moto copies the whole table for each part of a transaction, to be able to undo it: 25 times for a batch.
+def _shallow_copy(table: Any, _: dict[int, Any]) -> Any:
+    """Copy a table without copying its items.
 
-    Ours put whole items and change none in place, so to undo them it needs no copy of any item.
+    For a rollback, moto makes a deep copy of the table for each part of a transaction: 25 copies for a batch. A shallow
+    copy is enough, because our transactions replace whole items and never change one in place.
     """
     copied = copy.copy(table)
     copied.items = defaultdict(dict, {key: copy.copy(items) for key, items in table.items.items()})
@@ -73,20 +74,20 @@ def _copied(table: Any, _: dict[int, Any]) -> Any:
 
 
 def missing_for_dynamodb_local() -> str | None:
-    """What DynamoDB Local needs and this machine lacks, in one line."""
+    """Return a message that names the missing tools that DynamoDB Local needs, or None if all are installed."""
     missing = [tool for tool in ("java", *(() if _CACHE.exists() else ("npm",))) if not shutil.which(tool)]
     return f"DynamoDB Local needs {' and '.join(missing)} on the PATH" if missing else None
 
 
 @contextmanager
 def dynamodb_local(data: Path | None) -> Iterator[str]:
-    """DynamoDB Local, in memory or with its data in a folder; yields its URL."""
+    """Start DynamoDB Local, in memory or with its data in a folder, and yield its URL."""
     emulator, port = _emulator(), _free_port()
     where = ["-inMemory"]
     if data is not None:
         data.mkdir(parents=True, exist_ok=True)
         where = ["-dbPath", str(data.resolve())]
-    # It unpacks a library on every start and leaves it lying.
+    # It unpacks a library at every start and does not delete it.
     scratch = tempfile.mkdtemp(prefix="dynamodb-local-")
     arguments = ["-Xmx512m", f"-Djava.io.tmpdir={scratch}", "-Djava.library.path=./DynamoDBLocal_lib"]
     arguments += ["-jar", "DynamoDBLocal.jar", "-sharedDb", "-disableTelemetry", "-port", str(port), *where]
@@ -97,19 +98,19 @@ def dynamodb_local(data: Path | None) -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us alone
+        start_new_session=True,  # Ctrl-C must not reach Java, which would stop too early
     )
     try:
-        _await(port, process)
+        _wait_until_listening(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.communicate()
 
 
 def create_tables(template: Template, url: str) -> None:
-    """Create the template's tables at an endpoint; those that exist are left as they are.
+    """Create the template's tables at an endpoint. A table that exists is not changed.
 
-    Raises ValueError where one exists with other indexes: a local index cannot be added to a table.
+    Raises ValueError if an existing table has different indexes: a local index cannot be added to a table.
     """
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     client: Any = boto3.client("dynamodb", endpoint_url=url, config=config)
@@ -118,11 +119,11 @@ def create_tables(template: Template, url: str) -> None:
         try:
             client.create_table(**table.arguments)
         except client.exceptions.ResourceInUseException:
-            there = client.describe_table(TableName=name)["Table"]
-            if _indexes(there) != _indexes(table.arguments):
+            existing = client.describe_table(TableName=name)["Table"]
+            if _indexes(existing) != _indexes(table.arguments):
                 raise ValueError(
-                    f"The table {name} at {url} was made by another release: its indexes differ. Delete the table, or "
-                    "the folder .local/dynamodb for DYNAMODB=local."
+                    f"The table {name} at {url} was made by another release: its indexes differ. Delete the table. For "
+                    "DYNAMODB=local, delete the folder .local/dynamodb."
                 ) from None
             continue
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
@@ -136,22 +137,22 @@ def _indexes(table: Mapping[str, Any]) -> set[str]:
 
 
 def _emulator() -> Path:
-    """The folder that DynamoDB Local lies in, fetched once a machine."""
+    """Return the folder of DynamoDB Local, and download it if it is not in the cache."""
     if not _CACHE.exists():
         _CACHE.parent.mkdir(parents=True, exist_ok=True)
-        sys.stderr.write(f"Fetching DynamoDB Local into {_CACHE}: 56 MB, once a machine\n")
+        sys.stderr.write(f"Downloading DynamoDB Local (56 MB) into {_CACHE}, for this machine only once\n")
         with tempfile.TemporaryDirectory(dir=_CACHE.parent) as work:
             pack = ["npm", "pack", "--silent", f"{_PACKAGE}@{_VERSION}"]
             if subprocess.run(pack, cwd=work, check=False, stdout=subprocess.DEVNULL).returncode:
-                raise RuntimeError(f"npm could not fetch {_PACKAGE} {_VERSION}")
+                raise RuntimeError(f"npm could not download {_PACKAGE} {_VERSION}")
             (archive,) = Path(work).glob("*.tgz")
             digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
             if digest != _SHA512:
-                raise RuntimeError(f"{_PACKAGE} {_VERSION} is not the package that was pinned")
+                raise RuntimeError(f"{_PACKAGE} {_VERSION} does not have the expected SHA-512 hash")
             with tarfile.open(archive) as tar:
                 members = [m for m in tar.getmembers() if m.name.startswith("package/emulator/")]
                 tar.extractall(work, members, filter="data")
-            with suppress(OSError):  # another process was quicker
+            with suppress(OSError):  # another process has downloaded it meanwhile
                 (Path(work) / "package" / "emulator").rename(_CACHE)
     return _CACHE
 
@@ -162,7 +163,7 @@ def _free_port() -> int:
         return port
 
 
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -1,4 +1,4 @@
-"""Imitates an API Gateway HTTP API on localhost: routes, authorizer, events of payload format 2.0, and errors."""
+"""Imitates an API Gateway HTTP API on localhost: routes, authorizer, events in payload format 2.0, and errors."""
 
 import base64
 import json
@@ -22,15 +22,15 @@ from local import tokens
 from local.template import Route, Template
 from local.workers import FunctionError, Throttled, Workers
 
-_MOST_BODY = 10 * 1024 * 1024
-# Lambda's limit on an event, and on a response, in bytes.
-_MOST_PAYLOAD = 6_291_556
-_DRAINED = 64 * 1024 * 1024
+_MAX_BODY = 10 * 1024 * 1024
+# Lambda's limit for an event and for a response, in bytes.
+_MAX_PAYLOAD = 6_291_556
+_MAX_DRAINED = 64 * 1024 * 1024
 _INTEGRATION_SECONDS = 29.0
 _TEXT = re.compile(r"text/|application/(json|javascript|xml)\s*(;|$)", re.IGNORECASE)
 
 
-class _Refusal(Exception):
+class _HttpError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.response = _json(status, {"message": message})
@@ -47,7 +47,7 @@ class _Endpoint:
         return f"{self.route.method} {self.route.path}"
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The parameters in a raw path, each of them one segment, or None where the path is another."""
+        """Return the path parameters, each one segment of the raw path, or None if the path does not match."""
         wanted, given = self.route.path.split("/"), path.split("/")
         pairs = [(want, got) for want, got in zip(wanted, given, strict=False) if want != got]
         if len(wanted) != len(given) or not all(want[:1] == "{" and got for want, got in pairs):
@@ -62,19 +62,19 @@ class Gateway:
         self,
         template: Template,
         environment: Mapping[str, str],
-        most: int,
-        patience: float,
+        max_workers: int,
+        queue_timeout: float,
         pages: Mapping[str, Callable[[], str]],
     ) -> None:
         self._template = template
         self._pages = pages
-        self._workers = [Workers(function, environment, most, patience) for function in template.functions]
+        self._workers = [Workers(function, environment, max_workers, queue_timeout) for function in template.functions]
         endpoints = [
             _Endpoint(function.name, route, workers)
             for function, workers in zip(template.functions, self._workers, strict=True)
             for route in function.routes
         ]
-        # A literal segment wins over a parameter.
+        # A literal segment takes precedence over a parameter.
         self._endpoints = sorted(endpoints, key=lambda endpoint: endpoint.route.path.replace("{", "\U0010ffff"))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -82,9 +82,9 @@ class Gateway:
         request = Request(environ)
         request_id = base64.b64encode(uuid.uuid4().bytes).decode()[:16]
         try:
-            response = self._page(request) or self._preflight(request) or self._answer(request, request_id)
-        except _Refusal as refusal:
-            response = refusal.response
+            response = self._page(request) or self._preflight(request) or self._invoke(request, request_id)
+        except _HttpError as error:
+            response = error.response
         response.headers["apigw-requestid"] = request_id
         self._allow_origin(request, response)
         return response(environ, start_response)
@@ -94,25 +94,25 @@ class Gateway:
         for workers in self._workers:
             workers.close()
 
-    def _answer(self, request: Request, request_id: str) -> Response:
+    def _invoke(self, request: Request, request_id: str) -> Response:
         body = _body(request)
         endpoint, parameters = self._match(request)
         claims = None if endpoint.route.public else self._claims(request)
         event = json.dumps(_event(request, request_id, endpoint, parameters, claims, body), ensure_ascii=False)
-        if len(event.encode(errors="surrogatepass")) > _MOST_PAYLOAD:
-            raise _Refusal(413, "Request Entity Too Large")
+        if len(event.encode(errors="surrogatepass")) > _MAX_PAYLOAD:
+            raise _HttpError(413, "Request Entity Too Large")
         try:
             response = _response(endpoint.workers.invoke(event))
         except Throttled:
-            raise _Refusal(503, "Service Unavailable") from None
+            raise _HttpError(503, "Service Unavailable") from None
         except FunctionError:
-            raise _Refusal(500, "Internal Server Error") from None
+            raise _HttpError(500, "Internal Server Error") from None
         except (TypeError, ValueError, AttributeError) as error:
-            sys.stderr.write(f"{endpoint.name} gave a malformed answer: {error}\n")
-            raise _Refusal(500, "Internal Server Error") from None
+            sys.stderr.write(f"{endpoint.name} returned a malformed response: {error}\n")
+            raise _HttpError(500, "Internal Server Error") from None
         for name in {name for name, _ in response.headers if name.lower().startswith("access-control-")}:
             if self._template.cors:
-                del response.headers[name]  # the API's own settings win over what a function says
+                del response.headers[name]  # the CORS settings of the API replace the headers of a function
         if request.method == "HEAD":
             # A function need not make the body, so its length may not be that of the body of a GET.
             response.automatically_set_content_length = False
@@ -124,16 +124,16 @@ class Gateway:
             parameters = endpoint.match(_raw_path(request))
             if parameters is not None and request.method == endpoint.route.method:
                 return endpoint, parameters
-        raise _Refusal(404, "Not Found")
+        raise _HttpError(404, "Not Found")
 
     def _claims(self, request: Request) -> dict[str, str]:
         token = re.sub(r"^bearer ", "", request.headers.get("Authorization", ""), flags=re.IGNORECASE)
         try:
             claims = tokens.verify(token, self._template)
         except jwt.InvalidTokenError:
-            refusal = _Refusal(401, "Unauthorized")
-            refusal.response.headers["www-authenticate"] = "Bearer"
-            raise refusal from None
+            error = _HttpError(401, "Unauthorized")
+            error.response.headers["www-authenticate"] = "Bearer"
+            raise error from None
         return {name: _claim(value) for name, value in claims.items()}
 
     def _page(self, request: Request) -> Response | None:
@@ -141,8 +141,8 @@ class Gateway:
         return page and Response(page(), content_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     def _preflight(self, request: Request) -> Response | None:
-        asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
-        if not (self._template.cors and request.method == "OPTIONS" and asked):
+        is_preflight = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+        if not (self._template.cors and request.method == "OPTIONS" and is_preflight):
             return None
         response = Response(status=204)
         cors = self._template.cors
@@ -166,23 +166,29 @@ class Gateway:
 
 
 @contextmanager
-def serve(  # noqa: PLR0913, PLR0917 - what a gateway is made of
+def serve(  # noqa: PLR0913, PLR0917 - the options of a gateway
     template: Template,
     environment: Mapping[str, str],
     port: int = 0,
     workers: int = 8,
-    patience: float = _INTEGRATION_SECONDS,
+    queue_timeout: float = _INTEGRATION_SECONDS,
     pages: Mapping[str, Callable[[], str]] | None = None,
 ) -> Iterator[str]:
-    """Serve a template on 127.0.0.1; yields the URL.
+    """Serve a template on 127.0.0.1 and yield the URL. Raises OSError if the port is in use.
 
-    `environment` is what every function gets beside its own; `workers` is how many processes a function may have, and
-    `patience` how many seconds a request waits for one; `pages` are what else there is to see, HTML by path, that no
-    deployed API has. Raises OSError where the port is taken.
+    Args:
+        template: The template whose API is served.
+        environment: Environment variables for every function, in addition to those of the template.
+        port: The port, or 0 for a free one.
+        workers: The maximum number of processes of each function.
+        queue_timeout: How many seconds a request waits for a free process.
+        pages: Additional HTML pages by path, which a deployed API does not have.
     """
-    gateway = Gateway(template, environment, workers, patience, pages or {})
-    with socket.create_server(("127.0.0.1", port)) as taken:  # where it is in use, werkzeug would end the process
-        server = make_server("127.0.0.1", port, gateway, threaded=True, request_handler=_Quiet, fd=taken.fileno())
+    gateway = Gateway(template, environment, workers, queue_timeout, pages or {})
+    with socket.create_server(("127.0.0.1", port)) as listener:  # werkzeug itself would exit if the port is in use
+        server = make_server(
+            "127.0.0.1", port, gateway, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
+        )
     threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.port}"
@@ -192,7 +198,7 @@ def serve(  # noqa: PLR0913, PLR0917 - what a gateway is made of
         gateway.close()
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietHandler(WSGIRequestHandler):
     """Logs nothing: the functions log each request."""
 
     protocol_version = "HTTP/1.1"
@@ -206,14 +212,14 @@ def _raw_path(request: Request) -> str:
 
 
 def _body(request: Request) -> bytes:
-    body = request.stream.read(_MOST_BODY + 1)
-    if len(body) > _MOST_BODY:
-        request.stream.read(_DRAINED)  # who is still sending would otherwise see a reset, not the answer
-        raise _Refusal(413, "Request Entity Too Large")
+    body = request.stream.read(_MAX_BODY + 1)
+    if len(body) > _MAX_BODY:
+        request.stream.read(_MAX_DRAINED)  # a client that is still sending would get a reset instead of the response
+        raise _HttpError(413, "Request Entity Too Large")
     return body
 
 
-def _event(  # noqa: PLR0913, PLR0917 - what an event is made of
+def _event(  # noqa: PLR0913, PLR0917 - the parts of an event
     request: Request,
     request_id: str,
     endpoint: _Endpoint,
@@ -267,7 +273,7 @@ def _event(  # noqa: PLR0913, PLR0917 - what an event is made of
 
 
 def _payload(body: bytes, content_type: str) -> tuple[str, bool]:
-    """A body as the event carries it: text only for a few types, base64 for every other."""
+    """Return the body for the event, and whether it is base64. Only a few content types are sent as text."""
     if _TEXT.match(content_type):
         try:
             return body.decode(), False
@@ -285,22 +291,22 @@ def _claim(value: object) -> str:
     return str(value)
 
 
-def _response(answer: Any) -> Response:
-    if isinstance(answer, str):
-        return Response(answer, content_type="application/json")
-    if not isinstance(answer, dict) or "statusCode" not in answer:
-        return _json(200, answer)
-    status = int(answer["statusCode"])
-    if not 200 <= status <= 599:  # noqa: PLR2004 - the statuses that a final answer may have
+def _response(result: Any) -> Response:
+    if isinstance(result, str):
+        return Response(result, content_type="application/json")
+    if not isinstance(result, dict) or "statusCode" not in result:
+        return _json(200, result)
+    status = int(result["statusCode"])
+    if not 200 <= status <= 599:  # noqa: PLR2004 - the status codes of final responses
         raise ValueError(f"status {status}")
-    body = answer.get("body") or ""
-    data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-    if len(data) > _MOST_PAYLOAD:
+    body = result.get("body") or ""
+    data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    if len(data) > _MAX_PAYLOAD:
         raise ValueError("too large")
     response = Response(data, status=status, content_type="text/plain;charset=UTF-8")
-    for name, value in (answer.get("headers") or {}).items():
+    for name, value in (result.get("headers") or {}).items():
         response.headers[name] = str(value)
-    for cookie in answer.get("cookies") or []:
+    for cookie in result.get("cookies") or []:
         response.headers.add("set-cookie", cookie)
     if response.status_code in {204, 304}:
         del response.headers["content-type"]

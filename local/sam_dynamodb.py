@@ -1,4 +1,4 @@
-"""`make dynamodb`: a DynamoDB in memory for functions under `sam local`, with the tasks that events/*.json speak of."""
+"""`make dynamodb`: serves an in-memory DynamoDB for `sam local`, with the tasks that events/*.json name."""
 
 import json
 import os
@@ -23,24 +23,24 @@ PORT = 8002
 
 
 def address() -> str:
-    """Where containers reach this machine as host.docker.internal: on Linux Docker's bridge, elsewhere loopback."""
+    """Return the address of host.docker.internal on this machine: Docker's bridge on Linux, otherwise loopback."""
     docker = shutil.which("docker")
     if docker is None:
         return "127.0.0.1"
-    # Docker 20.10 names no gateway until its second start. It is the first address of the subnet.
-    wanted = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}"
-    inspect = [docker, "network", "inspect", "bridge", "--format", wanted]
+    # Docker 20.10 reports no gateway before its second start. The gateway is the first address of the subnet.
+    template_of_address = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}"
+    inspect = [docker, "network", "inspect", "bridge", "--format", template_of_address]
     found = subprocess.run(inspect, check=False, capture_output=True, text=True).stdout.strip()
     try:
         bridge = str(next(iter(ip_network(found).hosts())))
         with socket.create_server((bridge, 0)):
             return bridge
-    except (OSError, ValueError):  # Docker does not run, or in a virtual machine, and forwards to loopback
+    except (OSError, ValueError):  # no Docker, or Docker in a virtual machine, which forwards to loopback
         return "127.0.0.1"
 
 
-def _named(operation: str) -> tuple[str, str]:
-    """The user and the id of the task that the event of an operation names."""
+def _ids_in_event(operation: str) -> tuple[str, str]:
+    """Return the user id and the task id in the event of an operation."""
     parameters = json.loads((ROOT / "events" / f"{operation}_task.json").read_text())["pathParameters"]
     return parameters["user_id"], parameters["task_id"]
 
@@ -54,11 +54,11 @@ def main() -> None:
         now = time.time_ns() // 1_000_000
         new = NewTask(title="Buy milk", description="Two bottles")
         live, trashed = (
-            tasks.create(None, task_id, user, new, now) for user, task_id in map(_named, ("get", "restore"))
+            tasks.create(None, task_id, user, new, now) for user, task_id in map(_ids_in_event, ("get", "restore"))
         )
         for task in (live, tasks.delete(trashed, tasks.ANY_VERSION, now)):
             new_client(url).put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
-        sys.stdout.write(f"DynamoDB on {url}, until Ctrl-C\n")
+        sys.stdout.write(f"Serving DynamoDB on {url}. Press Ctrl-C to stop.\n")
         sys.stdout.flush()
         threading.Event().wait()
 

@@ -1,4 +1,4 @@
-"""Reads template.yaml: functions, routes, tables and authorizer, with its parameters and intrinsics resolved."""
+"""Reads functions, routes, tables and authorizer from template.yaml, and resolves parameters and intrinsics."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _TABLE_KEYS = (
     *("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes"),
     *("ProvisionedThroughput", "StreamSpecification"),
 )
-# What else a resource says may hold intrinsics that mean nothing here.
+# Only these properties are resolved: others may contain intrinsics that cannot be resolved outside of AWS.
 _USED = {
     *(
         "Auth",
@@ -67,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Template:
-    """What of a template concerns those who serve it."""
+    """The parts of a template that a gateway needs."""
 
     functions: tuple[Function, ...]
     tables: tuple[Table, ...]
@@ -93,18 +93,18 @@ def _intrinsic(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
 
 
 _Loader.add_multi_constructor("!", _intrinsic)
-# CloudFormation knows no dates: the version of a policy is a string.
+# CloudFormation has no date type: the version of a policy is a string.
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The template as it is written, in the long forms of its intrinsic functions."""
+    """Return the template without resolving it, with intrinsic functions in their long form."""
     document: dict[str, Any] = _Loader(path.read_text()).get_single_data()
     return document
 
 
 def load(path: Path, parameters: Mapping[str, str]) -> Template:
-    """Read a template. A resource is named by its logical id. Raises ValueError for what cannot be resolved."""
+    """Read and resolve a template. A Ref to a resource becomes its logical id. Raises ValueError if this fails."""
     document = read(path)
     resolve = _Resolver(document, parameters)
     resources = {
@@ -165,7 +165,7 @@ def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) ->
 
 
 class _Resolver:
-    """Resolves the intrinsic functions that a template of ours may use outside of AWS."""
+    """Resolves the intrinsic functions that the template uses."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self._conditions = document.get("Conditions", {})
@@ -177,8 +177,8 @@ class _Resolver:
                 value = [part.strip() for part in str(value).split(",")]
             self._values[name] = value
 
-    def __call__(self, node: Any) -> Any:  # noqa: PLR0911 - one an intrinsic function
-        """The node without intrinsics."""
+    def __call__(self, node: Any) -> Any:  # noqa: PLR0911 - one return for each intrinsic function
+        """Return the node with its intrinsics resolved."""
         match node:
             case {"Ref": str(name)}:
                 return self._ref(name)
@@ -202,7 +202,7 @@ class _Resolver:
         return node
 
     def condition(self, node: Any) -> bool:
-        """Whether a condition holds."""
+        """Evaluate a condition."""
         match node:
             case str(name) if name in self._conditions:
                 return self.condition(self._conditions[name])
@@ -216,7 +216,7 @@ class _Resolver:
                 return all(map(self.condition, inner))
             case {"Fn::Or": list(inner)}:
                 return any(map(self.condition, inner))
-        raise ValueError(f"cannot judge the condition {node}")
+        raise ValueError(f"cannot evaluate the condition {node}")
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":

@@ -21,7 +21,7 @@ _TWELVE_HOURS = 12 * 3600
 
 
 def make_token(user: str, scope: str = "", expires_in: float = _TWELVE_HOURS, **claims: object) -> str:
-    """A token with the claims of a Cognito access token; `claims` replace or add, and None leaves one out."""
+    """Return a token with the claims of a Cognito access token. `claims` overrides them; None removes a claim."""
     now = int(time.time())
     all_claims = {
         "sub": user,
@@ -40,40 +40,40 @@ def make_token(user: str, scope: str = "", expires_in: float = _TWELVE_HOURS, **
 
 
 def verify(token: str, template: Template) -> dict[str, object]:
-    """The claims of a token, checked as an HTTP API's JWT authorizer does. Raises jwt.InvalidTokenError."""
+    """Verify a token as the JWT authorizer of an HTTP API does, and return its claims. Raises jwt.InvalidTokenError."""
     claims: dict[str, object] = jwt.decode(
         token,
         _key().public_key(),
         algorithms=["RS256"],
         issuer=template.issuer,
-        # An HTTP API judges neither sub nor jti, and audiences in a way of its own.
+        # An HTTP API does not check sub and jti. It checks the audience in its own way, as below.
         options={"require": ["exp", "iss"], "verify_aud": False, "verify_sub": False, "verify_jti": False},
     )
     audience = claims.get("aud", claims.get("client_id"))
     if not any(one in template.audiences for one in (audience if isinstance(audience, list) else [audience])):
-        raise jwt.InvalidAudienceError("none of the audiences")
+        raise jwt.InvalidAudienceError("the audience is not accepted")
     return claims
 
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
-    """The key that signs, made when it is first asked for."""
+    """Return the signing key. The first call creates it."""
     if not _KEY.exists():
         HOME.mkdir(exist_ok=True)
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        own = _KEY.with_suffix(f".{uuid.uuid4()}")
-        own.touch(mode=0o600)
-        own.write_bytes(pem)
+        temporary = _KEY.with_suffix(f".{uuid.uuid4()}")
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(pem)
         try:
-            # Of two processes that start at once, the first to come this far makes the key of both.
-            _KEY.hardlink_to(own)
+            # If two processes start at once, both must use the key of the first.
+            _KEY.hardlink_to(temporary)
         except FileExistsError:
             pass
         finally:
-            own.unlink()
+            temporary.unlink()
     return cast("rsa.RSAPrivateKey", serialization.load_pem_private_key(_KEY.read_bytes(), password=None))
 
 

@@ -1,4 +1,4 @@
-"""Runs handlers as Lambda does: in processes of their own, each of one function, one request at a time."""
+"""Runs handlers as Lambda does: each process belongs to one function and handles one request at a time."""
 
 import importlib
 import json
@@ -21,17 +21,17 @@ from local.template import Function
 
 _ROOT = str(Path(__file__).parent.parent)
 _INIT_SECONDS = 10
-# A server process that has the slow imports done forks each worker; threads of ours are no danger to it.
+# A server process has already done the slow imports. It has no threads, so forking a worker from it is safe.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["aws_lambda_powertools", "botocore.session", "pydantic"])
 
 
 class FunctionError(Exception):
-    """The function raised, ended, or did not answer in time."""
+    """The function raised an exception, exited or timed out."""
 
 
 class Throttled(Exception):
-    """As many requests run as may at once, and none ended in time."""
+    """All workers were busy, and none became free in time."""
 
 
 @dataclass(frozen=True)
@@ -48,63 +48,65 @@ class Context:
 
     @property
     def invoked_function_arn(self) -> str:
-        """The name that the function was called by."""
+        """The ARN of the function."""
         return f"arn:aws:lambda:{os.environ['AWS_REGION']}:000000000000:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the function may still run."""
+        """Return the remaining time until the time-out of the function."""
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
 class Workers:
-    """The processes of one function: started on demand, used again, at most `most` at once."""
+    """The processes of one function: at most `max_workers`, started on demand and reused."""
 
-    def __init__(self, function: Function, environment: Mapping[str, str], most: int, patience: float) -> None:
+    def __init__(
+        self, function: Function, environment: Mapping[str, str], max_workers: int, queue_timeout: float
+    ) -> None:
         self._function = function
-        self._environment = {**environment, **_lambdas_own(function), **function.environment}
-        self._free = threading.Semaphore(most)
-        self._patience = patience
+        self._environment = {**environment, **_lambda_variables(function), **function.environment}
+        self._slots = threading.Semaphore(max_workers)
+        self._queue_timeout = queue_timeout
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
     def invoke(self, event: str) -> Any:
-        """What the handler returns for an event. Raises FunctionError or Throttled."""
-        if not self._free.acquire(timeout=self._patience):
+        """Invoke the handler with an event and return its result. Raises FunctionError or Throttled."""
+        if not self._slots.acquire(timeout=self._queue_timeout):
             raise Throttled
         try:
             worker = self._take()
             try:
-                answer = worker.invoke(event)
+                result = worker.invoke(event)
             except FunctionError:
                 self._all.discard(worker)
                 raise
             self._idle.append(worker)
         finally:
-            self._free.release()
-        if answer is None:
+            self._slots.release()
+        if result is None:
             raise FunctionError
-        return json.loads(answer)
+        return json.loads(result)
 
     def close(self) -> None:
-        """End every process: the idle ones by a word, the busy ones by force."""
+        """Stop every process. Kill the busy ones, and let the idle ones exit."""
         idle, self._idle = self._idle, []
         for worker in self._all.difference(idle):
             worker.kill()
         for worker in idle:
-            worker.dismiss()
+            worker.disconnect()
         for worker in idle:
             worker.join()
 
     def _take(self) -> "_Worker":
-        """The worker that was busy last, or a new one."""
+        """Return the most recently used idle worker, or a new one."""
         while True:
             try:
                 worker = self._idle.pop()
-            except IndexError:  # asking first would be a race
+            except IndexError:  # checking for an idle worker first would be a race
                 worker = _Worker(self._function, self._environment)
                 self._all.add(worker)
                 return worker
-            if worker.waits():
+            if worker.is_waiting():
                 return worker
             self._all.discard(worker)
 
@@ -112,23 +114,23 @@ class Workers:
 class _Worker:
     def __init__(self, function: Function, environment: Mapping[str, str]) -> None:
         self._name, self._timeout = function.name, function.timeout
-        self._connection, theirs = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=_work, args=(theirs, function, environment), daemon=True)
+        self._connection, child_end = _PROCESSES.Pipe()
+        self._process = _PROCESSES.Process(target=_serve, args=(child_end, function, environment), daemon=True)
         self._process.start()
-        theirs.close()
+        child_end.close()
         self._receive(_INIT_SECONDS)
 
     def invoke(self, event: str) -> str | None:
-        with suppress(OSError):  # it has just died: receiving tells
+        with suppress(OSError):  # the process has exited: _receive() reports it
             self._connection.send((event, time.monotonic() + self._timeout))
-        answer: str | None = self._receive(self._timeout)
-        return answer
+        result: str | None = self._receive(self._timeout)
+        return result
 
-    def waits(self) -> bool:
-        """Whether it is there: one that died has closed its end, which is all there can be to read."""
+    def is_waiting(self) -> bool:
+        """Whether the process is still running. Without a request, only a closed connection makes poll() true."""
         return not self._connection.poll(0)
 
-    def dismiss(self) -> None:
+    def disconnect(self) -> None:
         self._connection.close()
 
     def join(self) -> None:
@@ -144,13 +146,13 @@ class _Worker:
                 return self._connection.recv()
             sys.stderr.write(f"{self._name} timed out after {seconds} s\n")
         except (EOFError, OSError):
-            sys.stderr.write(f"{self._name} ended without an answer\n")
+            sys.stderr.write(f"{self._name} exited without a response\n")
         self._process.kill()
         self._process.join()
         raise FunctionError
 
 
-def _lambdas_own(function: Function) -> dict[str, str]:
+def _lambda_variables(function: Function) -> dict[str, str]:
     return {
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
@@ -164,9 +166,9 @@ def _lambdas_own(function: Function) -> dict[str, str]:
     }
 
 
-def _work(connection: Connection, function: Function, environment: Mapping[str, str]) -> None:
+def _serve(connection: Connection, function: Function, environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Who would end a handler that hangs may have been killed: the alarm's default is to end this process.
+    # If the gateway was killed, it cannot stop a handler that hangs. SIGALRM then ends this process.
     signal.alarm(_INIT_SECONDS + 1)
     stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
     os.environ.update(environment, AWS_LAMBDA_LOG_STREAM_NAME=stream)
@@ -181,14 +183,14 @@ def _work(connection: Connection, function: Function, environment: Mapping[str, 
         signal.alarm(0)
         try:
             event, deadline = connection.recv()
-        except EOFError:  # the gateway has ended, in whatever way
+        except EOFError:  # the gateway has exited or was killed
             return
         signal.alarm(function.timeout + 1)
         try:
             context = Context(function.name, str(function.memory), str(uuid.uuid4()), group, stream, deadline)
-            answer = json.dumps(handler(json.loads(event), context))
-        except Exception:  # noqa: BLE001 - as Lambda does
+            result = json.dumps(handler(json.loads(event), context))
+        except Exception:  # noqa: BLE001 - Lambda also catches every exception
             traceback.print_exc()
-            answer = None
+            result = None
         sys.stdout.flush()
-        connection.send(answer)
+        connection.send(result)

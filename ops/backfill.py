@@ -1,4 +1,4 @@
-"""Walks a whole table in parallel, no faster than told, and goes on where it was stopped, however it was stopped."""
+"""Scans a table in parallel with a rate limit, and can continue after an interruption or a crash."""
 
 import fcntl
 import json
@@ -22,23 +22,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from shared.store.items import Item
 
-# What became of an item, in a word that the report counts.
+# Processes an item and returns its outcome, a word that the report counts.
 type Work = Callable[[Item], str]
 
-# How often a write is sent that meets a transaction each time: for some half a minute.
-_CONFLICTS = 60
+# Attempts for a write that conflicts with transactions: about half a minute.
+_CONFLICT_ATTEMPTS = 60
 
 
 class Interrupted(Exception):
-    """A walk was told to stop; what it has done is in its state file."""
+    """The walk was stopped. Its state file contains its progress."""
 
 
-class OtherWalk(ValueError):
-    """A state file belongs to another walk, or to one that is under way."""
+class StateFileError(ValueError):
+    """The state file belongs to another walk, or another process is using it."""
 
 
-def positive(text: str) -> int:
-    """The number that an option gives. Raises ValueError where it is none, or not positive."""
+def positive_int(text: str) -> int:
+    """Parse a positive integer. Raises ValueError for anything else."""
     number = int(text)
     if number < 1:
         raise ValueError(text)
@@ -46,8 +46,8 @@ def positive(text: str) -> int:
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and a request to terminate set."""
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT and SIGTERM set."""
     stop = threading.Event()
     before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -57,8 +57,8 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(one, handler)
 
 
-class Pace:
-    """Spends capacity units no faster than so many a second. What a request takes is known once it was answered."""
+class RateLimiter:
+    """Limits the capacity units per second. What a request consumes is only known from its response."""
 
     def __init__(self, units_per_second: float) -> None:
         self._seconds_per_unit = 1 / units_per_second
@@ -66,20 +66,20 @@ class Pace:
         self._free_at = time.monotonic()
 
     def wait(self) -> None:
-        """Wait until what was spent is paid off."""
+        """Wait until the rate of the consumed units is below the limit."""
         while (seconds := self._free_at - time.monotonic()) > 0:
             time.sleep(seconds)
 
-    def spent(self, answer: Mapping[str, Any]) -> None:
-        """Count what a request took, by its ConsumedCapacity."""
-        units = answer.get("ConsumedCapacity", {}).get("CapacityUnits", 1.0)
+    def record(self, response: Mapping[str, Any]) -> None:
+        """Add the ConsumedCapacity of a response."""
+        units = response.get("ConsumedCapacity", {}).get("CapacityUnits", 1.0)
         with self._lock:
             self._free_at = max(self._free_at, time.monotonic()) + units * self._seconds_per_unit
 
 
 @dataclass(slots=True)
 class Segment:
-    """How far a segment of the table is walked."""
+    """The progress in one segment of the table."""
 
     after: dict[str, Any] | None = None
     done: bool = False
@@ -87,7 +87,7 @@ class Segment:
 
 @dataclass(slots=True)
 class State:
-    """How far a walk is, in a file: what is to be done to which table, and the place reached in each segment."""
+    """The progress of a walk, stored in a file: its purpose, and the position in each segment."""
 
     path: Path
     purpose: str
@@ -97,25 +97,27 @@ class State:
     @classmethod
     @contextmanager
     def at(cls, path: Path, purpose: str, segments: int) -> Iterator[Self]:
-        """The state in a file, or a new one, for this process alone. Raises OtherWalk."""
+        """Load the state from a file, or create it, and lock it for this process. Raises StateFileError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise OtherWalk(f"{path} is in use: the same walk is under way") from None
+                raise StateFileError(f"{path} is in use by another process") from None
             if not path.exists():
                 yield cls(path, purpose, [Segment() for _ in range(segments)])
                 return
             found = json.loads(path.read_text())
             if found["purpose"] != purpose:
-                raise OtherWalk(f"{path} is of another walk, {found['purpose']}: remove it, or name another file")
+                raise StateFileError(
+                    f"{path} belongs to another walk ({found['purpose']}): remove it, or use another file"
+                )
             counts = Counter(found["counts"])
             yield cls(path, purpose, [Segment(**segment) for segment in found["segments"]], counts)
 
     def save(self) -> None:
-        """Write the file in one step, so that it is whole at any moment. It names users: it is for its owner only."""
-        whole = {
+        """Replace the file atomically. It contains user ids, so only its owner may read it."""
+        content = {
             "purpose": self.purpose,
             "segments": [asdict(segment) for segment in self.segments],
             "counts": self.counts,
@@ -123,20 +125,20 @@ class State:
         new = self.path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(whole, file)
+            json.dump(content, file)
             file.flush()
             os.fsync(descriptor)
         new.replace(self.path)
 
 
-def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
-    client: Any, search: Mapping[str, Any], work: Work, state: State, pace: Pace, stop: threading.Event
+def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
+    client: Any, search: Mapping[str, Any], work: Work, state: State, limiter: RateLimiter, stop: threading.Event
 ) -> Counter[str]:
-    """Do some work on every item that is found; return what became of them, and of how many in all ("seen").
+    """Call `work` for every item; return how often each outcome occurred, and the number of items read ("seen").
 
-    The search is a Scan, or the Query of one partition, which has one segment only. A page counts as done when all its
-    items are; one that was broken off is walked again next time. So `work` must be safe to repeat. Raises Interrupted
-    when told to stop, and what the search or the work raises.
+    `search` has the parameters of a Scan, or of a Query of one partition, which has one segment only. Progress is saved
+    after each complete page. After an interruption, a page is processed again from its beginning, so `work` must be
+    idempotent. Raises Interrupted if `stop` is set, and the exceptions of the search and of `work`.
     """
     lock = threading.Lock()
     scans = "KeyConditionExpression" not in search
@@ -151,12 +153,12 @@ def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
             while not segment.done:
                 if stop.is_set():
                     raise Interrupted
-                where: dict[str, Any] = {"Segment": number, "TotalSegments": len(state.segments)} if scans else {}
+                position: dict[str, Any] = {"Segment": number, "TotalSegments": len(state.segments)} if scans else {}
                 if segment.after:
-                    where["ExclusiveStartKey"] = segment.after
-                pace.wait()
-                page = read(**search, **where, ReturnConsumedCapacity="TOTAL")
-                pace.spent(page)
+                    position["ExclusiveStartKey"] = segment.after
+                limiter.wait()
+                page = read(**search, **position, ReturnConsumedCapacity="TOTAL")
+                limiter.record(page)
                 outcomes = Counter({"seen": page["ScannedCount"]})
                 for item in page["Items"]:
                     if stop.is_set():
@@ -172,7 +174,7 @@ def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
             walks = [pool.submit(walk_segment, number) for number in range(len(state.segments))]
             wait(walks, return_when=FIRST_EXCEPTION)
             if any(walk.done() and walk.exception() for walk in walks):
-                stop.set()  # the others end with their item
+                stop.set()  # the other segments stop after their current item
             for ended in sorted(walks, key=lambda one: isinstance(one.exception(), Interrupted)):
                 ended.result()
     state.path.unlink()
@@ -180,22 +182,22 @@ def walk(  # noqa: PLR0913, PLR0917 - what a walk is made of
 
 
 def new_client(role_arn: str | None = None) -> Any:
-    """A client of DynamoDB, in a role where one is given, whose credentials are renewed as long as it lives.
+    """Return a DynamoDB client. With a role, it assumes this role and refreshes the credentials.
 
-    Everything that a walk sends may be sent twice, so botocore may retry, and slow down where DynamoDB throttles.
+    All requests of a walk are idempotent, so botocore may retry them, and slow down if DynamoDB throttles.
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
     config = Config(retries=retries, max_pool_connections=64)
     client = (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
-    behind: Any = _behind_a_transaction  # the stubs know of no handler that answers
-    client.meta.events.register("needs-retry.dynamodb", behind)
+    handler: Any = _retry_after_conflict  # the type stubs do not allow a handler that returns a value
+    client.meta.events.register("needs-retry.dynamodb", handler)
     return client
 
 
-def _behind_a_transaction(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: object) -> float | None:
-    # botocore takes it for final, but it is somebody's keyed or batched write of this moment to the same item.
-    met = response is not None and response[1].get("Error", {}).get("Code") == "TransactionConflictException"
-    return random.uniform(0, 1) if met and attempts < _CONFLICTS else None  # noqa: S311 - no secret
+def _retry_after_conflict(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: object) -> float | None:
+    # botocore does not retry this error. Here its cause is a simultaneous transaction of a user on the same item.
+    conflict = response is not None and response[1].get("Error", {}).get("Code") == "TransactionConflictException"
+    return random.uniform(0, 1) if conflict and attempts < _CONFLICT_ATTEMPTS else None  # noqa: S311 - no secret
 
 
 def _session_in(role_arn: str) -> boto3.Session:

@@ -1,16 +1,17 @@
-"""What a million of each operation costs on AWS: prints docs/cost.md from the inputs below.
+"""Calculates the cost of a million calls of each operation on AWS, and prints docs/cost.md.
 
     make cost
 
-Change an input, run it again, and commit both: a test holds the two together.
+To change the document, change an input below, run the command, and commit both files. A test compares them.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 
-# List prices in US dollars, us-east-1, without free tiers and discounts. Put your region's here.
+# List prices in US dollars for us-east-1, without free tiers and discounts. Replace them with those of your region.
 PRICES_OF = "2026-11-23"
-API_REQUEST = 1.00e-6  # API Gateway, HTTP API, a request of up to 512 KB
+API_REQUEST = 1.00e-6  # API Gateway, HTTP API, per request of up to 512 KB
 LAMBDA_REQUEST = 0.20e-6
 LAMBDA_GB_SECOND = 0.0000133334  # arm64
 WRITE_UNIT = 0.625e-6  # DynamoDB on demand, standard table class
@@ -18,20 +19,20 @@ READ_UNIT = 0.125e-6
 LOG_GB = 0.50  # CloudWatch, standard class
 TRACE = 5.00e-6  # X-Ray
 
-# What a request writes into logs, in bytes: our line, the metrics, Lambda's own lines, and the API's access log.
+# The bytes that a request writes to logs: our line, the metrics, Lambda's own lines, and the access log of the API.
 LOGGED = 390 + 250 + 450 + 330
-# X-Ray samples one request a second and 5 % of the others.
+# X-Ray samples one request per second and 5 % of the others.
 SAMPLED = 0.05
-# A function has a whole processor at this many MB, and less in proportion: AWS's figure.
+# With this much memory a function has a whole processor. With less memory, the share is proportional. Source: AWS.
 WHOLE_PROCESSOR_MB = 1769
 MEMORY = (256, 512, 1024, 1769)
-# How long DynamoDB takes to answer, in ms, while the function waits: within a region, single-digit.
+# The time in ms that a function waits for a response of DynamoDB: an estimate. AWS says "single-digit milliseconds".
 DYNAMODB_MS = 5.0
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation: its processor time in ms (`make bench`), its requests, and its units (docs/data-model.md)."""
+    """An operation: processor time in ms (`make bench`), DynamoDB requests, and units (docs/data-model.md)."""
 
     name: str
     cpu: float
@@ -55,32 +56,32 @@ OPERATIONS = (
 
 
 def milliseconds(operation: Operation, memory: int) -> float:
-    """How long a function of so much memory is billed for: Lambda rounds up to whole milliseconds."""
-    took = operation.cpu * max(1.0, WHOLE_PROCESSOR_MB / memory) + operation.requests * DYNAMODB_MS
-    return float(-(-took // 1))
+    """The billed time of a call with this much memory. Lambda rounds it up to whole milliseconds."""
+    duration = operation.cpu * max(1.0, WHOLE_PROCESSOR_MB / memory) + operation.requests * DYNAMODB_MS
+    return float(math.ceil(duration))
 
 
 def million(operation: Operation, memory: int) -> dict[str, float]:
-    """What a million calls cost, in dollars, by what they are spent on."""
+    """The cost of a million calls in dollars, by AWS service."""
     seconds = milliseconds(operation, memory) / 1000
-    each = {
+    per_call = {
         "API": API_REQUEST,
         "Lambda": LAMBDA_REQUEST + seconds * memory / 1024 * LAMBDA_GB_SECOND,
         "DynamoDB": operation.write * WRITE_UNIT + operation.read * READ_UNIT,
         "logs": LOGGED / 1e9 * LOG_GB,
         "traces": SAMPLED * TRACE,
     }
-    return {name: cost * 1e6 for name, cost in each.items()}
+    return {name: cost * 1e6 for name, cost in per_call.items()}
 
 
 def document() -> str:
-    """The whole of docs/cost.md."""
+    """Return the text of docs/cost.md."""
     default = 512
-    spent = list(million(OPERATIONS[0], default))
+    services = list(million(OPERATIONS[0], default))
     rows = []
     for operation in OPERATIONS:
         costs = million(operation, default)
-        shown = " | ".join(f"{costs[name]:.2f}" for name in spent)
+        shown = " | ".join(f"{costs[name]:.2f}" for name in services)
         rows.append(
             f"| {operation.name} | {milliseconds(operation, default):.0f} | {shown} | **{sum(costs.values()):.2f}** |"
         )
@@ -90,19 +91,21 @@ def document() -> str:
         sizes.append(f"| {operation.name} | {totals} |")
     return f"""# Cost
 
-Made by `make cost` from the inputs in [ops/cost.py](../ops/cost.py): list prices in US dollars of us-east-1 as of
-{PRICES_OF}, processor time measured on {MEASURED_ON}, units as in [data-model.md](data-model.md). Free tiers, storage
-and traffic to the internet are left out. Check the prices of your region before you rely on a figure.
+The cost of a million calls of each operation on AWS. `make cost` writes this document from the inputs in
+[ops/cost.py](../ops/cost.py): list prices in US dollars for us-east-1 on {PRICES_OF}, processor times measured on
+{MEASURED_ON}, and the units in [data-model.md](data-model.md). Free tiers, storage and internet traffic are not
+included. Check the prices of your region before you rely on a number.
 
 ## A million calls, at {default} MB
 
-| operation | ms billed | {" | ".join(spent)} | all |
-|---|---|{"---|" * len(spent)}---|
+| operation | ms billed | {" | ".join(services)} | total |
+|---|---|{"---|" * len(services)}---|
 {chr(10).join(rows)}
 
-A call is billed for its processor time, which is {WHOLE_PROCESSOR_MB / default:.1f} times longer at {default} MB than
-at {WHOLE_PROCESSOR_MB:,} MB, where a function has a whole processor, and for {DYNAMODB_MS:.0f} ms a DynamoDB request,
-during which it waits. Cold starts come on top: since August 2025 their start is billed like a call.
+The billed time of a call is its processor time plus {DYNAMODB_MS:.0f} ms for each DynamoDB request, while the function
+waits. At {WHOLE_PROCESSOR_MB:,} MB a function has a whole processor. At {default} MB the processor time is
+{WHOLE_PROCESSOR_MB / default:.1f} times longer. Cold starts cost extra: since August 2025 Lambda bills the start of a
+function like a call.
 
 ## The same by memory size
 
@@ -110,11 +113,11 @@ during which it waits. Cold starts come on top: since August 2025 their start is
 |---|{"---|" * len(MEMORY)}
 {chr(10).join(sizes)}
 
-Memory hardly changes the cost of a million calls, since what is saved in size is spent in time; it changes how long a
-cold start takes. DynamoDB and the API are most of the bill: three local indexes make a write of a task four to six
-units.
+The memory size has little effect on the cost of a million calls, because a function with less memory takes more time.
+It changes the duration of cold starts. DynamoDB and the API are most of the cost: because of the three local indexes, a
+write of a task consumes four to six units.
 
-A task of 700 bytes, stored in the table and three indexes, is 2.8 KB: a million tasks are 2.8 GB.
+A task of 700 bytes takes 2.8 KB, because the table and three indexes store it. A million tasks take 2.8 GB.
 """
 
 

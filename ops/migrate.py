@@ -1,8 +1,8 @@
-"""`python -m ops.migrate`: brings the tasks that older releases wrote to today's shape, while users keep working.
+"""`python -m ops.migrate`: upgrades the items of older releases to the current schema, while the API stays in use.
 
-Each item is written on condition that nobody has written it since it was read: whoever did has won, and what they
-wrote is looked at again. So it is safe to repeat, to run twice at once, and to stop at any moment; a run goes on where
-the last one of its state file was stopped.
+Each write has the condition that the item is unchanged since it was read. If the condition fails, the command reads the
+newer item and tries again. So it is safe to repeat the command, to run it twice at once, and to stop it at any moment.
+The next run continues from the state file.
 """
 
 import argparse
@@ -16,52 +16,52 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
-from ops.backfill import Interrupted, Pace, State, new_client, positive, stopping, walk
+from ops.backfill import Interrupted, RateLimiter, State, new_client, positive_int, stop_on_signal, walk
 from shared.http.telemetry import pseudonym
 from shared.store import items
 from shared.store.items import Item
 
-# How often an item is tried that an old release is writing at the same moment.
-_TRIES = 5
-# What is wrong with one item, and not with all that follow.
-_OF_THE_ITEM = {"ItemCollectionSizeLimitExceededException", "ValidationException"}
+# Attempts for an item that an older release writes at the same time.
+_ATTEMPTS = 5
+# Errors of a single item: the other items can still be migrated.
+_ITEM_ERRORS = {"ItemCollectionSizeLimitExceededException", "ValidationException"}
 
 
 class Migration:
-    """Brings items to today's shape, and says what became of each."""
+    """Upgrades items to the current schema, and returns the outcome for each."""
 
-    def __init__(self, client: Any, table: str, pace: Pace) -> None:
+    def __init__(self, client: Any, table: str, limiter: RateLimiter) -> None:
         self._client = client
         self._table = table
-        self._pace = pace
+        self._limiter = limiter
 
     def __call__(self, item: Item) -> str:
-        """Upgrade an item: "upgraded", "overtaken" where others did or it is gone, or "failed"."""
+        """Upgrade an item. Return "upgraded", "failed", or "overtaken" if somebody else has upgraded or removed it."""
         found: Item | None = item
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             if found is None or items.schema_of(found) >= items.SCHEMA:
                 return "overtaken"
             try:
                 upgraded = items.to_item(items.from_item(found), before=items.current(found))
-            except Exception as error:  # noqa: BLE001 - one item that no step can read must not hold up the others
+            except Exception as error:  # noqa: BLE001 - an item that cannot be upgraded must not stop the others
                 return _failed(found, type(error).__name__)
-            self._pace.wait()
+            self._limiter.wait()
             try:
-                self._pace.spent(self._client.put_item(**self._put(found, upgraded)))
-            except self._client.exceptions.ConditionalCheckFailedException as refusal:
-                found = refusal.response.get("Item")
+                self._limiter.record(self._client.put_item(**self._put(found, upgraded)))
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                found = error.response.get("Item")
             except ClientError as error:
-                if error.response["Error"]["Code"] not in _OF_THE_ITEM:
+                if error.response["Error"]["Code"] not in _ITEM_ERRORS:
                     raise
                 return _failed(found, error.response["Error"]["Code"])
             else:
                 return "upgraded"
-        return _failed(item, "written again and again by an older release")
+        return _failed(item, "an older release keeps writing it")
 
     def _put(self, found: Item, upgraded: Item) -> dict[str, Any]:
-        """Write an item in its new shape, on condition that nobody has written it since. Its version stays.
+        """Return a PutItem request with the condition that the item is unchanged.
 
-        So the ETag stays, too: to clients the task is what it was.
+        The version does not change, and so the ETag does not change: for clients it is the same task.
         """
         return {
             "TableName": self._table,
@@ -76,19 +76,19 @@ class Migration:
 
 def _failed(item: Item, reason: str) -> str:
     user = pseudonym(items.user_of(item))
-    sys.stderr.write(f"{item['sk']['S']} of the user {user}: {reason}\n")
+    sys.stderr.write(f"{item['sk']['S']} of user {user}: {reason}\n")
     return "failed"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Migrate one table: 0 when all is of today's shape, 1 where an item is left, 2 for what stops it all."""
+    """Migrate a table. Return 0, or 1 if an item failed, 2 after any other error, 130 if stopped."""
     options = _options(arguments)
     try:
         outputs = stack.outputs(options.stack) if options.stack else {"TableName": options.table}
-        with stopping() as stop:
+        with stop_on_signal() as stop:
             counts = _run(new_client(outputs.get("MigrateRoleArn")), outputs["TableName"], options, stop)
     except Interrupted:
-        sys.stderr.write("Stopped. The same command goes on from here.\n")
+        sys.stderr.write("Stopped. Run the same command to continue.\n")
         return 130
     except (ClientError, BotoCoreError, ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -99,10 +99,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(client: Any, table: str, options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     described = client.describe_table(TableName=table)["Table"]
-    pace, path = Pace(options.units), options.state or Path(f".local/migrate-{table}.json")
+    limiter, path = RateLimiter(options.units), options.state or Path(f".local/migrate-{table}.json")
     scan: dict[str, Any] = {
         "TableName": table,
-        # The records of keys are left: their answers are upgraded as they are read, and expire.
+        # Idempotency records are left out: a read upgrades the task in them, and they expire.
         "FilterExpression": "begins_with(#sk, :task) AND #schema < :schema",
         "ExpressionAttributeNames": {"#sk": "sk", "#schema": "schema"},
         "ExpressionAttributeValues": {":task": items.text("TASK#"), ":schema": items.number(items.SCHEMA)},
@@ -116,21 +116,26 @@ def _run(client: Any, table: str, options: argparse.Namespace, stop: threading.E
             return f"of schema {items.schema_of(item)}"
 
         with State.at(path, f"count {purpose}", options.segments) as state:
-            return walk(client, scan, count, state, pace, stop)
+            return walk(client, scan, count, state, limiter, stop)
     identity = described.get("TableId") or described["TableArn"]
     with State.at(path, f"{purpose}, {identity}", options.segments) as state:
-        return walk(client, scan, Migration(client, table, pace), state, pace, stop)
+        return walk(client, scan, Migration(client, table, limiter), state, limiter, stop)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.migrate", description=__doc__.partition("\n")[0])
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--stack", help="a deployed stack: its table, in the role that may scan it")
-    which.add_argument("--table", help="a table, with the credentials of the environment")
-    parser.add_argument("--segments", type=positive, default=4, help="how many walk at once (4)")
-    parser.add_argument("--units", type=positive, default=1000, help="capacity units a second, read and written (1000)")
-    parser.add_argument("--state", type=Path, help="the file to go on from (.local/migrate-TABLE.json)")
-    parser.add_argument("--dry-run", action="store_true", help="only count what there is to do")
+    which.add_argument("--stack", help="a deployed stack: migrate its table, with its MigrateRole")
+    which.add_argument("--table", help="the name of a table: migrate it with the credentials of the environment")
+    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
+    parser.add_argument(
+        "--units",
+        type=positive_int,
+        default=1000,
+        help="maximum capacity units per second, reads and writes together (1000)",
+    )
+    parser.add_argument("--state", type=Path, help="the file that stores the progress (.local/migrate-TABLE.json)")
+    parser.add_argument("--dry-run", action="store_true", help="only count the items to migrate")
     return parser.parse_args(arguments)
 
 

@@ -1,8 +1,8 @@
-"""`python -m ops.release ENV NAME=VALUE ...`: prints the parameters of a deployment, with those of samconfig.toml.
+"""`python -m ops.release ENV NAME=VALUE ...`: prints all parameters of a deployment.
 
-`sam deploy` takes no parameters of samconfig.toml where it is given some, so they are put together here; the last one
-of a name counts. `Release` is added: a hash of what `sam build` made and of the parameters. SAM publishes a version of
-a function where the template has changed, but does not see that a parameter, and so the environment, has.
+`sam deploy` ignores the parameters of samconfig.toml if the command line has some, so this module merges them: the
+command line overrides samconfig.toml. It adds `Release`, a hash of the build and of the parameters. SAM publishes a new
+version of a function if the template has changed, but not if only the value of a parameter has changed.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ ROOT = Path(__file__).parent.parent
 
 
 def parameters_of(environment: str, given: Sequence[str], build: Path) -> list[str]:
-    """All parameters, as NAME=VALUE. Raises ValueError for an environment that samconfig.toml does not have."""
+    """Return all parameters as NAME=VALUE. Raises ValueError if samconfig.toml does not have the environment."""
     configured = tomllib.loads((ROOT / "samconfig.toml").read_text())
     if environment not in configured:
         raise ValueError(f"samconfig.toml has no environment {environment!r}")
-    ours = configured[environment]["deploy"]["parameters"]["parameter_overrides"]
-    named = dict(parameter.split("=", 1) for parameter in (*ours, *given))
+    defaults = configured[environment]["deploy"]["parameters"]["parameter_overrides"]
+    named = dict(parameter.split("=", 1) for parameter in (*defaults, *given))
     named["Release"] = _digest(build, sorted(named.items()))
     return [f"{name}={value}" for name, value in named.items()]
 

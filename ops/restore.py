@@ -1,8 +1,8 @@
-"""`python -m ops.restore`: writes tasks back from a table that a backup was restored to, while users keep working.
+"""`python -m ops.restore`: copies tasks from a restored backup into the table of a stack. The API stays in use.
 
-What is written back is a new version of the task: clients' ETags of what was there fail, and replicas fetch it. It is
-written on condition that the task is as it was read; who writes at the same moment comes first, and is then written
-over. docs/operations.md, "Restoring", says when and how.
+A restored task becomes a new version of the task in the table, so older ETags no longer match, and replicas fetch it at
+their next sync. Each write has the condition that the task is unchanged since it was read. If somebody writes the task
+meanwhile, the command reads it again and overwrites it. See "Restoring" in docs/operations.md.
 """
 
 import argparse
@@ -16,26 +16,26 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
-from ops.backfill import Interrupted, Pace, State, new_client, positive, stopping, walk
+from ops.backfill import Interrupted, RateLimiter, State, new_client, positive_int, stop_on_signal, walk
 from shared import tasks
 from shared.store import items
 from shared.store.items import Item
 
-# What does not tell the content of one version from another.
-_MARKS = frozenset({"version", "updated_at", "by_change", "write_tokens", "schema"})
+# Attributes that differ between two versions with equal content.
+_VERSION_ATTRIBUTES = frozenset({"version", "updated_at", "by_change", "write_tokens", "schema"})
 
 
 class Restoration:
-    """Writes items back into the table, and says what became of each."""
+    """Writes items of the backup into the table, and returns the outcome for each."""
 
-    def __init__(self, client: Any, table: str, pace: Pace, *, dry_run: bool) -> None:
+    def __init__(self, client: Any, table: str, limiter: RateLimiter, *, dry_run: bool) -> None:
         self._client = client
         self._table = table
-        self._pace = pace
+        self._limiter = limiter
         self._dry_run = dry_run
 
     def __call__(self, item: Item) -> str:
-        """Write an item back where the task is another now, or gone."""
+        """Write an item of the backup into the table, if the task there differs or is missing."""
         backup = items.current(item)
         while True:
             now = time.time_ns() // 1_000_000
@@ -46,7 +46,7 @@ class Restoration:
                 return "same"
             if self._dry_run:
                 return "to restore"
-            after = _brought_back(backup, live, secrets.token_urlsafe(12), now)
+            after = _restored_item(backup, live, secrets.token_urlsafe(12), now)
             condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(sk)"}
             if live is not None:
                 condition = {
@@ -55,36 +55,36 @@ class Restoration:
                 }
             try:
                 request = {"TableName": self._table, "Item": after, "ReturnConsumedCapacity": "TOTAL", **condition}
-                self._pace.wait()
-                self._pace.spent(self._client.put_item(**request))
+                self._limiter.wait()
+                self._limiter.record(self._client.put_item(**request))
             except self._client.exceptions.ConditionalCheckFailedException:
-                continue  # also after a lost answer of our own: then it is the same now
+                continue  # also if our own write was applied and its response was lost
             return "restored"
 
     def _live(self, backup: Item) -> Item | None:
         key = {"pk": backup["pk"], "sk": backup["sk"]}
-        self._pace.wait()
-        answer = self._client.get_item(
+        self._limiter.wait()
+        response = self._client.get_item(
             TableName=self._table, Key=key, ConsistentRead=True, ReturnConsumedCapacity="TOTAL"
         )
-        self._pace.spent(answer)
-        return items.current(answer["Item"]) if "Item" in answer else None
+        self._limiter.record(response)
+        return items.current(response["Item"]) if "Item" in response else None
 
 
 def _content(item: Item) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name not in _MARKS}
+    return {name: value for name, value in item.items() if name not in _VERSION_ATTRIBUTES}
 
 
-def _brought_back(backup: Item, live: Item | None, token: str, now: int) -> Item:
-    """The item of the backup as the next version of the task."""
-    # Where the task is gone, a version above every one that was ever shown: nobody writes a task once a millisecond.
+def _restored_item(backup: Item, live: Item | None, token: str, now: int) -> Item:
+    """Return the item of the backup as the next version of the task."""
+    # For a missing task the time in ms is a safe version: no task was written more than once per ms.
     version = now if live is None else items.version_of(live) + 1
     task = items.from_item(backup).model_copy(update={"version": version, "updated_at": now})
     return items.to_item(task, token, {**backup, "write_tokens": (live or backup)["write_tokens"]})
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Restore tasks: 0 when all are as they were, 2 for what stops it all."""
+    """Restore tasks. Return 0 if all are restored, 2 after an error, 130 if stopped."""
     options = _options(arguments)
     search: dict[str, Any] = {
         "TableName": options.source,
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         "ExpressionAttributeValues": {":task": items.text("TASK#")},
         "ConsistentRead": True,
     }
-    if options.user:  # a partition, and not all that there is
+    if options.user:  # query one partition instead of scanning the table
         search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
         search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
     try:
@@ -101,12 +101,12 @@ def main(arguments: Sequence[str]) -> int:
         purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
         path = Path(f".local/restore-{table}.{kind}.json")
         segments = 1 if options.user else options.segments
-        with stopping() as stop, State.at(path, purpose, segments) as state:
-            client, pace = new_client(), Pace(options.units)
-            work = Restoration(client, table, pace, dry_run=options.dry_run)
-            counts = walk(client, search, work, state, pace, stop)
+        with stop_on_signal() as stop, State.at(path, purpose, segments) as state:
+            client, limiter = new_client(), RateLimiter(options.units)
+            work = Restoration(client, table, limiter, dry_run=options.dry_run)
+            counts = walk(client, search, work, state, limiter, stop)
     except Interrupted:
-        sys.stderr.write("Stopped. The same command goes on from here.\n")
+        sys.stderr.write("Stopped. Run the same command to continue.\n")
         return 130
     except (ClientError, BotoCoreError, ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -115,8 +115,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _named(user: str) -> str:
-    """A user who is named. Raises ValueError for none: that must not become everyone."""
+def _user_id(user: str) -> str:
+    """Return the user id. Raises ValueError if it is empty: an empty id must not mean all users."""
     if not user:
         raise ValueError(user)
     return user
@@ -124,16 +124,21 @@ def _named(user: str) -> str:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.restore", description=__doc__.partition("\n")[0])
-    parser.add_argument("--from", dest="source", required=True, help="the table that a backup was restored to")
+    parser.add_argument("--from", dest="source", required=True, help="the table into which the backup was restored")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--stack", help="a deployed stack, whose table is written to")
-    which.add_argument("--table", help="the table that is written to")
+    which.add_argument("--stack", help="a deployed stack: write to its table")
+    which.add_argument("--table", help="the name of a table: write to it")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", type=_named, help="whose tasks are restored")
+    whose.add_argument("--user", type=_user_id, help="restore the tasks of this user")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
-    parser.add_argument("--segments", type=positive, default=4, help="how many walk at once (4)")
-    parser.add_argument("--units", type=positive, default=1000, help="capacity units a second, read and written (1000)")
-    parser.add_argument("--dry-run", action="store_true", help="only count what there is to do")
+    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
+    parser.add_argument(
+        "--units",
+        type=positive_int,
+        default=1000,
+        help="maximum capacity units per second, reads and writes together (1000)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only count the tasks to restore")
     return parser.parse_args(arguments)
 
 

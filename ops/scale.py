@@ -1,16 +1,16 @@
-"""The arithmetic of docs/scale.md: `python -m ops.scale` prints its tables. Change an assumption, and look again."""
+"""`python -m ops.scale`: computes the tables of docs/scale.md from the assumptions below."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# How people use it: what to replace first, by figures of your own.
-DAILY = 0.3  # of a month's users are there on a day
-PEAK_HOUR = 0.12  # of a day's requests come in its busiest hour
-PEAK_MINUTE = 1.5  # times the hour's mean
-SIGN_INS = 3  # sign-ins and refreshed tokens, a user and day
-TASKS = 200  # a user
-# Requests a user and day; with read and write request units of each, as docs/data-model.md has them.
+# How people use the API. Replace these assumptions with your own figures first.
+DAILY = 0.3  # share of the monthly users that are active on a day
+PEAK_HOUR = 0.12  # share of a day's requests in the busiest hour
+PEAK_MINUTE = 1.5  # the busiest minute, relative to the mean of that hour
+SIGN_INS = 3  # sign-ins and token refreshes per user and day
+TASKS = 200  # per user
+# Requests per user and day, and the read and write units of each request (docs/data-model.md).
 USE = {
     "changes": (20, 1.0, 0.0),
     "list": (6, 10.0, 0.0),
@@ -20,10 +20,11 @@ USE = {
     "update": (3, 0.0, 5.0),
     "delete": (1, 0.0, 6.0),
 }
-# How the system is: seconds a call takes, kilobytes an item takes in the table and its three indexes.
+# The duration of a call in seconds.
 SECONDS = 0.03
-# Lambda takes ten requests a second for each execution that a quota allows, however short they are.
+# Lambda allows ten requests per second for each concurrent execution of the quota, however short they are.
 SECONDS_COUNTED = max(SECONDS, 0.1)
+# The size of an item, in the table and its three indexes together.
 KILOBYTES = 4.0
 
 USERS = [10**power for power in range(3, 9)]
@@ -31,7 +32,7 @@ USERS = [10**power for power in range(3, 9)]
 
 @dataclass(frozen=True)
 class Load:
-    """What so many users a month make of it in the busiest minute, each in its unit a second."""
+    """The load in the busiest minute, per second, for a number of monthly users."""
 
     users: int
 
@@ -42,12 +43,12 @@ class Load:
 
     @property
     def busiest_route(self) -> float:
-        """Requests of the route that is used most."""
+        """Requests to the busiest route."""
         return self._at_peak(max(count for count, _, _ in USE.values()))
 
     @property
     def executions(self) -> float:
-        """Functions that run at once, as Lambda's quota counts them."""
+        """Concurrent executions, as Lambda's quota counts them."""
         return self.requests * SECONDS_COUNTED
 
     @property
@@ -67,28 +68,28 @@ class Load:
 
     @property
     def gigabytes(self) -> float:
-        """What is stored, with its indexes."""
+        """Storage, including the indexes."""
         return self.users * TASKS * KILOBYTES / 1e6
 
-    def _at_peak(self, a_day: float) -> float:
-        return self.users * DAILY * a_day * PEAK_HOUR * PEAK_MINUTE / 3600
+    def _at_peak(self, per_day: float) -> float:
+        return self.users * DAILY * per_day * PEAK_HOUR * PEAK_MINUTE / 3600
 
 
-# What is reached, AWS's default or ours, and what of a load reaches it.
+# The limits: the default of AWS or of template.yaml, and the attribute of Load that reaches it.
 LIMITS = {
-    "Lambda executions at once, a new account": (10, "executions"),
-    "ThrottleRate, of a route (template.yaml)": (200, "busiest_route"),
-    "Cognito, sign-ins and refreshes a second": (120, "sign_ins"),
-    "API Gateway, requests a second": (10_000, "requests"),
-    "Lambda executions at once, by default": (1_000, "executions"),
-    "Table, write units a second": (40_000, "writes"),
-    "Table, read units a second": (40_000, "reads"),
-    "Cognito, users of a pool": (40_000_000, "users"),
+    "Concurrent executions, new account": (10, "executions"),
+    "ThrottleRate per route (template.yaml)": (200, "busiest_route"),
+    "Cognito, sign-ins and refreshes per second": (120, "sign_ins"),
+    "API Gateway, requests per second": (10_000, "requests"),
+    "Concurrent executions, default quota": (1_000, "executions"),
+    "Table, write units per second": (40_000, "writes"),
+    "Table, read units per second": (40_000, "reads"),
+    "Cognito, users per pool": (40_000_000, "users"),
 }
 
 
 def tables() -> Iterator[str]:
-    """The two tables, line by line."""
+    """Yield the lines of the two tables."""
     names = ("users", "requests", "busiest_route", "executions", "reads", "writes", "sign_ins", "gigabytes")
     yield " ".join(f"{name.replace('_', ' '):>13}" for name in names)
     for users in USERS:
@@ -100,11 +101,11 @@ def tables() -> Iterator[str]:
         yield f"{name:44} {LIMITS[name][0]:>10,} {_short(reached[name]):>18}"
     yield ""
     collection = 10e6 / KILOBYTES
-    yield f"One user: 10 GB are {_short(collection)} tasks; 1,000 write units a second are {1000 / 6:.0f} toggles."
+    yield f"One user: 10 GB hold {_short(collection)} tasks; 1,000 write units per second allow {1000 / 6:.0f} toggles."
 
 
 def _short(number: float) -> str:
-    """A number to two digits, which is more than is known."""
+    """Round to two digits: the assumptions are not more exact."""
     if number < 1:
         return f"{number:.1g}"
     rounded = float(f"{number:.2g}")

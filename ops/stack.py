@@ -1,6 +1,6 @@
-"""`python -m ops.stack`: print the address of a deployed stack, add users, get tokens, and test it from outside.
+"""`python -m ops.stack`: prints the address of a deployed stack, adds users, gets tokens, and tests the API over HTTP.
 
-Uses the AWS credentials and region of the environment. Passwords come from PASSWORD, or are asked for.
+Uses the AWS credentials and region of the environment. Reads the password from PASSWORD, or asks for it.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def outputs(stack: str) -> Mapping[str, str]:
-    """The outputs of a deployed stack. Raises botocore's ClientError where there is none of that name."""
+    """Return the outputs of a deployed stack. Raises botocore's ClientError if the stack does not exist."""
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 
 
 def add_user(stack: str, email: str, password: str) -> None:
-    """Add a user to the stack's own user pool, with a password that lasts. Raises ClientError, as for a weak one."""
+    """Add a user with a permanent password to the stack's user pool. Raises ClientError, as for weak passwords."""
     pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
     attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
     cognito.admin_create_user(UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS")
@@ -33,27 +33,27 @@ def add_user(stack: str, email: str, password: str) -> None:
 
 
 def access_token(stack: str, email: str, password: str) -> str:
-    """An access token of a user of the stack's own user pool. Raises ClientError, or ValueError for a challenge."""
+    """Return an access token for a user of the user pool. Raises ClientError, or ValueError for a challenge."""
     pool = _pool(stack)
-    answer = boto3.client("cognito-idp").admin_initiate_auth(
+    response = boto3.client("cognito-idp").admin_initiate_auth(
         UserPoolId=pool["UserPoolId"],
         ClientId=pool["UserPoolClientId"],
         AuthFlow="ADMIN_USER_PASSWORD_AUTH",
         AuthParameters={"USERNAME": email, "PASSWORD": password},
     )
-    if "AuthenticationResult" not in answer:
-        raise ValueError(f"Cognito asks for more than a password: {answer['ChallengeName']}")
-    token: str = answer["AuthenticationResult"]["AccessToken"]
+    if "AuthenticationResult" not in response:
+        raise ValueError(f"Cognito requires another challenge: {response['ChallengeName']}")
+    token: str = response["AuthenticationResult"]["AccessToken"]
     return token
 
 
 def e2e(stack: str, only: str = "") -> int:
-    """Run the conformance suite, or one part of it, on a stack, as two users made for it; return its exit code.
+    """Run the conformance suite, or one part of it, with two temporary users, and return its exit code.
 
-    Raises ClientError, as where the users cannot be made.
+    Raises ClientError, e.g. if the users cannot be created.
     """
     pool = _pool(stack)
-    # A policy may ask for a character of each kind.
+    # A password policy may require a character of each kind.
     users = {f"conformance-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(2)}
     try:
         for email, password in users.items():
@@ -70,7 +70,7 @@ def e2e(stack: str, only: str = "") -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command: 1 if AWS refuses it."""
+    """Run one command. Return 1 if AWS rejects it."""
     options = _options(arguments)
     try:
         match options.command:
@@ -91,20 +91,20 @@ def main(arguments: Sequence[str]) -> int:
 def _pool(stack: str) -> Mapping[str, str]:
     found = outputs(stack)
     if "UserPoolId" not in found:
-        raise ValueError(f"{stack} has no user pool of its own: its tokens come from the issuer that it was given.")
+        raise ValueError(f"{stack} has no user pool: it accepts the tokens of the issuer in its parameter JwtIssuer.")
     return found
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m ops.stack", epilog="Passwords come from the environment variable PASSWORD, or are asked for."
+        prog="python -m ops.stack", epilog="Reads the password from the environment variable PASSWORD, or asks for it."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in {
         "url": "print the address of the API",
         "user": "add a user to the stack's own user pool",
         "token": "print an access token of a user of the stack's own user pool",
-        "e2e": "run the conformance suite, as two users that are created for it and then removed",
+        "e2e": "run the conformance suite, with two temporary users",
     }.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")

@@ -1,9 +1,10 @@
-"""What every function shares."""
+"""The code that all functions share: the HTTP layer, the store, the rules and the models."""
 
 import gc
 import os
 
-# What is made while a function starts stays as long as the function: to look for garbage there wastes a twenty-fifth
-# of a cold start. shared.http.operation turns the collector on again. Lambda sets the variable, nothing else does.
+# Objects that are made at the start of a function live as long as the function, so a garbage collection there is
+# useless and takes 4 % of a cold start. shared.http.operation enables the collector again. Only Lambda sets this
+# variable.
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     gc.disable()

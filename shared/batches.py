@@ -14,7 +14,7 @@ from shared.tasks import ANY_VERSION, Precondition
 
 def _task_id(text: str) -> str:
     if not TASK_ID.fullmatch(text):
-        raise PydanticCustomError("task_id", "Must be a UUID in lower-case letters")
+        raise PydanticCustomError("task_id", "Must be a UUID with lowercase letters")
     return text
 
 
@@ -99,7 +99,7 @@ def _on_different_tasks(operations: list[BatchOperation]) -> list[BatchOperation
     places: dict[str, int] = {}
     for place, operation in enumerate(operations):
         if operation.id is not None and places.setdefault(operation.id, place) != place:
-            message = "Operations {first} and {second} are on the same task"
+            message = "Operations {first} and {second} are for the same task. Use each task once"
             raise PydanticCustomError("same_task", message, {"first": places[operation.id], "second": place})
     return operations
 

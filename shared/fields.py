@@ -173,7 +173,7 @@ def metadata_fault(metadata: dict[str, str]) -> str | None:
 def digits(text: object) -> object:
     """Refuse a query parameter that is not a number in digits, such as +1 or 1_0."""
     if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
-        raise PydanticCustomError("whole_number", "Must be a whole number from 1 on")
+        raise PydanticCustomError("whole_number", "Must be a whole number of 1 or more")
     return text
 
 

@@ -1,6 +1,6 @@
 """The bare peer: boto3.client and nothing else. It validates nothing, logs nothing, and trusts every request.
 
-It changes a task as any correct backend does: it reads, decides, and writes on condition of the version.
+It changes a task with optimistic locking: it reads the task, and writes it on condition that the version is unchanged.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The bare peer that writes blindly: each change is one UpdateItem, without a read and without a version.
 
-It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It stands for
-what a backend without optimistic locking saves.
+It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It shows
+what optimistic locking costs.
 """
 
 import json
@@ -22,7 +22,7 @@ def update(event, now):
 
 
 def toggle(event, now):
-    # The item keeps the other status, and both change places. An item without one is taken for open.
+    # The item also has its other status, and a toggle exchanges the two. An item without it counts as open.
     sets = "by_status = if_not_exists(other_status, :done), other_status = by_status"
     done = f"task#done#{now:>015}#{event['pathParameters']['task_id']}"
     return write(event, now, sets, {":done": {"S": done}})
@@ -31,7 +31,7 @@ def toggle(event, now):
 def write(event, now, sets, values, names=None):
     user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
     task_id = event["pathParameters"]["task_id"]
-    answer = client.update_item(
+    response = client.update_item(
         TableName=table,
         Key={"pk": {"S": f"USER#{user}"}, "sk": {"S": f"TASK#{task_id}"}},
         UpdateExpression=f"SET {sets}, updated_at = :now, by_change = :change, version = version + :one",
@@ -45,7 +45,7 @@ def write(event, now, sets, values, names=None):
         ReturnValues="ALL_NEW",
         **({"ExpressionAttributeNames": names} if names else {}),
     )
-    return shown(answer["Attributes"])
+    return shown(response["Attributes"])
 
 
 def shown(item):

@@ -1,4 +1,4 @@
-"""The peer that brings a web framework along: FastAPI behind Mangum, on boto3's resource. It logs nothing."""
+"""The peer with a web framework: FastAPI behind Mangum, on boto3's resource. It logs nothing."""
 
 import os
 import time

@@ -143,7 +143,7 @@ def shown(item):
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event, context):
-    answer = app.resolve(event, context)
-    logger.info("request", status=answer["statusCode"])
+    response = app.resolve(event, context)
+    logger.info("request", status=response["statusCode"])
     metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
-    return answer
+    return response

@@ -1,4 +1,4 @@
-"""POST /v1/users/{user_id}/tasks/batch - do several operations, all or none."""
+"""POST /v1/users/{user_id}/tasks/batch - apply several operations, all or none."""
 
 from shared.batches import Batch
 from shared.http.operation import operation
@@ -12,5 +12,5 @@ from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, Vers
 
 @operation(raises=[BatchTooLarge, KeyMissing, NotDeleted, TaskNotFound, VersionMismatch, UnusableId, InvalidTask])
 def handler(request: Request[Batch]) -> Response[BatchResults]:
-    """Do the operations of the batch and answer with their results."""
+    """Apply all operations of the batch, or none, and return their results."""
     return ok(request.tasks.batch(request.body.operations))

@@ -8,5 +8,5 @@ from shared.models import Cleared, ClearQuery
 
 @operation()
 def handler(request: Request[None, ClearQuery]) -> Response[Cleared]:
-    """Clear as many completed tasks as one call can, and answer with their number."""
+    """Move up to 500 completed tasks to the trash, and return their number. Repeat the request while `more` is true."""
     return ok(request.tasks.clear_completed())

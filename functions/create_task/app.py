@@ -9,5 +9,5 @@ from shared.tasks import InvalidTask
 
 @operation(raises=[InvalidTask])
 def handler(request: Request[NewTask]) -> Response[Task]:
-    """Create a task and answer with it and its place."""
+    """Create a task, and return the task and its path."""
     return created(request.tasks.create(request.body), request)

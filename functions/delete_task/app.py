@@ -8,6 +8,6 @@ from shared.tasks import TaskNotFound, VersionMismatch
 
 @operation(raises=[TaskNotFound, VersionMismatch])
 def handler(request: Request) -> Response[None]:
-    """Move the task to the trash; one that lies there already stays there."""
+    """Move the task to the trash. If it is already in the trash, nothing changes."""
     request.tasks.delete(request.task_id, request.precondition)
     return no_content()

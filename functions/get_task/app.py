@@ -1,4 +1,4 @@
-"""GET /v1/users/{user_id}/tasks/{task_id} - fetch a task."""
+"""GET /v1/users/{user_id}/tasks/{task_id} - get a task."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
@@ -9,5 +9,5 @@ from shared.tasks import TaskNotFound
 
 @operation(raises=[TaskNotFound])
 def handler(request: Request) -> Response[Task]:
-    """Answer with the task, unless the client has it already."""
+    """Return the task, or 304 if If-None-Match names its current ETag."""
     return ok_or_not_modified(request.tasks.get(request.task_id), request)

@@ -1,4 +1,4 @@
-"""GET /v1/users/{user_id}/changes - list what has changed since."""
+"""GET /v1/users/{user_id}/changes - list the changes since the last sync."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
@@ -10,5 +10,5 @@ from shared.store.task_store import SyncTokenExpired
 
 @operation(raises=[InvalidCursor, SyncTokenExpired])
 def handler(request: Request[None, ChangesQuery]) -> Response[Changes]:
-    """Answer with a page of the changes since the token."""
+    """Return a page of the changes since the sync token, or of all tasks without a token."""
     return ok(request.tasks.changes(request.query))

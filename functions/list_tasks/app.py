@@ -1,4 +1,4 @@
-"""GET /v1/users/{user_id}/tasks - list tasks, page by page."""
+"""GET /v1/users/{user_id}/tasks - list tasks in pages."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
@@ -9,5 +9,5 @@ from shared.store.cursors import InvalidCursor
 
 @operation(raises=[InvalidCursor])
 def handler(request: Request[None, TaskQuery]) -> Response[TaskPage]:
-    """Answer with a page of the tasks asked for."""
+    """Return a page of the tasks that match the query."""
     return page(request.tasks.list(request.query), request)

@@ -9,7 +9,7 @@ from shared.tasks import InvalidTask, TaskNotFound, UnusableId, VersionMismatch
 
 @operation(raises=[TaskNotFound, VersionMismatch, UnusableId, InvalidTask])
 def handler(request: Request[TaskReplacement]) -> Response[Task]:
-    """Set every field that the request names and answer with the task. With `If-None-Match: *`, create it."""
+    """Set every field that the request names, and return the task. With `If-None-Match: *`, create the task."""
     if request.must_create:
         return created(request.tasks.create(request.body.new_task(), request.task_id), request)
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

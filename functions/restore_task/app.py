@@ -1,4 +1,4 @@
-"""POST /v1/users/{user_id}/tasks/{task_id}/restore - bring a task back from the trash."""
+"""POST /v1/users/{user_id}/tasks/{task_id}/restore - restore a task from the trash."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
@@ -9,5 +9,5 @@ from shared.tasks import NotDeleted, TaskNotFound, VersionMismatch
 
 @operation(raises=[NotDeleted, TaskNotFound, VersionMismatch])
 def handler(request: Request) -> Response[Task]:
-    """Restore the task and answer with it."""
+    """Restore the task from the trash, and return it."""
     return ok(request.tasks.restore(request.task_id, request.precondition))

@@ -1,4 +1,4 @@
-"""POST /v1/users/{user_id}/tasks/{task_id}/toggle - flip a task between open and completed."""
+"""POST /v1/users/{user_id}/tasks/{task_id}/toggle - switch a task between open and completed."""
 
 from shared.http.operation import operation
 from shared.http.requests import Request
@@ -9,5 +9,5 @@ from shared.tasks import TaskNotFound, VersionMismatch
 
 @operation(raises=[TaskNotFound, VersionMismatch])
 def handler(request: Request) -> Response[Task]:
-    """Flip the task and answer with it."""
+    """Complete the task if it is open, or reopen it if it is completed, and return it."""
     return ok(request.tasks.toggle(request.task_id, request.precondition))

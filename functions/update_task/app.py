@@ -9,5 +9,5 @@ from shared.tasks import InvalidTask, TaskNotFound, VersionMismatch
 
 @operation(raises=[TaskNotFound, VersionMismatch, InvalidTask])
 def handler(request: Request[TaskPatch]) -> Response[Task]:
-    """Set the fields that the patch names and answer with the task."""
+    """Set the fields that are in the patch, and return the task. The other fields keep their values."""
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

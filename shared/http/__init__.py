@@ -1,1 +1,1 @@
-"""The HTTP side: an API Gateway event in, a checked request, a response out."""
+"""The HTTP layer: from the event of API Gateway to a validated request, and from a result to a response."""

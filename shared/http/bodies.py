@@ -1,4 +1,4 @@
-"""Bodies: JSON, read strictly, and checked against the model of the operation."""
+"""Request bodies: parses JSON strictly and validates it against the model of the operation."""
 
 import base64
 import binascii
@@ -32,24 +32,24 @@ _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
 def raw_body(event: Mapping[str, Any]) -> bytes:
-    """The bytes of an event's body. Raises a 400 or 413 problem."""
+    """Return the bytes of the body of an event. Raises a 400 or 413 problem."""
     body = event.get("body") or ""
     try:
         raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, ValueError):
-        raise problems.bad_request("bad-encoding", "The body is not UTF-8.") from None
+        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8. Encode it in UTF-8.") from None
     if len(raw) > LIMIT:
         raise problems.body_too_large(LIMIT)
     return raw
 
 
 def accepted(model: type[BaseModel]) -> tuple[str, ...]:
-    """The content types that a body of this model may have."""
+    """The content types that a body of this model may have, the preferred one first."""
     return (_MERGE_PATCH, JSON) if model is TaskPatch else (JSON,)
 
 
 def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[Model]) -> Model:
-    """What a body says. Raises a 400, 415 or 422 problem; a 422 lists the first 50 faults."""
+    """Parse and validate a body. Raises a 400, 415 or 422 problem. A 422 problem lists the first 50 faults."""
     _check_media_type(headers, accepted(model))
     value = _json(raw)
     try:
@@ -75,7 +75,7 @@ def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> No
 
 
 def _json(raw: bytes) -> object:
-    # By itself the parser keeps the last of two like keys, takes NaN, and lets lone surrogates through.
+    # By default, json.loads accepts duplicate keys, NaN and lone surrogates.
     try:
         text = raw.decode()
         if text.startswith("\ufeff"):
@@ -85,16 +85,18 @@ def _json(raw: bytes) -> object:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
-        raise problems.bad_request("bad-encoding", "The body is not UTF-8.") from None
+        raise problems.bad_request("bad-encoding", "The body is not valid UTF-8. Encode it in UTF-8.") from None
     except UnicodeEncodeError:
-        raise problems.bad_request("bad-json", "The body has a lone surrogate, which is no character.") from None
+        raise problems.bad_request(
+            "bad-json", "The body contains a lone surrogate, which is not a character. Remove it."
+        ) from None
     except json.JSONDecodeError as error:
         fault = error.msg.removesuffix(" at")
-        detail = f"The body is not JSON: {fault} at line {error.lineno}, column {error.colno}."
+        detail = f"The body is not valid JSON: {fault} at line {error.lineno}, column {error.colno}."
         raise problems.bad_request("bad-json", detail) from None
     except (ValueError, RecursionError):
         raise problems.bad_request(
-            "bad-json", "The body nests too deeply, or has a number with too many digits."
+            "bad-json", "The body is nested too deeply, or contains a number with too many digits."
         ) from None
     return value
 
@@ -102,20 +104,20 @@ def _json(raw: bytes) -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise problems.bad_request("duplicate-key", "An object of the body has the same key twice.")
+        raise problems.bad_request("duplicate-key", "An object in the body has the same key twice. Send each key once.")
     return value
 
 
 def _no_constant(constant: str) -> NoReturn:
-    raise problems.bad_request("bad-json", f"The body is not JSON: it has {constant}.")
+    raise problems.bad_request("bad-json", f"The body is not valid JSON: it contains {constant}.")
 
 
 def _fault(error: ErrorDetails) -> Fault:
     place = error["loc"]
     if place[:1] == ("operations",):
-        # Which kind of operation it is stands between its number and its fields, though not in the body.
+        # pydantic puts the kind of the operation after its index, but the body has no such level.
         place = place[:2] + place[3:]
     if place[-1:] == ("[key]",):
-        place = place[:-1]  # pydantic's name of a key that is at fault, behind the key itself
+        place = place[:-1]  # pydantic marks a faulty key so, after the key itself
     pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
     return Fault(pointer=pointer, detail=problems.shortened(_WORDS.get(error["type"], error["msg"])))

@@ -1,4 +1,4 @@
-"""Which problem each error of the rules and of the store becomes."""
+"""Converts the errors of the rules and of the store to problems."""
 
 from shared.http import problems
 from shared.http.problems import Fault, Problem
@@ -10,17 +10,25 @@ from shared.store.sizes import MOST_BYTES
 from shared.store.task_store import KeyMissing, OperationRefused, SyncTokenExpired
 from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
 
-# The kind of the problem, its detail, and the seconds after which to retry.
+# The kind of the problem, its detail, and Retry-After in seconds.
 _UNAVAILABLE = {
-    Failure.THROTTLED: ("database-throttled", "The database limits the rate of requests. Nothing was changed.", 2),
-    Failure.CONTENDED: ("contended", "Too many requests write to this task at the same time. Nothing was changed.", 1),
-    Failure.UNREACHABLE: ("database-unavailable", "The database cannot be reached. Nothing was changed.", 5),
-    Failure.UNANSWERED: ("database-unavailable", "The database does not answer. Nothing was changed.", 5),
+    Failure.THROTTLED: (
+        "database-throttled",
+        "The database is throttling requests. Nothing was changed. Retry later.",
+        2,
+    ),
+    Failure.CONTENDED: ("contended", "Other requests are writing to this task. Nothing was changed. Retry later.", 1),
+    Failure.UNREACHABLE: (
+        "database-unavailable",
+        "The database cannot be reached. Nothing was changed. Retry later.",
+        5,
+    ),
+    Failure.UNANSWERED: ("database-unavailable", "The database does not respond. Nothing was changed. Retry later.", 5),
 }
 
 
 def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - one case for each error
-    """The problem that a client gets for an error. An error that is not listed here is a defect: 500."""
+    """Return the problem that the client gets for an error. An error that is not listed here is a bug: 500."""
     match error:
         case Problem():
             return error
@@ -33,7 +41,9 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
         case BatchTooLarge():
             return problems.batch_too_large(MOST_BYTES)
         case KeyMissing():
-            return problems.bad_request("idempotency-key-required", "This request needs an Idempotency-Key.")
+            return problems.bad_request(
+                "idempotency-key-required", "This request requires an Idempotency-Key. Send one."
+            )
         case UnusableId():
             return problems.unusable_id()
         case InvalidTask():
@@ -41,15 +51,18 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
         case OperationRefused(__cause__=Exception() as cause):
             return problem_of(cause).inside(f"/operations/{error.place}", error.part)
         case VersionMismatch():
-            detail = f"The ETag of the task is {etag_of(error.version)}, which the request does not allow."
+            detail = f"The task's current ETag is {etag_of(error.version)}, which does not satisfy the precondition."
             return problems.precondition_failed(detail)
         case InvalidCursor():
-            detail = "The cursor or sync token does not belong to this list and user. Start again without it."
+            detail = "This cursor or sync token does not belong to this list and user. Start again without it."
             return problems.bad_request("bad-cursor", detail)
         case SyncTokenExpired():
             return problems.sync_token_expired()
         case OutcomeUnknown():
-            detail = "The write may or may not have been applied. Read the task before you send the write again."
+            detail = (
+                "The write may or may not have been applied. "
+                "Retry with the same Idempotency-Key, or read the task before you retry."
+            )
             return problems.unavailable("outcome-unknown", detail, retry_after=1)
         case StorageFull():
             return problems.storage_full()

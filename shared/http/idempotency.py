@@ -1,4 +1,4 @@
-"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): which key a request carries, and what it stands for."""
+"""Parses the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) and fingerprints the request."""
 
 import hashlib
 import json
@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from shared.http import problems
 from shared.store.items import IdempotencyKey
 
-# A key is 1 to 255 printable characters of ASCII, bare or as a string of structured fields (RFC 8941, section 3.3.3).
+# A key has 1 to 255 printable ASCII characters, bare or as a quoted string (RFC 8941, section 3.3.3).
 _BARE = re.compile(r"[!#-~](?:[ -~]{0,253}[!-~])?")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _HEADER = "idempotency-key"
 
 
 def parse_idempotency_key(headers: Mapping[str, str], hours: int, body: bytes, *parts: str) -> IdempotencyKey | None:
-    """The idempotency key of a request, or None.
+    """Return the idempotency key of a request, or None.
 
-    `hours` is how long the key holds, and `parts` say, with the body, all that is asked: a request with the same key
-    and another part is another request. Raises a 400 problem for a malformed key.
+    The record of the key is kept for `hours`. The fingerprint covers the body, `parts` and the precondition headers: a
+    request with the same key and another fingerprint is rejected. Raises a 400 problem for a malformed key.
     """
     value = headers.get(_HEADER)
     if value is None:
@@ -32,5 +32,7 @@ def parse_idempotency_key(headers: Mapping[str, str], hours: int, body: bytes, *
         detail = "Idempotency-Key must have 1 to 255 printable ASCII characters, bare or quoted."
         raise problems.bad_request("bad-idempotency-key", detail)
     conditions = [headers.get(name) for name in ("if-match", "if-none-match")]
-    asked = json.dumps([*parts, *conditions]).encode() + b"\n" + body
-    return IdempotencyKey(hashlib.sha256(key.encode()).hexdigest(), hashlib.sha256(asked).hexdigest(), hours * 3600)
+    fingerprinted = json.dumps([*parts, *conditions]).encode() + b"\n" + body
+    return IdempotencyKey(
+        hashlib.sha256(key.encode()).hexdigest(), hashlib.sha256(fingerprinted).hexdigest(), hours * 3600
+    )

@@ -1,4 +1,4 @@
-"""The frame of every operation: an API Gateway event in, a checked request to the handler, a response out."""
+"""The frame of every operation: validates the event, calls the handler, and converts its result to a response."""
 
 import gc
 import time
@@ -18,10 +18,10 @@ from shared.store.dynamodb import Table
 
 
 class LambdaContext(Protocol):
-    """What an operation needs of Lambda's context object."""
+    """The part of Lambda's context object that an operation uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the function may still run."""
+        """The time until Lambda stops the function."""
 
 
 type Handle = Callable[[Request[Any, Any]], Response[Any]]
@@ -29,7 +29,7 @@ type Handler = Callable[[Event, LambdaContext], dict[str, Any]]
 
 
 class Declaration(NamedTuple):
-    """What a handler says of its operation: the contract and the frame are made of it."""
+    """The declaration of an operation, from its handler. The frame and the contract are derived from it."""
 
     handle: Handle
     # The name of the function's folder.
@@ -37,21 +37,21 @@ class Declaration(NamedTuple):
     body: type[BaseModel] | None
     query: type[NoQuery]
     result: type[BaseModel] | None
-    # The errors of the rules and of the store that clients may get, as problems.
+    # The errors of the rules and of the store that a request can cause. Clients get them as problems.
     raises: Sequence[type[Exception]]
 
 
 def operation(*, raises: Sequence[type[Exception]] = ()) -> Callable[[Handle], Handler]:
-    """Make a Lambda handler of a function that takes a checked request and returns a response.
+    """Make a Lambda handler from a function that takes a validated request and returns a response.
 
-    Every error becomes a problem here, and every request is logged and counted here. `raises` names the errors of the
-    rules and of the store that a client of this operation can cause; the contract lists their problems.
+    The Lambda handler converts every error to a problem, and writes the log line and the metrics. `raises` lists the
+    errors of the rules and of the store that a request of this operation can cause. The contract lists their problems.
     """
     return lambda handle: framed(declare(handle, raises))
 
 
 def declare(handle: Handle, raises: Sequence[type[Exception]]) -> Declaration:
-    """Read what a handler declares. Raises TypeError, with what to add, where something is missing."""
+    """Read the declaration of a handler. Raises TypeError, with an example, if an annotation is missing."""
     types = get_type_hints(handle)
     request, response = types.get("request"), types.get("return")
     if Request not in {request, get_origin(request)} or get_origin(response) is not Response:
@@ -64,13 +64,13 @@ def declare(handle: Handle, raises: Sequence[type[Exception]]) -> Declaration:
 
 
 def framed(declaration: Declaration) -> Handler:
-    """The Lambda handler of a declared operation."""
+    """Make the Lambda handler of a declared operation."""
     name, table_name = declaration.name, settings().table_name
     for model in (declaration.body, declaration.query, declaration.result, Task):
         if model is not None:
             model.model_rebuild()
     snapstart.prepare()
-    if not gc.isenabled():  # shared/__init__.py has turned it off
+    if not gc.isenabled():  # shared/__init__.py disables it
         gc.freeze()
         gc.enable()
 
@@ -86,7 +86,7 @@ def framed(declaration: Declaration) -> Handler:
             body = "" if result is None else result.model_dump_json()
             if request.tasks.replayed:
                 headers["Idempotency-Replayed"] = "true"
-        except Exception as error:  # noqa: BLE001 - the one place where an error becomes an answer
+        except Exception as error:  # noqa: BLE001 - every error gets a response
             problem = problem_of(error)
             status, body, headers = problem.status, problem.body(record.request_id), problem.all_headers
             record.problem = problem.kind

@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match of a request (RFC 9110, section 13.1)."""
+"""Parses the headers If-Match and If-None-Match (RFC 9110, section 13.1)."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from shared.tasks import Precondition
 
 
 def write_precondition(headers: Mapping[str, str]) -> Precondition:
-    """The precondition of a write. Raises a 400 problem for a malformed header.
+    """Return the precondition of a write. Raises a 400 problem for a malformed header.
 
     `If-None-Match: *` allows no version at all.
     """
@@ -20,12 +20,12 @@ def write_precondition(headers: Mapping[str, str]) -> Precondition:
 
 
 def must_create(headers: Mapping[str, str]) -> bool:
-    """Whether a PUT with these headers is to create what it names (RFC 9110, section 13.1.2)."""
+    """Whether a PUT with these headers creates the task (RFC 9110, section 13.1.2)."""
     return "if-match" not in headers and headers.get("if-none-match", "").strip(" \t") == "*"
 
 
 def not_modified(headers: Mapping[str, str], version: int) -> bool:
-    """Whether the answer to a GET with these headers is 304. Raises a 400 problem for a malformed header."""
+    """Whether the response to a GET with these headers is 304. Raises a 400 problem for a malformed header."""
     known = _header(headers, "if-none-match", weak=True)
     return known is not None and (known == "*" or version in known)
 

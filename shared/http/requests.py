@@ -1,4 +1,4 @@
-"""A request of an operation, read from an API Gateway event and checked."""
+"""Reads and validates a request from an event of API Gateway."""
 
 import re
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ type Event = Mapping[str, Any]
 
 
 class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTuple):
-    """A request whose parts are all checked: its handler names the models of its body and its query parameters."""
+    """A validated request. The type parameters are the models of its body and its query parameters."""
 
     tasks: TaskStore
-    # The path of the user's tasks, for links.
+    # The path of the user's tasks, for Location and Link.
     tasks_path: str
     task_id: str
     query: Query
@@ -41,7 +41,7 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
         return preconditions.must_create(self.headers)
 
 
-def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, and what its store needs
+def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration, the store
     event: Event,
     record: telemetry.Record,
     body_model: type[BaseModel] | None,
@@ -49,7 +49,7 @@ def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, an
     table: Table,
     deadline: float,
 ) -> Request[Any, Any]:
-    """Read a request, and record who sends it and for what route. Raises a 400, 401, 403, 413, 415 or 422 problem."""
+    """Read a request, and set its route and users in `record`. Raises a 400, 401, 403, 413, 415 or 422 problem."""
     headers: Mapping[str, str] = event.get("headers") or {}
     context = event["requestContext"]
     record.route = event["routeKey"]
@@ -57,7 +57,7 @@ def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, an
     correlation_id = headers.get("x-correlation-id", "")
     record.correlation_id = correlation_id if CORRELATION_ID.fullmatch(correlation_id) else record.request_id
 
-    # Authorization comes before everything else, and validation before any request to the database.
+    # Check the authorization first, so that a caller without access learns nothing from validation errors.
     claims: Mapping[str, str] = context.get("authorizer", {}).get("jwt", {}).get("claims") or {}
     path: Mapping[str, str] = event["pathParameters"]
     actor = identity.actor_of(claims)
@@ -68,7 +68,7 @@ def read(  # noqa: PLR0913, PLR0917 - the event, the models of the operation, an
 
     task_id = path.get("task_id", "")
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
-        raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID in lower-case letters.")
+        raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID with lowercase letters.")
     query = _query(event.get("queryStringParameters") or {}, query_model)
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
@@ -84,6 +84,6 @@ def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
     try:
         return model.model_validate(parameters)
     except ValidationError as error:
-        # A parameter name that is not UTF-8 has no place in the error.
+        # The location of a fault is empty for a parameter name that is not UTF-8.
         faults = [problems.shortened(": ".join((*map(str, fault["loc"]), fault["msg"]))) for fault in error.errors()]
         raise problems.invalid_query(faults) from None

@@ -1,4 +1,4 @@
-"""The responses of operations: a status, a result that is sent as JSON, and headers."""
+"""The responses of operations: a status, headers, and a result that becomes the JSON body."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from shared.models import Task, TaskPage, TaskQuery
 
 
 class Response[Result: BaseModel | None](NamedTuple):
-    """An answer; without a result its body is empty."""
+    """A response. Its body is empty if there is no result."""
 
     status: int
     result: Result | None = None
@@ -20,17 +20,17 @@ class Response[Result: BaseModel | None](NamedTuple):
 
 
 def created(task: Task, request: Request[Any]) -> Response[Task]:
-    """201, with the path of the new task."""
+    """201, with the new task, its ETag and its path."""
     return Response(201, task, {"ETag": task.etag, "Location": f"{request.tasks_path}/{task.id}"})
 
 
 def ok[Result: BaseModel](result: Result) -> Response[Result]:
-    """200, with a task and its ETag, or with any other result."""
+    """200, with a result. A task also gets its ETag."""
     return Response(200, result, {"ETag": result.etag} if isinstance(result, Task) else {})
 
 
 def ok_or_not_modified(task: Task, request: Request) -> Response[Task]:
-    """200 with a task, or 304 where If-None-Match names its version."""
+    """200 with a task, or 304 if If-None-Match names its version."""
     headers = {"ETag": task.etag, "Cache-Control": "private, no-cache"}
     if preconditions.not_modified(request.headers, task.version):
         return Response(304, headers=headers)
@@ -38,7 +38,7 @@ def ok_or_not_modified(task: Task, request: Request) -> Response[Task]:
 
 
 def page(tasks: TaskPage, request: Request[None, TaskQuery]) -> Response[TaskPage]:
-    """200, with a page of a list and a link to the next page."""
+    """200, with a page of a list, and a link to the next page if there is one."""
     headers = {}
     if tasks.next_cursor is not None:
         query = request.query.following(tasks.next_cursor).model_dump(exclude_unset=True)
@@ -47,5 +47,5 @@ def page(tasks: TaskPage, request: Request[None, TaskQuery]) -> Response[TaskPag
 
 
 def no_content() -> Response[None]:
-    """204."""
+    """204, without a body."""
     return Response(204)

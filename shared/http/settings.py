@@ -1,4 +1,4 @@
-"""The settings of a function, from its environment, checked when it starts. template.yaml sets every one of them."""
+"""The settings of a function: environment variables, validated at its start. template.yaml sets all of them."""
 
 import os
 from functools import cache
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """Environment variables of ours. Powertools and botocore read theirs (POWERTOOLS_*, AWS_*) by themselves."""
+    """The environment variables of this project. Powertools and botocore read their own (POWERTOOLS_*, AWS_*)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -18,5 +18,5 @@ class Settings(BaseModel):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process. Raises pydantic's ValidationError where one is missing or malformed."""
+    """The settings of this process. Raises pydantic's ValidationError if one is missing or malformed."""
     return Settings.model_validate(dict(os.environ))

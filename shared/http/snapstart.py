@@ -1,8 +1,8 @@
-"""SnapStart: what a function makes ready before Lambda takes its snapshot, and renews in each copy of it.
+"""SnapStart: prepares a function before Lambda takes its snapshot, and renews state after each restore.
 
-A snapshot holds no credentials, since a copy may begin long after they have expired, and no state of a random
-generator, which all copies would go on from alike. What needs unguessable or unique values - ids, tokens - takes them
-from the operating system each time, and is not concerned.
+A snapshot must not contain credentials: they may have expired when it is restored. It must not determine the state of
+the random generator, because all copies would then produce the same numbers. Ids and tokens do not have this problem:
+they use the random numbers of the operating system.
 """
 
 import importlib
@@ -16,9 +16,10 @@ from shared.store import dynamodb
 
 
 def prepare() -> None:
-    """Make the client while the function starts; where it starts for a snapshot, only what each copy can share.
+    """Make the DynamoDB client at the start of the function. For a snapshot, register hooks instead.
 
-    Lambda brings the package that takes the hooks. Without it the first request after a restore makes the client.
+    Lambda's runtime contains the package `snapshot_restore_py`. Without it, the first request after a restore makes
+    the client.
     """
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
         dynamodb.client()
@@ -32,23 +33,23 @@ def prepare() -> None:
 
 
 def prime() -> None:
-    """Go once through all that a request takes - building, signing, reading its answer - and send nothing."""
+    """Build and sign a request and parse a response, without sending anything, so that this code is loaded."""
     client = dynamodb.new_client(credentials=("primer", "primer"))
-    client.meta.events.register("before-send.dynamodb", _nothing)  # type: ignore[arg-type]  # it takes an answer too
+    client.meta.events.register("before-send.dynamodb", _empty_response)  # type: ignore[arg-type]  # the stubs allow None only
     client.get_item(TableName="primer", Key={"pk": {"S": "primer"}, "sk": {"S": "primer"}})
 
 
 def renew() -> None:
-    """Make this copy's own client, with its own credentials, and its own random numbers."""
+    """Seed the random generator, and make a client, which loads current credentials."""
     random.seed()
     dynamodb.client()
 
 
-class _Empty:
+class _EmptyBody:
     @staticmethod
     def stream() -> list[bytes]:
         return [b"{}"]
 
 
-def _nothing(request: AWSPreparedRequest, **_: object) -> AWSResponse:
-    return AWSResponse(request.url, 200, HTTPHeaders(), _Empty())
+def _empty_response(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    return AWSResponse(request.url, 200, HTTPHeaders(), _EmptyBody())

@@ -1,4 +1,4 @@
-"""One log line and one set of metrics a request. Neither ever holds a task's text, a token or a plain user id."""
+"""Writes one log line and one set of metrics per request, without texts of tasks, tokens or plain user ids."""
 
 import hashlib
 import logging
@@ -20,15 +20,15 @@ def _serialize(line: dict[str, Any]) -> str:
 
 logger = Logger(location=None, utc=True, use_rfc3339=True, json_serializer=_serialize)
 metrics = Metrics()
-# It tells at INFO where it found credentials, on every cold start; our lines are one a request.
+# At INFO, botocore logs the source of the credentials at every cold start. We want one line per request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
-# It warns of headers that it cannot read, and quotes them: a garbled answer may have a task's text there.
+# urllib3 quotes malformed headers in warnings. In a damaged response, these can contain the text of a task.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)
 class Record:
-    """What is told of one request."""
+    """The fields of the log line of one request."""
 
     operation: str
     route: str
@@ -38,27 +38,27 @@ class Record:
     user: str = ""
     status: int = 500
     duration_ms: float = 0
-    # Clients' faults and ours, by kind: the last part of the problem's type.
+    # The kind of the problem: the last part of its type.
     problem: str | None = None
     cause: str | None = None
-    # How far this machine's clock is off DynamoDB's, where it is further than sync allows for.
+    # The difference between this machine's clock and DynamoDB's, if it is larger than sync allows.
     clock_skew_s: float | None = None
 
 
 @lru_cache(256)
 def pseudonym(user_id: str) -> str:
-    """A user id as logs name it: the first 16 hexadecimal digits of its SHA-256.
+    """Return the name of a user in logs: the first 16 hexadecimal digits of the SHA-256 of the user id.
 
-    Subjects may be e-mail addresses, and logs are read by more people, and kept in more places, than tasks are. One
-    who knows the id still finds its requests.
+    User ids may be email addresses, and more people can read the logs than the tasks. If you know a user id, you can
+    still find its requests.
     """
     return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
 
 
 def cause_of(error: BaseException) -> str:
-    """Why a request failed: each error of the chain with its type, AWS's code for it, and the places in our code.
+    """Describe the chain of exceptions of a failed request: types, error codes of AWS, and places in our code.
 
-    Their messages are left out: those of pydantic and botocore may quote a task.
+    Messages are not included, because those of pydantic and botocore can quote the text of a task.
     """
     chain = []
     link: BaseException | None = error
@@ -82,13 +82,13 @@ def report(record: Record) -> None:
     level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
     level(f"{record.operation} {record.status}", extra=fields)
 
-    # Counted twice, for each operation and for all of them: alarms cannot add up what has different dimensions.
+    # Emit each metric per operation and for the whole service, because an alarm cannot sum over dimensions.
     metrics.add_dimension(name="operation", value=record.operation)
     metrics.add_dimensions(service=metrics.service)
-    # The number of its samples is that of the requests.
+    # The sample count of this metric is the number of requests.
     metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
     if record.problem is not None:
-        # Every client's fault is one kind; ours are told apart, since each asks for something else to be done.
+        # All client errors are one metric. Server errors have one per kind, because each needs a different reaction.
         kind = "client-fault" if record.status < 500 else record.problem  # noqa: PLR2004
         metrics.add_metric(name=kind.title().replace("-", ""), unit=MetricUnit.Count, value=1)
     if record.clock_skew_s is not None:

@@ -1,8 +1,9 @@
-"""HTTP connections to DynamoDB whose answers end in time, and whose errors say whether a request was sent.
+"""HTTP connections to DynamoDB that limit the time of each response, and whose errors show whether a request was sent.
 
-A read timeout of urllib3 bounds the silence between two bytes: an answer that drips could outlast the function. Here
-it bounds the whole answer. And urllib3 reports a failed TLS handshake and a broken TLS record alike, although no
-request was sent before the handshake ended. Here only the record is an SSL error.
+The read timeout of urllib3 limits the time between two bytes, so a response that arrives byte by byte could take longer
+than the function may run. Here, the read timeout limits the whole response. urllib3 also raises the same SSLError for a
+failed TLS handshake, before a request is sent, and for a broken TLS record, after it is sent. Here, a failed handshake
+is a NewConnectionError.
 """
 
 import io
@@ -22,8 +23,8 @@ from urllib3.exceptions import NewConnectionError, SSLError
 from urllib3.util import Timeout
 
 
-class _InTime(io.RawIOBase):
-    """The bytes of one answer. All of them must arrive within the timeout that the socket has when it begins."""
+class _TimeLimitedReader(io.RawIOBase):
+    """Reads one response. The timeout of the socket at the start limits the time for all of its bytes."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
@@ -35,12 +36,12 @@ class _InTime(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        # Most answers arrive at once; the socket already has the right timeout for the first read. Nobody needs to set
-        # it back: urllib3 sets it for each request and each answer.
+        # For the first read the socket already has the right timeout, and most responses need only one read. The
+        # timeout is not reset here, because urllib3 sets it for each request and each response.
         if self._begun:
             left = self._end - time.monotonic()
             if left <= 0:
-                raise TimeoutError("The answer did not end in time.")
+                raise TimeoutError("The response did not end in time.")
             self._socket.settimeout(left)
         self._begun = True
         return self._raw.readinto(buffer)
@@ -54,7 +55,7 @@ class _InTime(io.RawIOBase):
 class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
         super().__init__(sock, *arguments, **named)
-        self.fp = io.BufferedReader(_InTime(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_TimeLimitedReader(self.fp.detach(), sock))
 
 
 class _HTTPConnection(AWSHTTPConnection):
@@ -65,7 +66,7 @@ class _HTTPSConnection(AWSHTTPSConnection):
     response_class: Any = _Response
 
     def connect(self) -> None:
-        """Connect and shake hands. Raises what botocore reports as "could not connect" where either fails."""
+        """Connect, including the TLS handshake. botocore reports a NewConnectionError as "could not connect"."""
         try:
             super().connect()
         except (OSError, SSLError) as error:
@@ -80,13 +81,13 @@ class _HTTPSConnectionPool(AWSHTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
-def bound(session: URLLib3Session, total: float) -> None:
-    """Let a session of botocore's use these connections, and end each exchange, connecting included, after `total` s.
+def use_bounded_connections(session: URLLib3Session, total: float) -> None:
+    """Make a botocore session use these connections. Call this before the first request of the session.
 
-    The session must not have connected yet.
+    `total` limits the time of each exchange, including the connection, in seconds.
     """
     internals: Any = session
-    pools: Any = internals._manager  # noqa: SLF001 - botocore has no public way to any of this
+    pools: Any = internals._manager  # noqa: SLF001 - botocore has no public API for this
     given: Timeout = internals._timeout  # noqa: SLF001
     timeout = Timeout(connect=given.connect_timeout, read=given.read_timeout, total=total)
     internals._timeout = pools.connection_pool_kw["timeout"] = timeout  # noqa: SLF001

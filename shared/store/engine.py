@@ -1,7 +1,8 @@
 """The write engine: read, decide, write on condition that the task is still at the version that was read.
 
-The version is the fence. A request that arrives late can be applied only at the version that it was made for, and
-versions never come back. No clock is compared. docs/reliability.md shows it in two pictures.
+This is optimistic locking. A request that arrives late can be applied only if the task is still at the version that the
+request was made for, and a task never returns to an earlier version. No clocks are compared. docs/reliability.md
+explains this with a diagram.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class BatchTooLarge(Exception):
 
 
 class Write(NamedTuple):
-    """A task to write: `decide` makes its new state of the state that was found, at a time in ms since 1970.
+    """A task to write. `decide` takes its current state and the time in ms since 1970, and returns its new state.
 
-    `found` is the item where the caller knows it already; for a task to create it is None and `read` is False.
+    If `read` is False, the engine does not read the task first: `found` is then its item, or None for a new task.
     """
 
     task_id: str
@@ -50,7 +51,7 @@ class Write(NamedTuple):
 
 
 class Replayed(Exception):
-    """The key of this operation was used before: its answer is here."""
+    """This idempotency key was used before, for the same request. `results` are the tasks of the first response."""
 
     def __init__(self, results: list[Task]) -> None:
         super().__init__()
@@ -58,11 +59,12 @@ class Replayed(Exception):
 
 
 class Engine:
-    """Reads and writes tasks of one user, and knows what became of each request.
+    """Reads and writes the tasks of one user.
 
-    `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
-    1970. With an idempotency `key`, each write is done once. Every method raises Unavailable where DynamoDB cannot be
-    used in time; `write` also raises OutcomeUnknown where the write may or may not have been applied, and StorageFull.
+    `deadline` is the end of the function's time, as a value of time.monotonic. `clock` returns nanoseconds since 1970.
+    With an idempotency `key`, a write is applied once, however often the client sends its request. Every method raises
+    Unavailable if DynamoDB does not complete a request in time. `write` also raises OutcomeUnknown if it is unknown
+    whether the write was applied, and StorageFull if the user's storage is full.
     """
 
     def __init__(
@@ -85,26 +87,26 @@ class Engine:
         """The time, in milliseconds since 1970."""
         return self._clock() // 1_000_000
 
-    def read[Answer](self, send: Callable[[], Answer]) -> Answer:
-        """Send a read until it is answered."""
+    def read[Response](self, send: Callable[[], Response]) -> Response:
+        """Send a read, with retries, and return the response."""
         retries = Retries(self._deadline)
         while True:
             try:
                 return send()
-            except Exception as error:  # noqa: BLE001 - failed() raises what a retry cannot help
-                retries.failed(error)
+            except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help
+                retries.wait_after_failure(error)
 
     def item(self, task_id: str) -> Item | None:
-        """Read the item of a task, with all writes acknowledged before."""
+        """Read the item of a task, with a consistent read."""
         key = items.key_of(self._user_id, task_id)
-        answer = self.read(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
-        return answer.get("Item")
+        response = self.read(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
+        return response.get("Item")
 
     def write(self, *writes: Write) -> list[Task]:
         """Write all of these tasks, or none, and return the states that this call wrote.
 
-        Where no decision changes anything and there is no key, nothing is written. Raises what a decision raises,
-        KeyReused, Replayed and BatchTooLarge.
+        Writes nothing if no `decide` changes its task and there is no idempotency key. Raises the exceptions of
+        `decide`, KeyReused, Replayed and BatchTooLarge.
         """
         found, conflicted = self._found(writes), False
         retries = Retries(self._deadline, writing=True)
@@ -116,7 +118,7 @@ class Engine:
             if self._key is None and all(new is old for new, old in zip(after, before, strict=True)):
                 return after
             if conflicted:
-                retries.conflicted()
+                retries.wait_after_conflict()
             token = secrets.token_urlsafe(12)
             parts = [
                 self._check(item) if new is old and item is not None else self._put(new, token, item)
@@ -128,12 +130,12 @@ class Engine:
             written = {place for place, (new, old) in enumerate(zip(after, before, strict=True)) if new is not old}
             if retries.unanswered and not _never_applied(refused, found, written):
                 raise OutcomeUnknown
-            # No request of this attempt can be applied any more: the task has left the version that it was made for.
+            # No request of this attempt can be applied later: the task is past the version that they were made for.
             retries.unanswered, conflicted = False, True
             found = [refused.get(place, item) for place, item in enumerate(found)]
 
     def _found(self, writes: Sequence[Write]) -> list[Item | None]:
-        """The items that the writes begin from. Raises KeyReused and Replayed."""
+        """Return the current item of each write. Raises KeyReused and Replayed."""
         unread = [write.task_id for write in writes if write.read]
         if not unread:
             return [write.found for write in writes]
@@ -144,23 +146,24 @@ class Engine:
             if self._key is not None:
                 keys.append(items.record_key(self._user_id, self._key))
             gets = [{"Get": {"TableName": self._table, "Key": key}} for key in keys]
-            answer = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
-            read = [response.get("Item") for response in answer["Responses"]]
+            response = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
+            read = [part.get("Item") for part in response["Responses"]]
             if self._key is not None and (record := read.pop()) is not None:
                 self._replay(record, self._key)
-        there = iter(read)
-        return [next(there) if write.read else write.found for write in writes]
+        remaining = iter(read)
+        return [next(remaining) if write.read else write.found for write in writes]
 
     def _send(
         self, parts: Sequence[TransactWriteItemTypeDef], after: Sequence[Task], token: str, now: int, retries: Retries
     ) -> dict[int, Item | None] | None:
-        """Send a write until it is applied or refused: None, or the items, by place, that are not as they were read.
+        """Send a write, with retries. Return None if it was applied.
 
-        An unanswered request is sent again byte for byte: its condition makes that safe.
+        If it was refused, return the current items of the tasks that changed since they were read, by their index in
+        `parts`. A request without a response is sent again byte for byte: the condition expression makes this safe.
         """
         send = self._request(parts, after, token, now)
         while True:
-            retries.begin()
+            retries.check_time()
             try:
                 send()
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
@@ -176,22 +179,22 @@ class Engine:
                     if items.from_record(record).write_token == token:
                         return None
                     self._replay(record, self._key)
-                    return refused  # the record has expired since the request was made
+                    return refused  # the record has expired: make the request again, with the current time
                 if refused:
                     return refused
-                retries.failed(cancelled)
-            except Exception as error:  # noqa: BLE001 - failed() raises what a retry cannot help
-                retries.failed(error)
+                retries.wait_after_failure(cancelled)
+            except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help
+                retries.wait_after_failure(error)
             else:
                 return None
 
     def _request(
         self, parts: Sequence[TransactWriteItemTypeDef], after: Sequence[Task], token: str, now: int
     ) -> Callable[[], object]:
-        """What sends the request of one attempt: the same bytes each time. Raises BatchTooLarge."""
+        """Return a function that sends the same bytes at each call: the request of one attempt. Raises BatchTooLarge."""
         if self._key is None and len(parts) == 1:
             put = parts[0]["Put"]
-            return lambda: self._client.put_item(**put)  # a part of a transaction reads alike
+            return lambda: self._client.put_item(**put)  # PutItem takes the same members as a Put of a transaction
         request: TransactWriteItemsInputTypeDef = {"TransactItems": list(parts), "ClientRequestToken": token}
         if self._key is not None:
             item = items.to_record(self._user_id, self._key, after, token, now)
@@ -218,7 +221,7 @@ class Engine:
         return {"ConditionCheck": check}
 
     def _replay(self, item: Item, key: IdempotencyKey) -> None:
-        """Raise Replayed or KeyReused where the record of a key is still kept."""
+        """Raise Replayed or KeyReused, unless the record of the key has expired."""
         record = items.from_record(item)
         if record.expires_at <= self.now:
             return
@@ -235,7 +238,7 @@ class _Condition(TypedDict):
 
 
 def _unchanged(item: Item | None) -> _Condition:
-    """The condition that a task is still as it was read; where it is not, DynamoDB returns it as it is."""
+    """The condition that a task has not changed since it was read. If it has, DynamoDB returns the current item."""
     if item is None:
         return {
             "ConditionExpression": "attribute_not_exists(#sk)",
@@ -251,14 +254,14 @@ def _unchanged(item: Item | None) -> _Condition:
 
 
 def _is_applied(refused: Mapping[int, Item | None], token: str) -> bool:
-    """Whether an earlier request of this attempt was applied: then each item that it wrote remembers its token."""
+    """Whether an earlier request of this attempt was applied: each item that it wrote then holds its token."""
     return any(item is not None and token in items.write_tokens(item) for item in refused.values())
 
 
 def _never_applied(refused: Mapping[int, Item | None], found: Sequence[Item | None], written: Container[int]) -> bool:
-    """Whether it is sure that no request of this attempt was applied, given that no item has its token.
+    """Whether it is certain that no request of this attempt was applied, given that no item holds its token.
 
-    An item tells as long as it remembers every write since the version that was read; so does one that is gone.
+    It is certain if an item is gone, or still holds the tokens of all writes since the version that was read.
     """
     for place, item in refused.items():
         if place in written:

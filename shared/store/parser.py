@@ -1,8 +1,8 @@
-"""DynamoDB's answers: checked, and read by pydantic's JSON parser instead of botocore's walk through every value.
+"""Checks the responses of DynamoDB, and parses them with pydantic's JSON parser instead of botocore's.
 
-An answer has the shape that botocore would give it already, except for blobs and times, which no item of ours has.
-botocore makes a copy of each value by a function of its type: two thirds of the work for a page of 50 tasks. DynamoDB's
-checksum covers every value, so none needs a check of its own. Errors are still read by botocore.
+A parsed response already has the shape that botocore would produce, except for blobs and times, which our items do not
+use. botocore copies every value with a function for its type, which takes two thirds of the time for a page of 50
+tasks. The values are not checked one by one, because DynamoDB's checksum covers them all. botocore still parses errors.
 """
 
 import time
@@ -18,10 +18,16 @@ from botocore.model import OperationModel
 from botocore.parsers import ResponseParserError
 from pydantic_core import from_json
 
-# How many seconds this machine's clock was ahead of DynamoDB's, by the last answer.
-skew = [0.0]
+_REQUIRED_MEMBERS = {"Query": "Items", "TransactGetItems": "Responses"}
 
-_PARTS = {"Query": "Items", "TransactGetItems": "Responses"}
+
+class ClockSkew:
+    """The seconds by which this machine's clock was ahead of DynamoDB's at the last response."""
+
+    seconds: float = 0.0
+
+
+clock_skew = ClockSkew()
 
 
 def read(
@@ -30,47 +36,47 @@ def read(
     operation_model: OperationModel,
     **_: object,
 ) -> None:
-    """Read an answer, as a handler of botocore's before-parse.
+    """Parse a response. Register this function as a handler of botocore's event before-parse.
 
-    Raises ResponseParserError for what is no answer of DynamoDB's: what became of the request is then unknown.
+    Raises ResponseParserError if the response does not come from DynamoDB or is damaged. It is then unknown whether
+    the request was applied.
     """
     headers: Mapping[str, str] = response_dict["headers"]
-    _note_skew(headers.get("date"))
+    _measure_skew(headers.get("date"))
     body: bytes = response_dict["body"]
     checksum = headers.get("x-amz-crc32")
     if checksum is not None and checksum != str(zlib.crc32(body)):
-        raise ResponseParserError("The checksum of the answer is wrong.")
+        raise ResponseParserError("The checksum of the response is wrong.")
     try:
-        answer = from_json(body)
+        response = from_json(body)
     except ValueError as error:
-        raise ResponseParserError("The answer is not JSON.") from error
-    # botocore makes an empty answer of what is no object, which would read as "no such task".
-    if not isinstance(answer, dict):
-        raise ResponseParserError("The answer is not a JSON object.")
+        raise ResponseParserError("The response is not JSON.") from error
+    # botocore would read any other value as an empty response, and an empty GetItem response means "no such task".
+    if not isinstance(response, dict):
+        raise ResponseParserError("The response is not a JSON object.")
     status: int = response_dict["status_code"]
     if status == HTTPStatus.OK:
-        if not _is_success(answer, operation_model.name):
-            raise ResponseParserError("The answer is not one to this operation.")
-        customized_response_dict.update(answer)
+        if not _is_success(response, operation_model.name):
+            raise ResponseParserError("The response does not fit the operation.")
+        customized_response_dict.update(response)
         response_dict["body"] = b"{}"
-    elif status < HTTPStatus.BAD_REQUEST or not isinstance(answer.get("__type"), str):
-        raise ResponseParserError("The answer is neither a success nor an error.")
+    elif status < HTTPStatus.BAD_REQUEST or not isinstance(response.get("__type"), str):
+        raise ResponseParserError("The response is neither a success nor an error.")
 
 
-def _is_success(answer: Mapping[str, Any], operation: str) -> bool:
-    """Whether it has the part that each answer to this operation has."""
-    part = _PARTS.get(operation)
-    return "__type" not in answer and (part is None or isinstance(answer.get(part), list))
+def _is_success(response: Mapping[str, Any], operation: str) -> bool:
+    member = _REQUIRED_MEMBERS.get(operation)
+    return "__type" not in response and (member is None or isinstance(response.get(member), list))
 
 
-def _note_skew(date: str | None) -> None:
-    # A date that cannot be read says nothing of the clock, and nothing of the answer.
+def _measure_skew(date: str | None) -> None:
+    # A malformed date does not make the response invalid: keep the last measurement.
     with suppress(ValueError, TypeError, OverflowError):
         if date is not None:
-            skew[0] = time.time() - _seconds_of(date)
+            clock_skew.seconds = time.time() - _seconds_of(date)
 
 
-@lru_cache(1)  # most answers come within the second of the one before
+@lru_cache(1)  # most responses have the same date, in whole seconds, as the one before
 def _seconds_of(date: str) -> float:
-    """An HTTP date (RFC 9110, 5.6.7) in seconds since 1970."""
+    """Convert an HTTP date (RFC 9110, section 5.6.7) to seconds since 1970."""
     return parsedate_to_datetime(date).timestamp()

@@ -1,10 +1,15 @@
-"""Upgrades: what makes an item of an older release one of today's, one step a schema. Imported only when one is met.
+"""Upgrades convert an item of an older release to the current schema, one step per schema version.
 
-A release that changes the shape of items raises SCHEMA in shared/store/items.py and adds a step here. While it is
-rolled out, and after it is rolled back, functions of the release before read and write the same items. So a step only
-adds: what the release before reads stays there, and stays true. It computes again what follows from older attributes,
-since that release has changed them without it, and keeps what it finds of the rest. What no release reads any more, a
-later step removes. docs/operations.md, "Changing the shape of items", says how such a release goes.
+This module is imported only when an older item is found. A release that changes the shape of items raises SCHEMA in
+shared/store/items.py and adds a step here. During its rollout, and after a rollback, functions of the previous release
+read and write the same items. Therefore a step follows these rules:
+
+- Add attributes only. What the previous release reads must stay in the item and must stay correct.
+- Compute attributes that depend on older attributes again, even if they exist: the previous release does not update
+  them. Keep all other attributes.
+- Remove an attribute only in a later step, when no release in use reads it.
+
+docs/operations.md, "Changing the shape of items", describes how to release such a change.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +19,14 @@ from shared.store.items import SCHEMA, Item, number, schema_of
 
 type Step = Callable[[Item], Item]
 
-# By the schema that a step upgrades from. An answer that a key remembers is upgraded too: it is an item without index
-# keys and tokens (shared/store/items.py: to_content), so a step must not need them.
+# Each key is the schema version that the step upgrades from. Steps also run on the tasks in the records of idempotency
+# keys. Those have no index keys and no write tokens (`to_content` in shared/store/items.py), so a step must not need
+# them.
 STEPS: Final[Mapping[int, Step]] = {}
 
 
 def upgraded(item: Item) -> Item:
-    """The item in today's shape. Raises LookupError where a step is missing."""
+    """Return the item in the current schema. Raises LookupError if a step is missing."""
     for schema in range(schema_of(item), SCHEMA):
         if schema not in STEPS:
             raise LookupError(f"no step from schema {schema}")

@@ -15,9 +15,9 @@ from tasks_client.api.tasks import (
 from tasks_client.models import (
     Changes,
     DeletedTask,
-    GetTaskResponse404,
     ListTasksStatus,
     NewTask,
+    Problem,
     Task,
     TaskPage,
     TaskPatch,
@@ -57,7 +57,7 @@ def main(url: str, token: str) -> None:
         assert isinstance(changes, Changes), changes
         assert [isinstance(one, Tombstone) and one.deleted for one in changes.items] == [True]
         gone = get_task.sync("me", created.id, client=client)
-        assert isinstance(gone, GetTaskResponse404), gone
+        assert isinstance(gone, Problem), gone
         assert gone.type_ == "urn:problem:tasks:task-not-found"
 
     with AuthenticatedClient(base_url=url, token="x.y.z") as stranger:  # noqa: S106 - no token at all

@@ -151,6 +151,17 @@ def test_what_every_answer_has_is_required() -> None:
     assert optional == {("Problem", "errors")}
 
 
+def test_no_schema_has_a_default() -> None:
+    """Generated clients require a field that has one, or send it. The description says what an absent field means."""
+    document = contract().document
+    schemas = [*document["components"]["schemas"].values()]
+    schemas += [
+        contract().resolved(one)["schema"] for operation in contract().operations for one in operation["parameters"]
+    ]
+    assert [schema for schema in schemas if '"default"' in json.dumps(schema)] == []
+    assert "Default: `false`." in document["components"]["schemas"]["NewTask"]["properties"]["completed"]["description"]
+
+
 def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() -> None:
     """A deleted task fits a task, too."""
     page = contract().document["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]

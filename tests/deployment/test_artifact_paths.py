@@ -62,7 +62,7 @@ def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, 
 def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "botocore").symlink_to(built(folder, FUNCTIONS[0], HOST) / "botocore")
     with pytest.raises(FileNotFoundError, match="urllib3/http2"):
-        trim.stand_in(tmp_path, trim.STUBS)
+        trim.install_stubs(tmp_path, trim.STUBS)
 
 
 # What a request and its answer go through in botocore, and which handlers are there.

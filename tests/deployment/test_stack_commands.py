@@ -68,7 +68,7 @@ def test_a_stack_without_a_pool_says_so(
 ) -> None:
     monkeypatch.setenv("PASSWORD", "x")
     assert main([command, "tasks-foreign", *([EMAIL] if command != "e2e" else [])]) == 1
-    assert "no user pool of its own" in capsys.readouterr().err
+    assert "has no user pool" in capsys.readouterr().err
 
 
 def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(

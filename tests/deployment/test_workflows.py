@@ -1,5 +1,6 @@
 """What stands in for a contributor's care: hooks that fetch nothing, workflows that may do little and hold no key."""
 
+import json
 import os
 import re
 import subprocess
@@ -46,6 +47,16 @@ def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
             assert "${{" not in step.get("run", "")
             # And must not reach make as a variable of its command line, which make expands.
             assert "PARAMETERS=" not in step.get("run", "")
+
+
+def test_locks_name_versions_and_digests_but_no_registry() -> None:
+    """Each machine installs from the registries of its own settings."""
+    packages = json.loads((ROOT / "requirements" / "node" / "package-lock.json").read_text())["packages"]
+    locked = [package for path, package in packages.items() if path]
+    assert locked
+    assert all(package["integrity"] and "resolved" not in package for package in locked)
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert "--index-url" not in lock.read_text(), lock
 
 
 def test_only_deployments_may_ask_for_a_token() -> None:

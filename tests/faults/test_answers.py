@@ -239,14 +239,14 @@ def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypat
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 60.0)
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
     given, sockets = [], []
-    begin: Any = connections._InTime.__init__
+    begin: Any = connections._TimeLimitedReader.__init__
 
     def note(self: Any, raw: Any, sock: Any) -> None:
         given.append(sock.gettimeout())
         sockets.append(sock)
         begin(self, raw, sock)
 
-    monkeypatch.setattr(connections._InTime, "__init__", note)
+    monkeypatch.setattr(connections._TimeLimitedReader, "__init__", note)
     client = new_client(relay.url)
 
     def in_pieces(line: Line, answer: bytes) -> None:

@@ -211,12 +211,12 @@ def test_two_walks_do_not_share_a_state(table: Table, run: Run, tmp_path: Path) 
     state.write_text(json.dumps({"purpose": "another", "segments": [], "counts": {}}))
     status, _, err = run("--state", str(state))
     assert status == 2
-    assert "of another walk" in err
+    assert "belongs to another walk" in err
     state.unlink()
     with State.at(state, "x", 1):
         status, _, err = run("--state", str(state))
     assert status == 2
-    assert "under way" in err
+    assert "in use by another process" in err
     assert {item["schema"]["N"] for item in everything(table).values()} == {"0"}
 
 
@@ -228,7 +228,7 @@ def test_it_is_no_faster_than_told_and_stops_when_told(table: Table, tmp_path: P
     process.terminate()
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130, err
-    assert "goes on from here" in err
+    assert "to continue" in err
     done = sum(item["schema"]["N"] == "1" for item in everything(table).values())
     # An upgrade takes four units: the item's, and one for each index.
     assert 0 < done <= (time.monotonic() - since) * 100 / 4 + 1

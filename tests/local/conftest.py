@@ -169,7 +169,7 @@ def tiny(folder: Path) -> Template:
 
 @pytest.fixture(scope="session")
 def gateway(tiny: Template) -> Iterator[str]:
-    with serve(tiny, {"GIVEN": "to all"}, workers=2, patience=0.5) as url:
+    with serve(tiny, {"GIVEN": "to all"}, workers=2, queue_timeout=0.5) as url:
         yield url
 
 

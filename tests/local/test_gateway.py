@@ -68,7 +68,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("template") / "template.yaml"
     path.write_text(TEMPLATE)
     loaded = templates.load(path, {"Issuer": ISSUER, "Audience": f"other,{AUDIENCE}"})
-    with serve(loaded, {"AWS_REGION": "eu-central-1"}, workers=2, patience=1) as running:
+    with serve(loaded, {"AWS_REGION": "eu-central-1"}, workers=2, queue_timeout=1) as running:
         yield running
 
 

@@ -94,7 +94,7 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
 def test_at_most_50_faults_are_listed() -> None:
     for count, said in (
         (50, "The body has 50 faults; see errors."),
-        (5000, "The body has 5000 faults; errors has the first 50."),
+        (5000, "The body has 5000 faults; errors lists the first 50."),
     ):
         problem = refusal(json.dumps({"title": "a", **{f"field-{number}": 1 for number in range(count)}}).encode())
         assert problem.detail == said

@@ -68,7 +68,7 @@ class Socket:
 def test_http_client_reads_a_whole_answer_through_fp() -> None:
     answer = connections._Response(Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))  # type: ignore[arg-type]
     bounded: Any = answer.fp
-    assert isinstance(bounded.raw, connections._InTime)
+    assert isinstance(bounded.raw, connections._TimeLimitedReader)
     answer.begin()
     assert (answer.status, answer.fp, answer.read()) == (200, bounded, b"{}")
 

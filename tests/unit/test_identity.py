@@ -6,8 +6,8 @@ from shared.http.identity import actor_of, addressed_user, path_segment
 from shared.http.problems import Problem
 
 SERVICE = "tasks/service"
-NO_IDENTITY = "The request carries no verified identity."
-OTHER_USE = "Send an access token; this one is for another use."
+NO_IDENTITY = "The request has no verified identity. Send an access token."
+OTHER_USE = "This token is not an access token. Send an access token."
 BAD_SUBJECT = "The subject of this token must be 1 to 255 printable ASCII characters."
 
 
@@ -91,7 +91,9 @@ def test_anothers_are_forbidden_and_all_in_the_same_words(path: str, claims: dic
     with pytest.raises(Problem) as problem:
         addressed_user("alice", claims, path, SERVICE)
     assert (problem.value.status, str(problem.value)) == (403, "forbidden")
-    assert problem.value.detail == "This token gives no access to the tasks of this user."
+    assert problem.value.detail == (
+        "This token does not give access to the tasks of this user. Use your own user id, or me, in the path."
+    )
 
 
 def test_without_a_service_scope_nobody_acts_for_others() -> None:

@@ -172,9 +172,9 @@ def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> N
 def test_a_date_that_cannot_be_read_says_nothing_of_the_clock(
     model: Any, monkeypatch: pytest.MonkeyPatch, date: str
 ) -> None:
-    monkeypatch.setattr(parser, "skew", [1.5])
+    monkeypatch.setattr(parser.clock_skew, "seconds", 1.5)
     response = answer({"Item": {}})
     response["headers"]["date"] = date
     read: dict[str, Any] = {}
     parser.read(response, read, model.operation_model("GetItem"))
-    assert (read, parser.skew) == ({"Item": {}}, [1.5])
+    assert (read, parser.clock_skew.seconds) == ({"Item": {}}, 1.5)

@@ -119,7 +119,7 @@ def test_a_clock_that_is_off_is_told(
 ) -> None:
     date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
     answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
-    monkeypatch.setattr(parser, "skew", [0.0])
+    monkeypatch.setattr(parser.clock_skew, "seconds", 0.0)
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
     parser.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
     assert dynamodb.clock_skew() == told
@@ -137,15 +137,15 @@ FULL = [
 @pytest.mark.parametrize("error", FULL)
 def test_a_full_storage_ends_a_write(error: ClientError) -> None:
     with pytest.raises(StorageFull):
-        Retries(time.monotonic() + 60, writing=True).failed(error)
+        Retries(time.monotonic() + 60, writing=True).wait_after_failure(error)
 
 
 @pytest.mark.parametrize("error", FULL)
 def test_a_full_storage_after_an_unanswered_request_says_nothing_of_that_request(error: ClientError) -> None:
     retries = Retries(time.monotonic() + 60, writing=True)
-    retries.failed(ReadTimeoutError(**AT))
+    retries.wait_after_failure(ReadTimeoutError(**AT))
     with pytest.raises(OutcomeUnknown):
-        retries.failed(error)
+        retries.wait_after_failure(error)
 
 
 def test_a_cause_names_an_error_without_a_code() -> None:

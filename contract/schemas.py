@@ -1,0 +1,117 @@
+"""The schemas of the contract: those of the models, described by the docstrings of their fields."""
+
+import ast
+import inspect
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic_core import core_schema
+
+from shared.http.operation import Declaration
+from shared.http.problems import ProblemBody
+from shared.models import NoQuery
+
+type Schema = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{model}"
+_MESSAGE: Schema = {
+    "title": "Message",
+    "description": "An answer of API Gateway itself.",
+    "type": "object",
+    "properties": {"message": {"type": "string"}},
+    "required": ["message"],
+}
+
+
+class _Described(GenerateJsonSchema):
+    """Describes every field by its docstring, and leaves out its title, which repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        return _described(schema["cls"], super().model_schema(schema))
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
+        return _described(schema["cls"], super().typed_dict_schema(schema))
+
+
+def reference(name: str) -> Schema:
+    """A reference to the schema of a model."""
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def schemas(declared: list[Declaration]) -> dict[str, Schema]:
+    """The schemas of all bodies that operations take and answer, by name."""
+    inputs: set[tuple[type[Any], JsonSchemaMode]] = {(ProblemBody, "serialization")}
+    inputs |= {(one.body, "validation") for one in declared if one.body is not None}
+    inputs |= {(one.result, "serialization") for one in declared if one.result is not None}
+    adapters = [
+        (of.__name__, mode, TypeAdapter[Any](of)) for of, mode in sorted(inputs, key=lambda one: one[0].__name__)
+    ]
+    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=_REFERENCE, schema_generator=_Described)
+    named: dict[str, Schema] = definitions["$defs"]
+    named["Problem"] = {**named.pop("ProblemBody"), "title": "Problem"}
+    named["Message"] = _MESSAGE
+    for schema in named.values():
+        for field in schema.get("properties", {}).values():
+            # Generated clients take the first schema that fits, and a deleted task also fits a task.
+            field.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(_target(named, one)["required"]))
+    return dict(sorted(named.items()))
+
+
+def query_parameters(model: type[NoQuery]) -> Iterator[Schema]:
+    """The parameters of a query."""
+    schema = model.model_json_schema(schema_generator=_Described)
+    for name, of in schema.get("properties", {}).items():
+        # A parameter is present or absent, never null.
+        plain: Schema = next((one for one in of.pop("anyOf", ()) if one != {"type": "null"}), {})
+        text = of.pop("description", "")
+        # So that the page /docs fills it in.
+        example = {"example": of["const"]} if "const" in of else {}
+        required = name in schema.get("required", ())
+        yield {
+            "name": name,
+            "in": "query",
+            "description": text,
+            "required": required,
+            "schema": {**of, **plain},
+            **example,
+        }
+
+
+def _target(named: dict[str, Schema], reference: Schema) -> Schema:
+    return named[str(reference["$ref"]).rpartition("/")[2]]
+
+
+def _described(of: type[Any], schema: Schema) -> Schema:
+    words, fields = _docstrings(of), getattr(of, "model_fields", {})
+    for name, field in schema.get("properties", {}).items():
+        text = words.get(name, "")
+        # Generators of clients require or send a field that has a default, so words say it.
+        default = field.pop("default", None)
+        if name in fields and fields[name].exclude:
+            text = "Ignored: only the server sets it."
+        elif default is not None and not hasattr(of, "changes"):  # a change keeps the value of an absent field
+            text += f" Default: `{default if isinstance(default, str) else json.dumps(default)}`."
+        if text:
+            field["description"] = text.strip()
+    return schema
+
+
+def _docstrings(of: type[Any]) -> dict[str, str]:
+    """The docstrings of the fields of a class and its bases. Pydantic would read the sources in every function."""
+    found: dict[str, str] = {}
+    for one in reversed(of.__mro__):
+        if one.__module__.startswith("shared."):
+            (parsed,) = ast.parse(inspect.getsource(one)).body
+            body = parsed.body if isinstance(parsed, ast.ClassDef) else []
+            for field, words in itertools.pairwise(body):
+                match field, words:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[name] = inspect.cleandoc(text)
+    return found
