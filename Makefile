@@ -2,14 +2,12 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+.PHONY: help setup run token openapi test coverage prove proof browser mutants check validate schemas contract \
+  scan bench bench-gate cost format build plain deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
-PORT ?= 8000
-DYNAMODB ?= moto
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
-# SAM and cfn-lint need a region even if they do not call AWS.
-REGION ?= eu-central-1
 
 # The architecture of the artifacts, `arm64` or `x86_64`, for the template and for the wheels.
 ARCH ?= arm64
@@ -19,11 +17,9 @@ ENV ?= default
 # These tools need their own environments: their dependencies conflict with ours.
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
-LOCUST := .build/load/bin/locust
 # What npm installs.
 NODE := .build/node/node_modules/.bin
 
-.PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -49,58 +45,42 @@ help: ## List the commands
 	@npm ci --prefix .build/node --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: run
+setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
+
 run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL)
-	@PORT=$(PORT) DYNAMODB=$(DYNAMODB) exec $(BIN)/python -m local
+	@exec $(BIN)/python -m local
 
-.PHONY: token
-token: .venv/.ready ## Print a bearer token (USER=alice; SCOPE=tasks/service; STACK=tasks-dev for a deployed stack)
+token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service)
 	@# Only accept USER from the command line: the shell also sets a variable USER.
-	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=... | STACK=...]" >&2; exit 2;) \
-	$(BIN)/python -m $(if $(STACK),ops.stack token "$(STACK)" "$(USER)",local.tokens "$(USER)" "$(SCOPE)")
+	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
+	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE"
 
-.PHONY: openapi
 openapi: .venv/.ready ## Generate the contract, docs/openapi.json
 	@$(BIN)/python -m contract
 
-.PHONY: test
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
 # Not part of `make test`, which would take a quarter longer.
-.PHONY: coverage
 coverage: .venv/.ready ## Show the lines that neither the unit nor the contract suite runs
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
-.PHONY: prove
 prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long
 	@PROVE=1 $(BIN)/python -m pytest
 
-.PHONY: proof
 proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (three minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
 	  tests/faults/test_keys.py
 
-.PHONY: browser
 browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }
 	@$(BIN)/python -m pytest tests/browser -n 0
 
-.PHONY: conformance
-conformance: ## Test any deployment over HTTP (URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=list])
-	@URL="$(URL)" TOKEN="$(TOKEN)" OTHER_TOKEN="$(OTHER_TOKEN)" ONLY="$(ONLY)" $(PYTHON) -m conformance
-
-.PHONY: e2e
-e2e: .venv/.ready ## Test a deployed stack over HTTP, with two temporary users (STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack e2e "$(or $(STACK),tasks-dev)"
-
-.PHONY: mutants
 mutants: .venv/.ready ## Run mutation tests, and show the mutants that no unit test kills (five minutes)
 	@$(BIN)/python -m tests.mutants
 
-.PHONY: check
 check: .venv/.ready ## Check format, lint, types, the template and the contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -110,17 +90,15 @@ check: .venv/.ready ## Check format, lint, types, the template and the contract
 	@$(MAKE) contract
 	@$(MAKE) scan
 
-.PHONY: validate
 validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
-	@$(SAM) validate --lint --region $(REGION)
+	@# SAM and cfn-lint need a region even if they do not call AWS.
+	@$(SAM) validate --lint --region eu-central-1
 
-.PHONY: schemas
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # Only a contributor may do without npm. The strict rule set is the recommended one with errors in place of warnings.
-.PHONY: contract
 contract: ## Lint docs/openapi.json with redocly and spectral
 	@if command -v npm >/dev/null; then $(MAKE) -s .build/node/.ready && \
 	  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
@@ -129,7 +107,6 @@ contract: ## Lint docs/openapi.json with redocly and spectral
 	else echo "NOT LINTED: docs/openapi.json, because npm is not on the PATH" >&2; test "$$CI" != true; fi
 
 # checkov asks its maker for descriptions, and does without them; pip-audit without its data says so and proves nothing.
-.PHONY: scan
 scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-audit) for known vulnerabilities
 	@$(SECURITY)/checkov --config-file .checkov.yaml 2>/dev/null
 	@for lock in runtime dev sam; do \
@@ -141,7 +118,6 @@ scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-a
 	  esac; done
 
 # callgrind, a part of valgrind, counts instructions.
-.PHONY: bench bench-gate
 bench: .venv/.ready ## Compare cold starts, warm calls and growth with peers, and write bench/RESULTS.md
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench
@@ -152,111 +128,58 @@ bench-gate: .venv/.ready ## Fail if a cold start or a warm call exceeds its limi
 
 NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
 
-.PHONY: cost
 cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
-.PHONY: format
 format: .venv/.ready ## Format the code, and fix lint errors where possible
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-.PHONY: build
 build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 for the published pydantic)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
-.PHONY: plain
 plain: .venv/.ready ## Build with the published pydantic, and test these artifacts
 	@$(MAKE) build PLAIN=1
 	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
-.PHONY: deploy
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@# The shell expands PARAMETERS and splits it into words. make does not expand it, so it cannot run commands.
 	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
 	  $(SAM) deploy --config-env $(ENV) $(if $(CI),--no-confirm-changeset) --parameter-overrides $$parameters
 
-.PHONY: url
-url: .venv/.ready ## Print the address of a deployed stack (STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack url "$(or $(STACK),tasks-dev)"
-
-.PHONY: user
-user: .venv/.ready ## Add a user to the user pool of a deployed stack (USER=alice@example.org; STACK=tasks-dev)
-	@$(BIN)/python -m ops.stack user "$(or $(STACK),tasks-dev)" "$(USER)"
-
-.PHONY: migrate
-migrate: .venv/.ready ## Upgrade all items to the current schema (STACK=tasks-prod, or TABLE= ENDPOINT=; DRY_RUN=1; UNITS=; SEGMENTS=)
-	@$(if $(STACK)$(TABLE),,echo "Usage: make migrate STACK=... | TABLE=... [ENDPOINT=...] [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.migrate \
-	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(DRY_RUN),--dry-run) $(if $(STATE),--state "$(STATE)") \
-	  $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
-
-.PHONY: restore
-restore: .venv/.ready ## Copy tasks from a restored backup into the table (FROM=; STACK= or TABLE=; WHO=alice or EVERYONE=1; DRY_RUN=1)
-	@$(if $(and $(FROM),$(WHO)$(EVERYONE)),,echo "Usage: make restore FROM=... STACK=... WHO=alice|EVERYONE=1 [DRY_RUN=1]" >&2; exit 2;) \
-	$(if $(ENDPOINT),AWS_ENDPOINT_URL_DYNAMODB="$(ENDPOINT)") exec $(BIN)/python -m ops.restore --from "$(FROM)" \
-	  $(if $(STACK),--stack "$(STACK)",--table "$(TABLE)") $(if $(EVERYONE),--everyone,--user "$(WHO)") \
-	  $(if $(DRY_RUN),--dry-run) $(if $(UNITS),--units "$(UNITS)") $(if $(SEGMENTS),--segments "$(SEGMENTS)")
-
-.PHONY: sam-local
 sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machine
 	@LOCAL=1 ARCH=$(HOST_ARCH) $(SAM) build --build-dir .aws-sam/local --parameter-overrides Architecture=$(HOST_ARCH)
 	@# Then \`sam local\` needs no parameter for the architecture.
 	@sed -i.bak 's/Default: arm64/Default: $(HOST_ARCH)/' .aws-sam/local/template.yaml
 
-.PHONY: dynamodb
 dynamodb: .venv/.ready ## Serve an in-memory DynamoDB for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m local.sam_dynamodb
 
-.PHONY: load
-load: .venv/.ready .build/load/.ready ## Run a load test (URL=; TOKEN=, by default one for make run; PEOPLE=20; TIME=1m)
-	@$(if $(URL),,echo "Usage: make load URL=... [TOKEN=...] [PEOPLE=20] [TIME=1m]" >&2; exit 2;) \
-	export TOKEN="$(or $(TOKEN),$$($(BIN)/python -m local.tokens load tasks/service))"; \
-	exec $(LOCUST) --locustfile load/locustfile.py --headless --only-summary --host "$(URL)" \
-	  --users $(or $(PEOPLE),20) --spawn-rate $(or $(PEOPLE),20) --run-time $(or $(TIME),1m)
+load: .venv/.ready .build/load/.ready ## Run a load test (ARGS="URL --people 20 --time 1m"; ARGS=--help)
+	@# The shell expands ARGS and splits it into words. It cannot run commands.
+	@set -f; exec $(BIN)/python -m load $$ARGS
 
 # `sam build` runs the target build-<Function> for each function, and sets ARTIFACTS_DIR.
-PLATFORM := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 # PLAIN=1 builds with the published pydantic, so that frozen_pydantic.py never blocks a security release of pydantic.
 DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
-# Unchecked bytecode: Lambda's file system is read-only, and zipping changes the times that Python would compare.
-COMPILE = $(BIN)/python -m compileall -q --invalidation-mode unchecked-hash -p /var/task -s
+SCHEMAS := .build/schemas.py
+BUILD = @$(BIN)/python -m artifacts.build
 
-# os.rename instead of mv: mv would move into the folder if a simultaneous build has already created it.
-$(DEPENDENCIES): requirements/runtime.txt artifacts/trim.py artifacts/frozen_pydantic.py Makefile
-	@rm -rf $@ && mkdir -p .build && work=$$(mktemp -d .build/XXXXXX) && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
-	  --implementation cp --python-version 3.13 --platform manylinux2014_$(PLATFORM) --platform manylinux_2_28_$(PLATFORM) \
-	  --no-compile --target $$work -r requirements/runtime.txt && \
-	  $(BIN)/python artifacts/trim.py $$work $(if $(PLAIN),--plain) && $(COMPILE) $$work $$work && \
-	  { $(BIN)/python -c 'import os, sys; os.rename(*sys.argv[1:])' $$work $@ 2>/dev/null || rm -rf $$work; }
+$(DEPENDENCIES): requirements/runtime.txt artifacts/build.py artifacts/trim.py artifacts/frozen_pydantic.py
+	$(BUILD) packages $@ --arch $(ARCH) $(if $(PLAIN),--plain)
 
 # The core schemas of our models. mv replaces the file atomically, because builds may run simultaneously.
-SCHEMAS := .build/schemas.py
 $(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
 
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
-	@operation=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1_\2/g' | tr A-Z a-z) && \
-	  own="$(ARTIFACTS_DIR)/functions/$$operation" && mkdir -p "$$own" && \
-	  cp -r $(DEPENDENCIES)/. "$(ARTIFACTS_DIR)/" && \
-	  $(if $(PLAIN),,cp $(SCHEMAS) "$(ARTIFACTS_DIR)/pydantic/" &&) \
-	  for room in shared shared/http shared/store; do \
-	    mkdir -p "$(ARTIFACTS_DIR)/$$room" && cp $$room/*.py "$(ARTIFACTS_DIR)/$$room/" || exit 1; done && \
-	  cp functions/$$operation/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
-	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/pydantic" "$(ARTIFACTS_DIR)/shared" "$(ARTIFACTS_DIR)/functions"
+	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $(DEPENDENCIES) $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
 
 # This function needs no libraries and nothing of shared/.
 build-GetOpenapi:
-	@own="$(ARTIFACTS_DIR)/functions/get_openapi" && mkdir -p "$$own" "$(ARTIFACTS_DIR)/docs" && \
-	  cp docs/openapi.json "$(ARTIFACTS_DIR)/docs/" && \
-	  cp functions/get_openapi/app.py "$$own/$(if $(LOCAL),deployed,app).py" && \
-	  $(if $(LOCAL),cp artifacts/sam_local_handler.py "$$own/app.py" &&) \
-	  $(COMPILE) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/functions"
+	$(BUILD) function GetOpenapi "$(ARTIFACTS_DIR)" $(if $(LOCAL),--local)
 
 # uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
-.PHONY: lock
 lock: ## Lock the newest versions of the requirements, with hashes
 	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
 	@cd requirements && for lock in dev runtime sam security bench load; do \
@@ -265,6 +188,5 @@ lock: ## Lock the newest versions of the requirements, with hashes
 	@cd requirements/node && rm -f package-lock.json && \
 	  npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: clean
 clean: ## Remove everything that was generated, including local data
 	@rm -rf .venv .local .aws-sam .build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

@@ -1,16 +1,13 @@
-"""`make build` runs this: it removes from the installed packages what no function uses, for faster cold starts.
-
-    python artifacts/trim.py FOLDER [--plain]
+"""`artifacts.build` calls this: it removes from the installed packages what no function uses, for faster cold starts.
 
 Some modules are imported by others but never used: stubs replace them. artifacts/frozen_pydantic.py replaces pydantic.
-`--plain` keeps the published pydantic, for a release that the replacement does not support yet. All other code is
+The published pydantic can be kept, for a release that the replacement does not support yet. All other code is
 unchanged.
 """
 
 import gzip
 import json
 import shutil
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,7 +157,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-if __name__ == "__main__":
-    trim(Path(sys.argv[1]), frozen=sys.argv[2:] != ["--plain"])

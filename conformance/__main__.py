@@ -1,37 +1,38 @@
-"""`make conformance`: runs every check and prints a table. URL, TOKEN and OTHER_TOKEN come from the environment.
+"""`python3 -m conformance URL`: run every check against an address, and print a table.
 
 Exits with 0 if no check failed, 1 if one failed, and 2 if the suite could not start. A check is "not judged" if this
 deployment does not allow to check it.
 """
 
+import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from conformance.checks import CHECKS, Check, Users
 from conformance.client import Caller, Failed, NotJudged, clean_up
 
 PASSED, FAILED, NOT_JUDGED = "passed", "FAILED", "not judged"
-_USAGE = "Usage: make conformance URL=https://... TOKEN=... OTHER_TOKEN=... [ONLY=part]"
+_TOKENS = "TOKEN and OTHER_TOKEN in the environment must be the access tokens of two users"
 
 
 class CannotRun(Exception):
     """The suite cannot start."""
 
 
-def users_of(environment: Mapping[str, str]) -> Users:
+def users_of(url: str, environment: Mapping[str, str]) -> Users:
     """Return the two users of the tokens in the environment. Raises CannotRun if this is impossible."""
-    url, token, other = (environment.get(name, "").strip() for name in ("URL", "TOKEN", "OTHER_TOKEN"))
-    if not (url and token and other):
-        raise CannotRun(_USAGE)
+    token, other = (environment.get(name, "").strip() for name in ("TOKEN", "OTHER_TOKEN"))
+    if not (token and other):
+        raise CannotRun(_TOKENS)
     try:
         address = urlsplit(url)
     except ValueError as error:
-        raise CannotRun(f"URL is {url!r}: {error}") from error
+        raise CannotRun(f"the URL {url!r} is invalid: {error}") from error
     if address.scheme not in ("http", "https") or not address.hostname:
-        raise CannotRun(f"URL must begin with http:// or https://: {url!r}")
+        raise CannotRun(f"the URL must begin with http:// or https://: {url!r}")
     callers = (Caller(url.rstrip("/"), token), Caller(url.rstrip("/"), other))
     ids = []
     for name, caller in zip(("TOKEN", "OTHER_TOKEN"), callers, strict=True):
@@ -67,11 +68,17 @@ def run_check(check: Check, users: Users) -> tuple[str, str]:
     return PASSED, ""
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the checks."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m conformance", description="Test an API from outside.", epilog=_TOKENS
+    )
+    parser.add_argument("url", metavar="URL", help="the address of the API, such as https://...")
+    parser.add_argument("--only", metavar="PART", default="", help="run one part of the checks, such as list")
+    options = parser.parse_args(arguments)
     try:
-        chosen = chosen_checks(os.environ.get("ONLY", ""))
-        users = users_of(os.environ)
+        chosen = chosen_checks(options.only)
+        users = users_of(options.url, os.environ)
     except CannotRun as reason:
         sys.stderr.write(f"{reason}\n")
         return 2
@@ -97,4 +104,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`make load URL=... TOKEN=...`: sends a realistic mix of requests to any deployment.
+"""`make load ARGS=URL`: sends a realistic mix of requests to any deployment.
 
 If the token has the service scope, each simulated person is another user. Otherwise, all are the user of the token.
 """

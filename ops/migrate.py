@@ -1,4 +1,4 @@
-"""`make migrate`: upgrades the items of older releases to the current schema, while the API stays in use.
+"""`python -m ops.migrate`: upgrades the items of older releases to the current schema, while the API stays in use.
 
 Each write has the condition that the item is unchanged since it was read. If the condition fails, the command reads the
 newer item and tries again. So it is safe to repeat the command, to run it twice at once, and to stop it at any moment.

@@ -1,4 +1,4 @@
-"""`make restore`: copies tasks from a restored backup into the table of a stack, while the API stays in use.
+"""`python -m ops.restore`: copies tasks from a restored backup into the table of a stack. The API stays in use.
 
 A restored task becomes a new version of the task in the table, so older ETags no longer match, and replicas fetch it at
 their next sync. Each write has the condition that the task is unchanged since it was read. If somebody writes the task

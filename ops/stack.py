@@ -1,22 +1,21 @@
-"""Commands for a deployed stack: `python -m ops.stack url STACK`, `user STACK EMAIL`, `token STACK EMAIL`, `e2e STACK`.
+"""`python -m ops.stack`: prints the address of a deployed stack, adds users, gets tokens, and tests the API over HTTP.
 
 Uses the AWS credentials and region of the environment. Reads the password from PASSWORD, or asks for it.
 """
 
+import argparse
 import getpass
 import os
 import secrets
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-
-_USAGE = "Usage: python -m ops.stack url STACK | user STACK EMAIL | token STACK EMAIL | e2e STACK"
 
 
 def outputs(stack: str) -> Mapping[str, str]:
@@ -48,8 +47,8 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
-def e2e(stack: str) -> int:
-    """Run the conformance suite on a stack, with two temporary users, and return its exit code.
+def e2e(stack: str, only: str = "") -> int:
+    """Run the conformance suite, or one part of it, with two temporary users, and return its exit code.
 
     Raises ClientError, e.g. if the users cannot be created.
     """
@@ -60,8 +59,9 @@ def e2e(stack: str) -> int:
         for email, password in users.items():
             add_user(stack, email, password)
         tokens = [access_token(stack, email, password) for email, password in users.items()]
-        environment = {**os.environ, "URL": pool["ApiUrl"], "TOKEN": tokens[0], "OTHER_TOKEN": tokens[1]}
-        return subprocess.run([sys.executable, "-m", "conformance"], check=False, env=environment).returncode
+        environment = {**os.environ, "TOKEN": tokens[0], "OTHER_TOKEN": tokens[1]}
+        command = [sys.executable, "-m", "conformance", pool["ApiUrl"], "--only", only]
+        return subprocess.run(command, check=False, env=environment).returncode
     finally:
         cognito = boto3.client("cognito-idp")
         for email in users:
@@ -69,21 +69,19 @@ def e2e(stack: str) -> int:
                 cognito.admin_delete_user(UserPoolId=pool["UserPoolId"], Username=email)
 
 
-def main(arguments: list[str]) -> int:
-    """Run one command. Return 1 if AWS rejects it, 2 if the command is unknown."""
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. Return 1 if AWS rejects it."""
+    options = _options(arguments)
     try:
-        match arguments:
-            case ["url", stack]:
-                sys.stdout.write(outputs(stack)["ApiUrl"] + "\n")
-            case ["user", stack, email] if email:
-                add_user(stack, email, _password())
-            case ["token", stack, email] if email:
-                sys.stdout.write(access_token(stack, email, _password()) + "\n")
-            case ["e2e", stack]:
-                return e2e(stack)
-            case _:
-                sys.stderr.write(_USAGE + "\n")
-                return 2
+        match options.command:
+            case "url":
+                sys.stdout.write(outputs(options.stack)["ApiUrl"] + "\n")
+            case "user":
+                add_user(options.stack, options.email, _password())
+            case "token":
+                sys.stdout.write(access_token(options.stack, options.email, _password()) + "\n")
+            case "e2e":
+                return e2e(options.stack, options.only)
     except (ClientError, BotoCoreError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -95,6 +93,32 @@ def _pool(stack: str) -> Mapping[str, str]:
     if "UserPoolId" not in found:
         raise ValueError(f"{stack} has no user pool: it accepts the tokens of the issuer in its parameter JwtIssuer.")
     return found
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.stack", epilog="Reads the password from the environment variable PASSWORD, or asks for it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, purpose in {
+        "url": "print the address of the API",
+        "user": "add a user to the stack's own user pool",
+        "token": "print an access token of a user of the stack's own user pool",
+        "e2e": "run the conformance suite, with two temporary users",
+    }.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
+        if name in ("user", "token"):
+            command.add_argument("email", metavar="EMAIL", type=_given)
+        if name == "e2e":
+            command.add_argument("--only", metavar="PART", default="", help="run one part of the checks, such as list")
+    return parser.parse_args(arguments)
+
+
+def _given(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 def _password() -> str:

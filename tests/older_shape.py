@@ -1,7 +1,7 @@
 """An older shape of items, schema 0, as a release before the first might have had it; and that release at work.
 
 Its tasks had no `completed_at`: `by_status` said it. They had a `colour` that nothing reads any more.
-`python -m tests.older_shape ...` is `make migrate` with the step from that shape.
+`python -m tests.older_shape ...` is `python -m ops.migrate` with the step from that shape.
 """
 
 import sys

@@ -6,8 +6,10 @@ Reads `[command, argument, ...]` from stdin and writes the result to stdout, bot
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import yaml
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.utils.hash import dir_checksum
 from samcli.yamlhelper import parse_yaml_file
@@ -20,9 +22,31 @@ def read(path: str) -> Any:
     return parse_yaml_file(path)
 
 
+class Plain(yaml.SafeLoader):
+    """YAML without the short forms, such as !Sub, that SAM CLI adds to SafeLoader: AWS::Include accepts none."""
+
+    yaml_multi_constructors = {}  # noqa: RUF012 - as in the base class
+
+
+def included(path: str) -> Any:
+    """The template with what AWS::Include inserts. CloudFormation does this before it runs SAM's transform."""
+
+    def resolve(node: Any) -> Any:
+        match node:
+            case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
+                return yaml.load((Path(path).parent / location).read_text(), Plain)  # noqa: S506 - Plain is a safe loader
+            case dict():
+                return {key: resolve(value) for key, value in node.items()}
+            case list():
+                return [resolve(value) for value in node]
+        return node
+
+    return resolve(read(path))
+
+
 def translate(path: str, code_uri: str, parameters: dict[str, str]) -> Any:
     """The CloudFormation template that SAM makes of ours, for given parameters."""
-    template = read(path)
+    template = included(path)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":  # as `sam package` would leave it
             resource["Properties"]["CodeUri"] = code_uri
@@ -41,6 +65,7 @@ def parameters(text: str) -> Any:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "read": read,
+    "included": included,
     "translate": translate,
     "checksum": checksum,
     "parameters": parameters,

@@ -1,4 +1,4 @@
-"""`make migrate STACK=...` works in the role that the stack has for it, and not with its caller's own permissions."""
+"""`ops.migrate --stack ...` works in the role that the stack has for it, and not with its caller's own permissions."""
 
 import json
 from pathlib import Path

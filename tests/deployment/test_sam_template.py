@@ -1,9 +1,14 @@
 """The template, as SAM translates it: what moto cannot rehearse is asserted on."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from local import template
@@ -14,6 +19,44 @@ from tests.deployment.conftest import FUNCTIONS, Translate, of_type, sam
 
 def test_the_template_is_read_as_sam_reads_it() -> None:
     assert template.read(ROOT / "template.yaml") == sam("read", str(ROOT / "template.yaml"))
+
+
+def test_what_the_template_includes_is_linted_with_it(tmp_path: Path) -> None:
+    """`make validate` sees only that something is included."""
+    whole = tmp_path / "template.json"
+    whole.write_text(json.dumps(sam("included", str(ROOT / "template.yaml"))))
+    linted = subprocess.run(
+        [ROOT / ".build" / "sam" / "bin" / "cfn-lint", "--regions", "eu-central-1", "--", whole],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (linted.returncode, linted.stdout) == (0, "")
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_deployment_uploads_what_the_template_includes(tmp_path: Path) -> None:
+    dashboard = template.read(ROOT / "template.yaml")["Resources"]["Dashboard"]
+    alone = {"Transform": "AWS::Serverless-2016-10-31", "Resources": {"Dashboard": dashboard}}
+    (tmp_path / "template.yaml").write_text(json.dumps(alone))
+    shutil.copy(ROOT / "dashboard.yaml", tmp_path)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="includes", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    command = [str(ROOT / ".build" / "sam" / "bin" / "sam"), "package", "--s3-bucket", "includes", "--use-json"]
+    packaged = subprocess.run(
+        [*command, "--template-file", "template.yaml", "--output-template-file", "packaged"],
+        cwd=tmp_path,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert packaged.returncode == 0, packaged.stderr
+    body = json.loads((tmp_path / "packaged").read_text())["Resources"]["Dashboard"]["Properties"]["DashboardBody"]
+    # CloudFormation documents no other key of Fn::Transform.
+    assert set(body["Fn::Transform"]) == {"Name", "Parameters"}
+    bucket, _, key = body["Fn::Transform"]["Parameters"]["Location"].removeprefix("s3://").partition("/")
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == (ROOT / "dashboard.yaml").read_bytes()
 
 
 def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:

@@ -161,7 +161,10 @@ def test_neither_one_fault_at_night_nor_a_full_storage_rings(
 
 
 def test_the_dashboard_shows_what_is_emitted(translated: dict[str, Any], emitted: set[Metric]) -> None:
-    body = translated["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    properties = translated["Resources"]["Dashboard"]["Properties"]
+    # Dashboards are global in an account.
+    assert properties["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+    body = properties["DashboardBody"]["Fn::Sub"]
     dashboard = json.loads(body)
     (status,) = [one["properties"]["alarms"] for one in dashboard["widgets"] if one["type"] == "alarm"]
     assert {one[2:-5] for one in status} == set(of_type(translated, "AWS::CloudWatch::Alarm"))

@@ -1,4 +1,4 @@
-"""`make migrate` on a table of older items, while a new and an old release write, killed half-way and run again."""
+"""`ops.migrate` on a table of older items, while a new and an old release write, killed half-way and run again."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""`make restore`: what comes back from a backup is newer than all that clients have seen, and reaches every replica."""
+"""`ops.restore`: what comes back from a backup is newer than all that clients have seen, and reaches every replica."""
 
 import uuid
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_damage_is_undone_and_work_is_kept(tables: Callable[[], Table], run: Res
 def test_whose_tasks_are_restored_must_be_said(
     tables: Callable[[], Table], run: Restore, user: str, whose: tuple[str, ...]
 ) -> None:
-    """`make restore` without WHO names nobody. That is not everybody."""
+    """An empty `--user` names nobody. That is not everybody."""
     table = tables()
     store = TaskStore(table, user, deadline_in(60))
     task_id = store.create(NewTask(title="good")).id

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from load import __main__ as load
 from local import dynamodb, tokens
 from tests.local.conftest import descendants, gone
 
@@ -179,3 +180,26 @@ def test_a_token_is_like_cognitos() -> None:
         "scope": "a b",
         "extra": 1,
     }
+
+
+def test_load_starts_locust_with_the_token_of_the_environment_or_one_for_make_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import jwt  # noqa: PLC0415 - only to look into the token
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: started.append(arguments))
+    monkeypatch.setenv("TOKEN", "x.y.z")
+    load.main(["http://127.0.0.1:1", "--people", "7", "--time", "10s"])
+    assert os.environ["TOKEN"] == "x.y.z"  # noqa: S105 - no secret
+    (arguments,) = started
+    assert {option: arguments[arguments.index(option) + 1] for option in ("--host", "--users", "--run-time")} == {
+        "--host": "http://127.0.0.1:1",
+        "--users": "7",
+        "--run-time": "10s",
+    }
+    assert Path(arguments[arguments.index("--locustfile") + 1]).exists()
+    monkeypatch.delenv("TOKEN")
+    load.main(["http://127.0.0.1:1"])
+    claims = jwt.decode(os.environ["TOKEN"], options={"verify_signature": False})
+    assert claims["scope"] == "tasks/service"
