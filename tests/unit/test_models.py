@@ -1,6 +1,7 @@
 """What clients may send, to the last code point, and what they get back."""
 
 import json
+import re
 import sys
 import unicodedata
 from importlib import resources
