@@ -1,20 +1,13 @@
 """A gateway on moto, and two users: alice, who calls, and bob, whose tasks are none of her business."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Any
 
 import pytest
 
 from tests.api import OPERATIONS, Api, Backend, Operation, Task, serving
-
-
-def mixed[One, Other](ones: Collection[One], others: Collection[Other]) -> list[tuple[One, Other]]:
-    """Pairs in which every element of both appears: for a rule that all operations share, instead of all pairs."""
-    count = max(len(ones), len(others))
-    return list(islice(zip(cycle(ones), cycle(others), strict=False), count))
 
 
 @pytest.fixture(scope="session")

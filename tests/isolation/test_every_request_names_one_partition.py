@@ -15,9 +15,8 @@ from shared.store.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
 from tests.api import OPERATIONS, Operation
-from tests.conftest import deadline_in, table_at
+from tests.conftest import deadline_in, mixed, table_at
 from tests.inprocess import Functions, Reply, functions
-from tests.isolation.conftest import mixed
 
 type Invoke = Callable[..., Reply]
 

@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
+from tests.conftest import mixed
 from tests.contract.shapes import is_problem
-from tests.isolation.conftest import Bob, mixed
+from tests.isolation.conftest import Bob
 
 pytestmark = pytest.mark.usefixtures("untouched")
 

@@ -7,8 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.api import OPERATIONS, Api, Backend, Operation
+from tests.conftest import mixed
 from tests.contract.shapes import is_problem
-from tests.isolation.conftest import Bob, mixed
+from tests.isolation.conftest import Bob
 
 SERVICE: dict[str, dict[str, Any]] = {
     "scope": {"scope": "tasks/service"},
