@@ -15,7 +15,7 @@ from tests.conftest import SCALE, deadline_in, table_at
 TASKS = 10_000 if SCALE > 1 else 400
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def backend(dynamodb_local_url: str) -> Iterator[Backend]:
     with serving(dynamodb_local_url, dynamodb_local_url) as running:
         yield running
