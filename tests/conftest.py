@@ -4,8 +4,9 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 import hypothesis
@@ -122,6 +123,12 @@ def versions_of(table: Table, user: str) -> dict[str, int]:
         ConsistentRead=True,
     )
     return {item["sk"]["S"].removeprefix("TASK#"): int(item["version"]["N"]) for item in query["Items"]}
+
+
+def mixed[One, Other](ones: Collection[One], others: Collection[Other]) -> list[tuple[One, Other]]:
+    """Pairs in which every element of both appears: for a rule that all operations share, instead of all pairs."""
+    count = max(len(ones), len(others))
+    return list(islice(zip(cycle(ones), cycle(others), strict=False), count))
 
 
 def sized(test: int, ci: int, prove: int) -> int:

@@ -38,6 +38,8 @@ MALFORMED = {
     **{f"not UTF-8: {name}": (body, "bad-encoding") for name, body in NOT_UTF8.items()},
     **{f"duplicate key: {name}": (body, "duplicate-key") for name, body in DUPLICATE_KEYS.items()},
 }
+# All operations read bodies by the same code: create tries all of the above, the others one of each kind.
+ONE_OF_EACH = ["not JSON: NaN", "not UTF-8: Latin-1", "duplicate key: the same"]
 
 # Each is laid over a good body; the faults lie at the pointers.
 FAULTY: dict[str, tuple[dict[str, object], list[str]]] = {

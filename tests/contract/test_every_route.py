@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
 from tests.api import JSON, OPERATIONS, PUBLIC, Answer, Api, Backend, Headers, Operation, Task
+from tests.conftest import mixed
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
 
@@ -136,11 +137,9 @@ BAD_MEDIA_TYPES: dict[str, dict[str, str | None]] = {
 # Who calls
 
 
-@pytest.mark.parametrize("authorization", BAD_AUTHORIZATION.values(), ids=BAD_AUTHORIZATION)
-def test_without_a_valid_token_the_gateway_answers_401(
-    api: Api, operation: Operation, authorization: str | None
-) -> None:
-    answer = operation.ask(api, str(uuid.uuid4()), headers={"Authorization": authorization})
+@pytest.mark.parametrize(("token", "name"), mixed(BAD_AUTHORIZATION, OPERATIONS))
+def test_without_a_valid_token_the_gateway_answers_401(api: Api, token: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(api, str(uuid.uuid4()), headers={"Authorization": BAD_AUTHORIZATION[token]})
     assert is_gateways(answer, 401, "Unauthorized")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -151,16 +150,16 @@ def test_a_rejected_token_writes_nothing(backend: Backend, operation: Operation,
     assert backend.stored(user) == []
 
 
-@pytest.mark.parametrize("subject", [None, ""], ids=["none", "empty"])
-def test_a_token_without_a_subject_is_401_of_ours(backend: Backend, operation: Operation, subject: str | None) -> None:
-    answer = operation.ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
+@pytest.mark.parametrize(("subject", "name"), mixed([None, ""], OPERATIONS))
+def test_a_token_without_a_subject_is_401_of_ours(backend: Backend, subject: str | None, name: str) -> None:
+    answer = OPERATIONS[name].ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
     assert is_problem(answer, 401, "no-identity")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("use", ["id", "refresh", "", "ACCESS"])
-def test_a_token_for_another_use_is_403(backend: Backend, operation: Operation, user: str, use: str) -> None:
-    answer = operation.ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
+@pytest.mark.parametrize(("use", "name"), mixed(["id", "refresh", "", "ACCESS"], OPERATIONS))
+def test_a_token_for_another_use_is_403(backend: Backend, user: str, use: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
     assert is_problem(answer, 403, "forbidden")
     assert backend.stored(user) == []
 
@@ -305,13 +304,14 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
     assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1), octets), 413, "body-too-large")
 
 
-@pytest.mark.parametrize("name", TAKING_BODIES)
-@pytest.mark.parametrize("headers", BAD_MEDIA_TYPES.values(), ids=BAD_MEDIA_TYPES)
-def test_a_body_of_another_type_is_415(kept: Kept, name: str, headers: dict[str, str | None]) -> None:
-    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers)
+@pytest.mark.parametrize(("media_type", "name"), mixed(BAD_MEDIA_TYPES, TAKING_BODIES))
+def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=BAD_MEDIA_TYPES[media_type])
     assert is_problem(answer, 415, "unsupported-media-type")
     assert ("Accept-Patch" in answer.headers) == (OPERATIONS[name].method == "PATCH")
-    assert answer.headers["Accept-Encoding"] == ("identity" if "Content-Encoding" in headers else None)
+    assert answer.headers["Accept-Encoding"] == (
+        "identity" if "Content-Encoding" in BAD_MEDIA_TYPES[media_type] else None
+    )
 
 
 @pytest.mark.parametrize("name", TAKING_BODIES)
@@ -322,15 +322,16 @@ def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset:
     assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "invalid-body")
 
 
-@pytest.mark.parametrize("query", ["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"])
-def test_an_unknown_query_parameter_is_400(kept: Kept, operation: Operation, query: str) -> None:
-    assert is_problem(operation.ask(kept.api, kept.task["id"], query), 400, "bad-query")
+@pytest.mark.parametrize(
+    ("query", "name"), mixed(["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"], OPERATIONS)
+)
+def test_an_unknown_query_parameter_is_400(kept: Kept, query: str, name: str) -> None:
+    assert is_problem(OPERATIONS[name].ask(kept.api, kept.task["id"], query), 400, "bad-query")
 
 
-@pytest.mark.parametrize("name", ON_A_TASK)
-@pytest.mark.parametrize("task_id", BAD_TASK_IDS.values(), ids=BAD_TASK_IDS)
-def test_a_task_id_that_can_be_none_is_400(kept: Kept, name: str, task_id: str) -> None:
-    assert is_problem(OPERATIONS[name].ask(kept.api, task_id), 400, "bad-task-id")
+@pytest.mark.parametrize(("task_id", "name"), mixed(BAD_TASK_IDS, ON_A_TASK))
+def test_a_bad_task_id_is_400(kept: Kept, task_id: str, name: str) -> None:
+    assert is_problem(OPERATIONS[name].ask(kept.api, BAD_TASK_IDS[task_id]), 400, "bad-task-id")
 
 
 @pytest.mark.parametrize("name", sorted(ON_A_TASK.keys() - {"delete_task", "restore_task"}))
@@ -345,20 +346,18 @@ def test_a_task_that_never_was_and_one_in_the_trash_are_the_same_404(api: Api, t
 # Headers
 
 
-@pytest.mark.parametrize("given", ["abc", "x" * 128, "Root=1-5e1b:a/b+c==", "a_b.c@d"])
-def test_a_correlation_id_is_echoed(api: Api, operation: Operation, given: str) -> None:
-    answer = operation.ask(api, "x", "colour=red", _typed(operation, given))
+@pytest.mark.parametrize(("given", "name"), mixed(["abc", "x" * 128, "Root=1-5e1b:a/b+c==", "a_b.c@d"], OPERATIONS))
+def test_a_correlation_id_is_echoed(api: Api, given: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
     assert (answer.status, answer.headers["X-Correlation-Id"]) == (400, given)
 
 
-@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a,b", 'a"b', "{a}", "caf\u00e9", "a;b", "<script>"])
-def test_a_correlation_id_that_could_do_harm_is_replaced(api: Api, operation: Operation, given: str) -> None:
-    answer = operation.ask(api, "x", "colour=red", _typed(operation, given))
+@pytest.mark.parametrize(
+    ("given", "name"), mixed(["", "x" * 129, "a b", "a,b", 'a"b', "{a}", "caf\u00e9", "a;b", "<script>"], OPERATIONS)
+)
+def test_a_correlation_id_that_could_do_harm_is_replaced(api: Api, given: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
     assert answer.headers["X-Correlation-Id"] == answer.headers["apigw-requestid"] != given
-
-
-def _typed(operation: Operation, correlation_id: str) -> dict[str, str]:
-    return {"X-Correlation-Id": correlation_id, **({"Content-Type": JSON} if operation.body is not None else {})}
 
 
 def test_a_correlation_id_is_made_and_is_the_instance_of_a_problem(api: Api, operation: Operation) -> None:
@@ -368,15 +367,14 @@ def test_a_correlation_id_is_made_and_is_the_instance_of_a_problem(api: Api, ope
 
 
 def test_a_problem_names_the_request_and_not_the_correlation_id(api: Api, operation: Operation) -> None:
-    answer = operation.ask(api, "x", "colour=red", headers=_typed(operation, "mine"))
+    answer = operation.ask(api, "x", "colour=red", headers={"X-Correlation-Id": "mine"})
     assert answer.headers["X-Correlation-Id"] == "mine"
     assert answer.json["instance"] == answer.headers["apigw-requestid"]
 
 
 @pytest.mark.parametrize("query", ["", "colour=red"], ids=["good", "bad"])
 def test_a_browser_may_read_what_it_needs(api: Api, operation: Operation, task: Task, query: str) -> None:
-    headers = {**_typed(operation, "x"), "Origin": "https://app.example"}
-    answer = operation.ask(api, task["id"], query, headers)
+    answer = operation.ask(api, task["id"], query, {"Origin": "https://app.example"})
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     exposed = {name.strip().lower() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
     assert exposed == {"etag", "location", "link", "retry-after", "idempotency-replayed", "x-correlation-id"}
@@ -406,7 +404,7 @@ def test_nothing_is_stored_by_caches_but_what_can_be_revalidated(api: Api, opera
 
 
 def test_every_request_is_one_line_in_the_log(backend: Backend, api: Api, operation: Operation, task: Task) -> None:
-    answer = operation.ask(api, task["id"], headers=_typed(operation, "mine"))
+    answer = operation.ask(api, task["id"], headers={"X-Correlation-Id": "mine"})
     line = backend.logged(answer.headers["apigw-requestid"])
     pseudonym = hashlib.sha256(api.caller.encode()).hexdigest()[:16]
     assert line["operation"] == operation.name

@@ -1,20 +1,21 @@
 """A guard on botocore: whatever an operation sends to DynamoDB names the addressed user's partition and no other."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
+from shared.http import problems
 from shared.models import NewTask, TaskQuery
 from shared.store import queries
 from shared.store.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
 from tests.api import OPERATIONS, Operation
-from tests.conftest import deadline_in, table_at
+from tests.conftest import deadline_in, mixed, table_at
 from tests.inprocess import Functions, Reply, functions
 
 type Invoke = Callable[..., Reply]
@@ -154,12 +155,33 @@ def test_a_cursor_of_another_user_reaches_no_request(seen: Seen, invoke: Invoke,
     assert seen.requests == []
 
 
-@pytest.mark.parametrize("path_user", ["owner", "%6de", "me ", "ME", "me\0", "", "USER#owner", "owner#TASK"])
+@pytest.mark.parametrize(
+    ("path_user", "name"),
+    mixed(["owner", "%6de", "me ", "ME", "me\0", "", "USER#owner", "owner#TASK"], OPERATIONS),
+)
 def test_a_path_that_names_another_user_reaches_no_request(
-    seen: Seen, invoke: Invoke, operation: Operation, user: str, path_user: str
+    seen: Seen, invoke: Invoke, user: str, path_user: str, name: str
 ) -> None:
-    answer = invoke(operation, user, path_user, "018f3a5c-0000-7000-8000-000000000000")
+    answer = invoke(OPERATIONS[name], user, path_user, "018f3a5c-0000-7000-8000-000000000000")
     assert answer.status == 403
+    assert seen.requests == []
+
+
+def test_every_operation_asks_the_same_check(
+    seen: Seen, invoke: Invoke, operation: Operation, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the tests of this folder send each spelling to one operation only."""
+    asked: list[tuple[object, ...]] = []
+
+    def check(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str) -> str:
+        asked.append((actor, claims["sub"], path_user, service_scope))
+        raise problems.forbidden("the one check")
+
+    monkeypatch.setattr("shared.http.identity.addressed_user", check)
+    # All else of the request is bad, too: this check comes first.
+    answer = invoke(operation, user, "me", "no id", query={"colour": "red"})
+    assert (answer.status, answer.json["detail"]) == (403, "the one check")
+    assert asked == [(user, user, "me", "tasks/service")]
     assert seen.requests == []
 
 

@@ -3,18 +3,21 @@
 import hashlib
 import string
 from collections.abc import Callable
-from urllib.parse import quote
+from itertools import product
+from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.api import OPERATIONS, Answer, Api, Backend, Headers, Operation, Task
+from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
+from tests.conftest import mixed
 from tests.contract.shapes import is_problem
 from tests.isolation.conftest import Bob
 
 pytestmark = pytest.mark.usefixtures("untouched")
 
 ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
-CHANGING = {name: one for name, one in OPERATIONS.items() if one.method != "GET"}
+CHANGING = [name for name, one in OPERATIONS.items() if one.method != "GET"]
+POSTS = [name for name, one in OPERATIONS.items() if one.method == "POST"]
 
 # How bob's id may stand in a path of alice's.
 SPELLINGS: dict[str, Callable[[str, str], str]] = {
@@ -63,7 +66,8 @@ SPELLINGS: dict[str, Callable[[str, str], str]] = {
     "null": lambda *_: "null",
     "braces": lambda *_: "%7Buser_id%7D",
 }
-NAMING_HEADERS = ["X-User-Id", "X-Forwarded-User", "X-Original-Uri", "X-Amzn-Oidc-Identity", "User-Id", "Sub", "Cookie"]
+NAMING_HEADERS = ["X-User-Id", "X-Forwarded-User", "X-Original-Uri", "X-Amzn-Oidc-Identity", "User-Id", "Sub"]
+NAMING_PARAMETERS = ["user_id", "USER_ID", "user", "sub", "pk", "task_id", "path", "cursor[user_id]"]
 
 
 def _wide() -> dict[int, int]:
@@ -76,20 +80,21 @@ def tells_nothing(answer: Answer, bob: Bob) -> bool:
     return not any(word in told for word in ("secret", bob.id, bob.task["id"], bob.trashed["id"], bob.cursor))
 
 
-@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize(("spelling", "name"), mixed(SPELLINGS, OPERATIONS))
 def test_a_path_that_names_another_user_is_403(
-    backend: Backend, alice: Api, bob: Bob, spell: Callable[[str, str], str]
+    backend: Backend, alice: Api, bob: Bob, spelling: str, name: str
 ) -> None:
-    stranger = Api(alice.url, alice.caller, spell(bob.id, alice.caller))
-    for operation in OPERATIONS.values():
-        answer = operation.ask(stranger, bob.task["id"])
-        assert is_problem(answer, 403, "forbidden"), operation.name
-        assert tells_nothing(answer, bob), operation.name
+    stranger = Api(alice.url, alice.caller, SPELLINGS[spelling](bob.id, alice.caller))
+    for condition in ("If-Match", "If-None-Match"):
+        answer = OPERATIONS[name].ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
+        assert is_problem(answer, 403, "forbidden")
+        assert tells_nothing(answer, bob)
     assert backend.stored(alice.caller) == []
 
 
-@pytest.mark.parametrize("path_user", ["..", "%2e%2e/x", "x/../me"])
-def test_a_path_that_is_no_route_stays_none(alice: Api, bob: Bob, operation: Operation, path_user: str) -> None:
+@pytest.mark.parametrize(("path_user", "name"), mixed(["..", "%2e%2e/x", "x/../me"], OPERATIONS))
+def test_a_path_that_is_no_route_stays_none(alice: Api, bob: Bob, path_user: str, name: str) -> None:
+    operation = OPERATIONS[name]
     path = operation.path_of(f"me/tasks/{path_user}/{bob.id}", bob.task["id"])
     answer = alice.send(operation.method, path, operation.body)
     assert answer.status == 404
@@ -113,15 +118,19 @@ def _without_request_id(answer: Answer) -> tuple[int, dict[str, str], dict[str, 
     return answer.status, headers, {**answer.json, "instance": ""}
 
 
-@pytest.mark.parametrize("which", ["task", "trashed"])
-@pytest.mark.parametrize("name", ON_A_TASK)
-@pytest.mark.parametrize("condition", [{}, {"If-Match": "*"}, {"If-Match": "{etag}"}, {"If-None-Match": "{etag}"}])
+@pytest.mark.parametrize(
+    ("target", "condition"),
+    mixed(
+        list(product(["task", "trashed"], ON_A_TASK)),
+        [{}, {"If-Match": "*"}, {"If-Match": "{etag}"}, {"If-None-Match": "{etag}"}],
+    ),
+)
 def test_the_id_of_anothers_task_is_404_like_one_that_never_was(
-    backend: Backend, alice: Api, bob: Bob, which: str, name: str, condition: dict[str, str]
+    backend: Backend, alice: Api, bob: Bob, target: tuple[str, str], condition: dict[str, str]
 ) -> None:
+    which, name = target
     task: Task = getattr(bob, which)
-    content_type = {"Content-Type": "application/json"} if OPERATIONS[name].body is not None else {}
-    headers = content_type | {header: value.format(etag=task["etag"]) for header, value in condition.items()}
+    headers = {header: value.format(etag=task["etag"]) for header, value in condition.items()}
     never = "018f3a5c-0000-7000-8000-000000000000"
     theirs, nobodys = (OPERATIONS[name].ask(alice, task_id, headers=headers) for task_id in (task["id"], never))
     assert is_problem(theirs, 404, "task-not-found")
@@ -129,64 +138,58 @@ def test_the_id_of_anothers_task_is_404_like_one_that_never_was(
     assert backend.stored(alice.caller) == []
 
 
-@pytest.mark.parametrize("name", ON_A_TASK)
-@pytest.mark.parametrize(
-    "spell",
-    [
-        "..%2F{id}",
-        "%2e%2e%2F%2e%2e%2F{bob}%2Ftasks%2F{id}",
-        "{id}%23",
-        "{id}%00",
-        "{id}%0A",
-        "TASK%23{id}",
-        "{bob}%23{id}",
-        "{id}%20",
-        "{id},{id}",
-    ],
-)
-def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, name: str, spell: str) -> None:
-    answer = OPERATIONS[name].ask(alice, spell.format(id=bob.task["id"], bob=bob.id))
+TASK_ID_SPELLINGS = [
+    "..%2F{id}",
+    "%2e%2e%2F%2e%2e%2F{bob}%2Ftasks%2F{id}",
+    "{id}%23",
+    "{id}%00",
+    "{id}%0A",
+    "TASK%23{id}",
+    "{bob}%23{id}",
+    "{id}%20",
+    "{id},{id}",
+]
+
+
+@pytest.mark.parametrize(("spelling", "name"), mixed(TASK_ID_SPELLINGS, ON_A_TASK))
+def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, spelling: str, name: str) -> None:
+    answer = OPERATIONS[name].ask(alice, spelling.format(id=bob.task["id"], bob=bob.id))
     assert is_problem(answer, 400, "bad-task-id")
     assert tells_nothing(answer, bob)
 
 
 @pytest.mark.parametrize("name", CHANGING)
-@pytest.mark.parametrize("field", ["user_id", "id", "pk", "sk", "owner", "sub"])
+@pytest.mark.parametrize("fields", [("user_id", "id"), ("pk", "sk", "owner", "sub")], ids=["shown", "stored"])
 def test_another_user_in_the_body_is_refused_or_ignored(
-    backend: Backend, alice: Api, bob: Bob, name: str, field: str
+    backend: Backend, alice: Api, bob: Bob, name: str, fields: tuple[str, ...]
 ) -> None:
     operation = OPERATIONS[name]
     task = operation.task_for(alice)
-    fields = operation.body if isinstance(operation.body, dict) else {}
-    value = {"id": bob.task["id"], "pk": f"USER#{bob.id}", "sk": f"TASK#{bob.task['id']}"}.get(field, bob.id)
-    answer = operation.ask(alice, task["id"], body={**fields, field: value})
+    good = operation.body if isinstance(operation.body, dict) else {}
+    values = {"id": bob.task["id"], "pk": f"USER#{bob.id}", "sk": f"TASK#{bob.task['id']}"}
+    answer = operation.ask(alice, task["id"], body={**good, **{field: values.get(field, bob.id) for field in fields}})
     assert answer.status in (200, 201, 204, 422)
     if answer.status == 422:
-        assert is_problem(answer, 422, "invalid-body", [f"/{field}"])
+        assert is_problem(answer, 422, "invalid-body", [f"/{field}" for field in fields])
     assert tells_nothing(answer, bob)
     assert {item["pk"]["S"] for item in backend.stored(alice.caller)} == {f"USER#{alice.caller}"}
     assert all(shown["user_id"] == alice.caller for shown in [*alice.walk(), *alice.walk(status="deleted")])
     assert task["id"] in [shown["id"] for shown in [*alice.walk(), *alice.walk(status="deleted")]]
 
 
-@pytest.mark.parametrize("field", ["user_id", "USER_ID", "user", "sub", "pk", "task_id", "path", "cursor[user_id]"])
-def test_another_user_in_the_query_is_400(
-    backend: Backend, alice: Api, bob: Bob, operation: Operation, field: str
-) -> None:
+def test_another_user_in_the_query_is_400(backend: Backend, alice: Api, bob: Bob, operation: Operation) -> None:
     task = alice.made()
     before = backend.stored(alice.caller)
-    answer = operation.ask(alice, task["id"], f"{quote(field)}={bob.id}")
+    answer = operation.ask(alice, task["id"], urlencode(dict.fromkeys(NAMING_PARAMETERS, bob.id)))
     assert is_problem(answer, 400, "bad-query")
+    assert all(f"{name}: " in answer.json["detail"] for name in NAMING_PARAMETERS)
     assert tells_nothing(answer, bob)
     assert backend.stored(alice.caller) == before
 
 
-@pytest.mark.parametrize("header", NAMING_HEADERS)
-def test_another_user_in_a_header_is_not_looked_at(alice: Api, bob: Bob, operation: Operation, header: str) -> None:
+def test_another_user_in_a_header_is_ignored(alice: Api, bob: Bob, operation: Operation) -> None:
     task = operation.task_for(alice)
-    headers: Headers = {header: f"user_id={bob.id}" if header == "Cookie" else bob.id}
-    if operation.body is not None:
-        headers = {**headers, "Content-Type": "application/json"}
+    headers = {**dict.fromkeys(NAMING_HEADERS, bob.id), "Cookie": f"user_id={bob.id}"}
     answer = operation.ask(Api(alice.url, alice.caller, "me"), task["id"], headers=headers)
     assert answer.status in (200, 201, 204)
     assert tells_nothing(answer, bob)
@@ -219,37 +222,25 @@ def test_a_sync_token_of_another_user_is_400(alice: Api, bob: Bob, limit: int) -
     assert tells_nothing(answer, bob)
 
 
-@pytest.mark.parametrize("name", ON_A_TASK)
-def test_the_etag_of_anothers_task_opens_nothing(alice: Api, bob: Bob, name: str) -> None:
-    operation = OPERATIONS[name]
-    stranger = Api(alice.url, alice.caller, bob.id)
-    for condition in ("If-Match", "If-None-Match"):
-        answer = operation.ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
-        assert is_problem(answer, 403, "forbidden")
-        assert tells_nothing(answer, bob)
+KEYS = ["{key}", '"{key}"', "USER#{bob}", "{bob}#{key}", "../{bob}/{key}", "KEY#{digest}"]
 
 
-@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.method == "POST"])
-@pytest.mark.parametrize("key", ["{key}", '"{key}"', "USER#{bob}", "{bob}#{key}", "../{bob}/{key}", "KEY#{digest}"])
+@pytest.mark.parametrize(("name", "key"), mixed(POSTS, KEYS))
 def test_a_key_of_another_user_is_a_key_of_ones_own(backend: Backend, alice: Api, name: str, key: str) -> None:
     operation, used = OPERATIONS[name], f"key-{alice.caller}"
     bob = Api(backend.url, f"bob-of-{alice.caller}")
-    theirs = operation.ask(bob, operation.task_for(bob)["id"], headers=_keyed(operation, used))
+    theirs = operation.ask(bob, operation.task_for(bob)["id"], headers={"Idempotency-Key": used})
     assert theirs.status in (200, 201)
     stored = backend.stored(bob.caller)
     tried = key.format(key=used, bob=bob.caller, digest=hashlib.sha256(used.encode()).hexdigest())
-    mine = operation.ask(alice, operation.task_for(alice)["id"], headers=_keyed(operation, tried))
+    mine = operation.ask(alice, operation.task_for(alice)["id"], headers={"Idempotency-Key": tried})
     assert mine.status == theirs.status
     assert "Idempotency-Replayed" not in mine.headers
     assert {task["user_id"] for task in mine.tasks} == {alice.caller}
     assert backend.stored(bob.caller) == stored
 
 
-def _keyed(operation: Operation, key: str) -> Headers:
-    return {"Idempotency-Key": key, **({"Content-Type": "application/json"} if operation.body is not None else {})}
-
-
-@pytest.mark.parametrize("longer", ["x", "-", ":b", "@b", "|b", "=", ".."])
+@pytest.mark.parametrize("longer", ["x", ":b", ".."])
 def test_a_user_whose_id_begins_with_anothers_is_another(backend: Backend, alice: Api, longer: str) -> None:
     other = Api(backend.url, f"{alice.caller}{longer}")
     theirs = [other.made(title="theirs"), other.made(title="theirs", completed=True), other.made(title="theirs")]

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api import OPERATIONS, Api, Backend, Operation
+from tests.conftest import mixed
 from tests.contract.shapes import is_problem
 from tests.isolation.conftest import Bob
 
@@ -64,25 +65,25 @@ NO_SERVICE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("claims", NO_SERVICE.values(), ids=NO_SERVICE)
+@pytest.mark.parametrize(("claims", "name"), mixed(NO_SERVICE, OPERATIONS))
 @pytest.mark.usefixtures("untouched")
 def test_a_token_without_the_service_scope_opens_nothing_of_anothers(
-    alice: Api, bob: Bob, claims: dict[str, Any]
+    alice: Api, bob: Bob, claims: str, name: str
 ) -> None:
-    named = json.loads(json.dumps(claims).replace("{bob}", bob.id).replace("{BOB}", bob.id.upper()))
+    named = json.loads(json.dumps(NO_SERVICE[claims]).replace("{bob}", bob.id).replace("{BOB}", bob.id.upper()))
     stranger = Api(alice.url, alice.caller, bob.id, named)
-    for operation in OPERATIONS.values():
-        answer = operation.ask(stranger, bob.task["id"])
-        assert is_problem(answer, 403, "forbidden"), operation.name
-        assert "secret" not in answer.content.decode(), operation.name
+    answer = OPERATIONS[name].ask(stranger, bob.task["id"])
+    assert is_problem(answer, 403, "forbidden")
+    assert "secret" not in answer.content.decode()
 
 
-@pytest.mark.parametrize("claims", SERVICE.values(), ids=SERVICE)
+@pytest.mark.parametrize(("claims", "name"), mixed(SERVICE, OPERATIONS))
 def test_the_service_scope_opens_every_operation_for_any_user(
-    backend: Backend, user: str, operation: Operation, claims: dict[str, Any]
+    backend: Backend, user: str, claims: str, name: str
 ) -> None:
+    operation = OPERATIONS[name]
     task = operation.task_for(Api(backend.url, user))
-    service = Api(backend.url, f"service-of-{user}", user, claims)
+    service = Api(backend.url, f"service-of-{user}", user, SERVICE[claims])
     answer = operation.ask(service, task["id"])
     assert answer.status in (200, 201, 204)
     assert all(one["user_id"] == user for one in answer.tasks)
@@ -100,12 +101,10 @@ def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operat
     assert backend.stored(user) == before
 
 
-@pytest.mark.parametrize("path_user", ["caf\u00e9", "x" * 256, "a\n", "\0"])
-def test_a_service_is_told_what_no_user_id_can_be(
-    backend: Backend, user: str, operation: Operation, path_user: str
-) -> None:
+@pytest.mark.parametrize(("path_user", "name"), mixed(["caf\u00e9", "x" * 256, "a\n", "\0"], OPERATIONS))
+def test_a_service_gets_400_for_what_no_user_id_can_be(backend: Backend, user: str, path_user: str, name: str) -> None:
     service = Api(backend.url, user, quote(path_user, safe=""), {"scope": "tasks/service"})
-    answer = operation.ask(service, "018f3a5c-0000-7000-8000-000000000000")
+    answer = OPERATIONS[name].ask(service, "018f3a5c-0000-7000-8000-000000000000")
     assert is_problem(answer, 400, "bad-user-id")
     assert backend.stored(path_user) == []
 

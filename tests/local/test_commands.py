@@ -95,9 +95,9 @@ def test_it_serves_on_dynamodb_local(clone: Path) -> None:
         assert list((clone / ".local" / "dynamodb").iterdir())
         below = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
-        assert gone(below, within=0.5)
+        assert gone(below, within=10)
 
 
 @pytest.mark.parametrize(
