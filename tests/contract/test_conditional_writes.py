@@ -87,9 +87,7 @@ def test_a_task_that_never_was_is_404_whatever_the_condition(
     backend: Backend, api: Api, headers: Headers, name: str
 ) -> None:
     answer = WRITES[name].ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
-    if (
-        WRITES[name].method == "PUT" and "If-None-Match" in headers
-    ):  # it would create the task, if its id were not too old
+    if WRITES[name].method == "PUT" and "If-None-Match" in headers:  # a create, but the id is too old
         assert is_problem(answer, 422, "unusable-id")
     else:
         assert is_problem(answer, 404, "task-not-found")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -79,15 +80,24 @@ def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
     shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
     (python,) = re.findall(r"```python\n(.*?)```", clients, re.DOTALL)
     (tmp_path / "client.py").write_text(python)
+    (javascript,) = re.findall(r"```js\n(.*?)```", clients, re.DOTALL)
+    call = 'create("Buy milk", process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
+    (tmp_path / "client.mjs").write_text(f"{javascript}\n{call}\n")
+    node = shutil.which("node")
+    if node is None and os.environ.get("CI") == "true":
+        pytest.fail("node is not on the PATH")
     with make_run(tmp_path / "log", port):
         script = f"set -e\n{shell}\n{sys.executable} {tmp_path / 'client.py'}"
+        script += f"\n{node} {tmp_path / 'client.mjs'}" if node else ""
         pasted = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert pasted.returncode == 0, pasted.stderr
     assert pasted.stdout.count('"title":"Buy milk"') == 2  # created, and listed
-    assert "'title': 'Buy milk'" in pasted.stdout  # by the client
+    assert pasted.stdout.count('"due":"2026-12-24"') == 2
+    assert "'title': 'Buy milk'" in pasted.stdout  # by the client in Python
+    assert node is None or re.search(r"JavaScript [0-9a-f-]{14}7[0-9a-f-]{21} Buy milk", pasted.stdout)
 
 
-def test_the_client_of_the_readme_has_one_key_for_all_attempts_whatever_befalls_the_answers(
+def test_the_client_of_the_documents_has_one_id_for_all_attempts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = [
@@ -96,15 +106,15 @@ def test_the_client_of_the_readme_has_one_key_for_all_attempts_whatever_befalls_
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
         b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "Buy milk"}',
     ]
-    keys = []
+    paths = []
 
     class Spoilt(StreamRequestHandler):
         def handle(self) -> None:
-            self.rfile.readline()
+            request = self.rfile.readline()
             headers = parse_headers(self.rfile)
             self.rfile.read(int(headers["Content-Length"]))
-            keys.append(headers["Idempotency-Key"])
-            self.wfile.write(answers[len(keys) - 1])
+            paths.append(request)
+            self.wfile.write(answers[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
 
     (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
@@ -114,8 +124,8 @@ def test_the_client_of_the_readme_has_one_key_for_all_attempts_whatever_befalls_
         exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
         server.shutdown()
     assert capsys.readouterr().out == "{'title': 'Buy milk'}\n"
-    assert len(keys) == len(answers)
-    assert len(set(keys)) == 1
+    assert len(paths) == len(answers)
+    assert len(set(paths)) == 1
 
 
 def test_a_bad_setting_is_one_clear_line() -> None:
