@@ -60,7 +60,9 @@ def source_of(value: Any) -> str:
         case dict():
             if value.get("type") == "definition-ref":
                 raise ValueError("a recursive model cannot be frozen")
-            members = (f"{key!r}: {source_of(inner)}" for key, inner in value.items() if key not in OMITTED)
+            # In other dicts, such as the fields of a model, these keys are names of ours.
+            omitted = OMITTED if isinstance(value.get("type"), str) else ()
+            members = (f"{key!r}: {source_of(inner)}" for key, inner in value.items() if key not in omitted)
             return f"{{{', '.join(members)}}}"
         case list():
             return f"[{', '.join(map(source_of, value))}]"

@@ -46,7 +46,8 @@ class _Lazy[T]:
 
     def __get__(self, _: object, model: type) -> T:
         schema = SCHEMAS[model.__qualname__]()
-        made = self._make(schema, schema["config"])
+        # Around a model with a validator of the whole there is a schema of that validator, without a config.
+        made = self._make(schema, schema.get("config"))
         setattr(model, self._name, made)
         return made
 

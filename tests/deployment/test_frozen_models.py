@@ -19,7 +19,15 @@ from tests.deployment.conftest import HOST, built
 from tests.deployment.models import told
 
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
+PLANNED = {
+    "due": "2026-12-24T17:00:00",
+    "time_zone": "Europe/Berlin",
+    "priority": 1,
+    "tags": ["home"],
+    "metadata": {"color": "red"},
+}
 TASK = {
+    **PLANNED,
     "id": TASK_ID,
     "user_id": "alice",
     "title": "x",
@@ -31,7 +39,7 @@ TASK = {
     "updated_at": 0,
 }
 DELETED = {**TASK, "deleted_at": 1_795_415_874_917, "purge_at": 1_795_415_874_000}
-NEW = {"title": "x", "description": "y", "completed": False}
+NEW = {"title": "x", "description": "y", "completed": False, **PLANNED}
 ON_TASK = {"id": TASK_ID, "if_match": '"3-1"'}
 OPERATIONS: list[dict[str, Any]] = [
     {"op": "create", "task": NEW},
@@ -58,6 +66,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "TaskQuery": {"status": "open", "order": "desc", "limit": "20", "cursor": "x"},
         "ChangesQuery": {"since": "x", "limit": "20"},
         "ClearQuery": {"status": "completed"},
+        "_Fields": {name: value for name, value in NEW.items() if name != "metadata"},
         "Model": {},
         "Input": {},
         "NoQuery": {},
