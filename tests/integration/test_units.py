@@ -1,6 +1,7 @@
 """What each operation consumes of DynamoDB's units: the table in docs/data-model.md, measured."""
 
 import re
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from shared.store import items
 from shared.store.dynamodb import Table
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests.conftest import ROOT, SCALE, deadline_in, table_at
 
@@ -154,7 +156,8 @@ def test_every_operation_consumes_what_the_documentation_says(measured: dict[str
 def test_the_rule_for_transactions_agrees_with_what_plain_writes_consume(
     new: str, changed: str | None, index: str | None, units: int, measured: dict[str, tuple[float, float]]
 ) -> None:
-    after = items.to_item(tasks.create(None, str(uuid.uuid4()), "alice", NEW, 2), "token")
+    now = time.time_ns()
+    after = items.to_item(tasks.create(None, str(uuid7(now)), "alice", NEW, now // 1_000_000), "token")
     before: dict[str, Any] = (
         {} if changed is None else {**after, changed: items.text("other"), "by_change": items.text("1")}
     )
