@@ -3,28 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from conformance.checks import MEMBERS, TIME
 from tests.api import JSON, Answer, Task
 
-TIME = re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z")
 TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 STRONG_ETAG = re.compile(r'"[!#-~]+"')
-MEMBERS = {
-    "id",
-    "user_id",
-    "title",
-    "description",
-    "due",
-    "time_zone",
-    "priority",
-    "tags",
-    "metadata",
-    "completed",
-    "completed_at",
-    "created_at",
-    "updated_at",
-    "version",
-    "etag",
-}
 NO_STORE = "no-store"
 REVALIDATE = "private, no-cache"
 

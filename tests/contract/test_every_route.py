@@ -314,8 +314,7 @@ def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -
     )
 
 
-@pytest.mark.parametrize("name", TAKING_BODIES)
-@pytest.mark.parametrize("charset", ["utf8", '"UTF-8"', "us-ascii"])
+@pytest.mark.parametrize(("charset", "name"), mixed(["utf8", '"UTF-8"', "us-ascii"], TAKING_BODIES))
 def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset: str) -> None:
     headers = {"Content-Type": f"{JSON}; charset={charset}"}
     answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})

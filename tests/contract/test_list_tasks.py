@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from conformance.checks import MEMBERS, TIME
 from shared.store import cursors
 from tests.api import JSON, Answer, Api, Backend, Task
-from tests.contract.shapes import MEMBERS, NO_STORE, TIME, is_problem, is_task
+from tests.contract.shapes import NO_STORE, is_problem, is_task
 
 STATUSES = ["all", "open", "completed", "deleted"]
 BAD_QUERIES = {
