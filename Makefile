@@ -55,6 +55,9 @@ token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
 	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE"
 
+seed: .venv/.ready ## Create 200 varied tasks in a running `make run` (ARGS="--user alice --url http://127.0.0.1:8000")
+	@$(BIN)/python -m local.seed $(ARGS)
+
 openapi: .venv/.ready ## Generate the contract, docs/openapi.json
 	@$(BIN)/python -m contract
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from conformance.client import JSON, Caller, Failed, NotJudged, Response, at_once, new_key
+from conformance.client import JSON, Caller, Failed, NotJudged, Response, at_once, new_id, new_key
 
 NOBODYS_TASK = "018f3a5c-0000-7000-8000-000000000000"
 MEMBERS = {
@@ -93,6 +93,34 @@ def text_is_stored_in_form_nfc(users: Users) -> None:
     """Text of any script is stored in Unicode form NFC."""
     task = users.mine.create("Cafe\u0301 \U0001f600 \u05e9\u05dc\u05d5\u05dd")
     same("the title", users.mine.get(task["id"]).json["title"], "Caf\u00e9 \U0001f600 \u05e9\u05dc\u05d5\u05dd")
+
+
+@check("create")
+def a_put_creates_a_task_under_the_clients_id_once(users: Users) -> None:
+    """PUT with `If-None-Match: *` creates a task under the client's id, and a retry returns the same task."""
+    task_id, path = new_id(), users.mine.tasks
+    body = {"title": "mine", "description": None, "completed": False, "due": "2026-12-24"}
+    first, again = (
+        users.mine.send("PUT", f"{path}/{task_id}", body, headers={"If-None-Match": "*"}).expect(201) for _ in range(2)
+    )
+    same("the id", first.json["id"], task_id)
+    same("the second response", again.json, first.json)
+    other = users.mine.send("PUT", f"{path}/{task_id}", {**body, "title": "x"}, headers={"If-None-Match": "*"})
+    other.problem(412, "precondition-failed")
+    old = users.mine.send("PUT", f"{path}/{NOBODYS_TASK}", body, headers={"If-None-Match": "*"})
+    old.problem(422, "unusable-id")
+
+
+@check("create")
+def due_dates_tags_and_metadata_are_returned_as_they_were_sent(users: Users) -> None:
+    """A due date does not shift, tags are sorted, and metadata is returned unchanged."""
+    for due in ("2026-12-24", "2026-12-24T17:00:00", None):
+        fields: dict[str, Any] = {"due": due, "priority": 1, "tags": ["b", "a", "b"], "metadata": {"k": " v "}}
+        task = users.mine.create(**fields)
+        expected = {**fields, "tags": ["a", "b"]}
+        same("the details", {name: task[name] for name in expected}, expected)
+    for bad in ("2026-02-30", "2026-12-24T17:00Z", "2026-12-24T25:00"):
+        users.mine.send("POST", users.mine.tasks, {"title": "x", "due": bad}).problem(422, "invalid-body")
 
 
 @check("get")
@@ -381,6 +409,23 @@ def pages_show_each_task_once_during_writes(users: Users) -> None:
     untouched = [task["id"] for task in reversed(kept)]
     same("the unchanged tasks on the pages", [one for one in shown if one in untouched], untouched)
     same("the tasks that were shown twice", [one for one in set(shown) if shown.count(one) > 1], [])
+
+
+@check("list")
+def open_tasks_are_listed_by_due_date_and_filtered(users: Users) -> None:
+    """Open tasks are listed by due date. A list can be limited to a tag, a priority and a range of due dates."""
+    tag = new_id()
+    dues = [None, "2026-12-25", "2026-12-24", "2026-12-24T17:00:00"]
+    ids = {due: users.mine.create(due=due, tags=[tag], priority=1 if due else 0)["id"] for due in dues}
+
+    def listed(**query: str) -> list[str]:
+        path = f"{users.mine.tasks}?{urlencode({'status': 'open', 'tag': tag, **query})}"
+        return [task["id"] for task in users.mine.send("GET", path).expect(200).json["items"]]
+
+    by_due = [ids["2026-12-24T17:00:00"], ids["2026-12-24"], ids["2026-12-25"], ids[None]]
+    same("the order", listed(), by_due)
+    same("the tasks with a priority", listed(priority_max="9"), by_due[:3])
+    same("the tasks due on a day", listed(due_after="2026-12-23", due_before="2026-12-25"), by_due[:2])
 
 
 @check("list")

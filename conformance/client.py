@@ -214,6 +214,12 @@ def new_key() -> str:
     return str(uuid.uuid4())
 
 
+def new_id() -> str:
+    """Return a new id for a task: a UUID of version 7 (RFC 9562, section 5.7)."""
+    milliseconds, random = time.time_ns() // 1_000_000, uuid.uuid4().int
+    return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | random & ((1 << 76) - 1) & ~(0b11 << 62) | 0b10 << 62))
+
+
 def _deleted(caller: Caller, task_id: str) -> bool:
     try:
         return caller.delete(task_id).status == 204

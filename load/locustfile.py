@@ -8,6 +8,7 @@ import json
 import os
 import random
 import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 from locust import FastHttpUser, between, task
@@ -62,13 +63,22 @@ class Person(FastHttpUser):
     @task(6)
     def list(self) -> None:
         """Read a list."""
-        status = random.choice(["open", "open", "all", "completed"])  # noqa: S311 - no secret
-        self.request("GET", f"/tasks?status={status}", "list")
+        query = random.choice(["status=open", "status=open", "status=completed", "status=all"])  # noqa: S311 - no secret
+        self.request("GET", f"/tasks?{query}", "list")
+
+    @task(2)
+    def week(self) -> None:
+        """Read the open tasks that are due this week, and those with a tag."""
+        today = datetime.now().date()
+        self.request("GET", f"/tasks?status=open&due_before={today + timedelta(7)}", "list by due date")
+        self.request("GET", "/tasks?tag=home", "list by tag")
 
     @task(4)
     def create(self) -> None:
         """Create a task, with an idempotency key."""
-        created = self.request("POST", "/tasks", "create", {"title": "load", "description": "x" * 200}, key=True)
+        due = datetime.now().date() + timedelta(random.randrange(60))  # noqa: S311
+        task = {"title": "load", "description": "x" * 200, "due": str(due), "tags": ["home"], "priority": 5}
+        created = self.request("POST", "/tasks", "create", task, key=True)
         if created:
             self.ids.append(created["id"])
 

@@ -178,6 +178,11 @@ def metadata_fault(metadata: dict[str, str]) -> str | None:
     return None
 
 
+def _whole(number: object) -> object:
+    """A number such as 5.0 is a whole number in JSON."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 def digits(text: object) -> object:
     """Refuse a query parameter that is not a number in digits, such as +1 or 1_0."""
     if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
@@ -198,7 +203,7 @@ Description = Annotated[
 ]
 Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra={"pattern": _DUE_PATTERN})]
 TimeZone = Annotated[str, AfterValidator(_time_zone), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_+/-]+$"})]
-Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST)]
+Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST), BeforeValidator(_whole)]
 Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
 Tags = Annotated[list[Tag], AfterValidator(_tags)]
 _Key = Annotated[str, AfterValidator(_metadata_key)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.models import NewTask, TaskQuery
+from shared.models import NewTask, Task, TaskQuery
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api, Backend, serving
@@ -22,7 +22,15 @@ def backend(dynamodb_local_url: str) -> Iterator[Backend]:
 
 
 @pytest.mark.parametrize(
-    ("count", "query"), [(TASKS, {}), (100, {"order": "desc"}), (100, {"status": "open"})], ids=str
+    ("count", "query"),
+    [
+        (TASKS, {}),
+        (100, {"order": "desc"}),
+        (100, {"status": "open"}),
+        (100, {"tag": "even", "priority_max": "5"}),
+        (100, {"status": "open", "tag": "even", "due_after": "2026-12-03", "due_before": "2026-12-20"}),
+    ],
+    ids=str,
 )
 def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     backend: Backend, dynamodb_local_url: str, user: str, count: int, query: dict[str, str]
@@ -32,9 +40,12 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     touched: dict[str, list[str]] = {}
     for name in users:
         store = TaskStore(backend.table, name, deadline_in(60 * SCALE))
-        created = [store.create(NewTask(title=f"{number} of {name}")).id for number in range(count)]
-        touched[name] = created[::5]
-        untouched[name] = [task_id for place, task_id in enumerate(created) if place % 5]
+        created = [store.create(new_task(number)) for number in range(count)]
+        touched[name] = [task.id for task in created[::5]]
+        kept = [task for place, task in enumerate(created) if place % 5 and matches(task, query)]
+        if query.get("status") == "open":
+            kept.sort(key=lambda task: (task.due, task.id))
+        untouched[name] = [task.id for task in kept]
 
     stop = threading.Event()
 
@@ -45,12 +56,15 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
         while not stop.is_set():
             name = dice.choice(users)
             store, task_id = stores[name], dice.choice(touched[name])
-            match dice.randrange(4):
+            match dice.randrange(5):
                 case 0:
                     store.create(NewTask(title="new"))
                 case 1 if len(touched[name]) > 10:
                     store.delete(task_id, ANY_VERSION)
                     touched[name].remove(task_id)
+                case 2:
+                    due = f"2026-12-{dice.randrange(1, 29):02}"
+                    store.update(task_id, {"due": due, "tags": dice.choice([[], ["even"]])}, ANY_VERSION)
                 case _:
                     store.toggle(task_id, ANY_VERSION)
 
@@ -66,6 +80,21 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     finally:
         stop.set()
         writer.join()
+
+
+def new_task(number: int) -> NewTask:
+    tags = ["even"] if number % 2 == 0 else []
+    return NewTask(title=str(number), due=f"2026-12-{1 + number * 7 % 28:02}", priority=number % 9, tags=tags)
+
+
+def matches(task: Task, query: dict[str, str]) -> bool:
+    """Whether a query wants a task, as the documentation says it."""
+    assert task.due is not None
+    return (
+        query.get("tag", "even") in (*task.tags, *([] if "tag" in query else ["even"]))
+        and ("priority_max" not in query or 1 <= task.priority <= int(query["priority_max"]))
+        and query.get("due_after", "") < task.due < query.get("due_before", "9")
+    )
 
 
 def test_tombstones_do_not_slow_a_list_down(dynamodb_local_url: str, user: str) -> None:

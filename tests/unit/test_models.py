@@ -190,7 +190,8 @@ def test_tags_are_a_set() -> None:
     [
         ("priority", 10, ("priority",)),
         ("priority", -1, ("priority",)),
-        ("priority", 1.0, ("priority",)),
+        ("priority", 1.5, ("priority",)),
+        ("priority", 10.0, ("priority",)),
         ("priority", "1", ("priority",)),
         ("priority", True, ("priority",)),
         ("priority", None, ("priority",)),
@@ -219,6 +220,10 @@ def test_bad_priorities_tags_and_metadata(field: str, value: Any, where: tuple[s
     with pytest.raises(ValidationError) as error:
         NewTask.model_validate({"title": "x", field: value})
     assert [fault["loc"] for fault in error.value.errors()] == [where]
+
+
+def test_a_priority_may_be_written_with_a_decimal_point() -> None:
+    assert repr(NewTask.model_validate({"title": "x", "priority": 5.0}).priority) == "5"
 
 
 def test_metadata_of_2048_bytes_is_taken_and_kept_as_it_is() -> None:
