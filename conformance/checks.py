@@ -103,6 +103,7 @@ def a_put_creates_a_task_under_the_clients_id_once(users: Users) -> None:
     first, again = (
         users.mine.send("PUT", f"{path}/{task_id}", body, headers={"If-None-Match": "*"}).expect(201) for _ in range(2)
     )
+    users.mine.created.append(task_id)
     same("the id", first.json["id"], task_id)
     same("the second response", again.json, first.json)
     other = users.mine.send("PUT", f"{path}/{task_id}", {**body, "title": "x"}, headers={"If-None-Match": "*"})
