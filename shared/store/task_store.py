@@ -49,6 +49,10 @@ MOST_CLEARED = 500
 # 3 s to spare.
 SYNC_OVERLAP = 20_000
 
+# How many characters the texts of one page have together. Lambda encodes a control character in seven bytes, and its
+# response has at most 6 MB.
+PAGE_TEXT = 800_000
+
 _TIME = re.compile(r"[0-9]{15}")
 
 
@@ -122,10 +126,10 @@ class TaskStore:
         request = queries.of_list(self._table, self._user_id, query, query.page_size, position)
         page = self._engine.read(lambda: self._client.query(**request))
         shown, last_key, now = page["Items"], page.get("LastEvaluatedKey"), self._engine.now
-        if len(shown) > query.page_size:  # only a filtered query has no limit of its own
-            shown = shown[: query.page_size]
-            last_key = shown[-1]
-        found = [items.from_item(item) for item in shown]
+        found = [items.from_item(item) for item in shown[: query.page_size]]
+        found = found[: _fitting(found)]
+        if len(found) < len(shown):  # a filtered query has no limit of its own, and texts may be long
+            last_key = shown[len(found) - 1]
         return TaskPage(
             items=[task for task in found if not tasks.is_expired(task, now)],
             next_cursor=cursors.encode(queries.position_of(request, last_key), *scope) if last_key else None,
@@ -162,11 +166,15 @@ class TaskStore:
                 raise SyncTokenExpired
         request = queries.of_changes(self._table, self._user_id, since, query.page_size, position)
         page = self._engine.read(lambda: self._client.query(**request))
-        last_key, token = page.get("LastEvaluatedKey"), items.moment(watermark)
+        shown, last_key, token = page["Items"], page.get("LastEvaluatedKey"), items.moment(watermark)
+        found = [items.from_item(item) for item in shown]
+        found = found[: _fitting(found)]
+        if len(found) < len(shown):
+            last_key = shown[len(found) - 1]
         if last_key:
             token = f"{items.moment(since)}.{token}.{queries.position_of(request, last_key)}"
         return Changes(
-            items=[_change(items.from_item(item)) for item in page["Items"]],
+            items=[_change(task) for task in found],
             next_since=cursors.encode(token, *scope),
             has_more=last_key is not None,
         )
@@ -256,6 +264,16 @@ class TaskStore:
         except Replayed as replayed:
             self.replayed = True
             return replayed.results
+
+
+def _fitting(page: Sequence[Task]) -> int:
+    """How many tasks of a page fit into a response: at least one."""
+    total = 0
+    for place, task in enumerate(page):
+        total += len(task.title) + len(task.description or "") + sum(map(len, task.metadata.values()))
+        if total > PAGE_TEXT:
+            return max(place, 1)
+    return len(page)
 
 
 def _change(task: Task) -> Task | Tombstone:

@@ -207,7 +207,6 @@ def test_tags_are_a_set() -> None:
         ("metadata", {"a b": "x"}, ("metadata", "a b", "[key]")),
         ("metadata", {"x" * 41: "x"}, ("metadata", "x" * 41, "[key]")),
         ("metadata", {"a": 1}, ("metadata", "a")),
-        ("metadata", {"a": "\0"}, ("metadata", "a")),
         ("metadata", {"a": None}, ("metadata", "a")),
         ("metadata", {"a": "x" * 501}, ("metadata", "a")),
         ("metadata", {str(number): "" for number in range(21)}, ("metadata",)),
@@ -309,9 +308,7 @@ def test_a_title_that_is_let_through_is_normal_and_fits(text: str) -> None:
             if unicodedata.category(one)[0] not in "ZM" and unicodedata.category(one) not in ("Cc", "Cf")
         ]
         assert (
-            re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text)
-            or not "".join(visible).strip("\u115f\u1160\u3164\uffa0\u2800")
-            or len(normal) > 255
+            re.search("\0", text) or not "".join(visible).strip("\u115f\u1160\u3164\uffa0\u2800") or len(normal) > 255
         )
     else:
         assert title == unicodedata.normalize("NFC", text)

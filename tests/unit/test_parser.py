@@ -14,7 +14,7 @@ from shared.models import NewTask, Task, TaskPage
 from shared.store import dynamodb, items, parser
 from shared.tasks import ANY_VERSION
 
-TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
 NEW = st.builds(
     NewTask,
     title=TEXT.map(lambda text: text + "x"),
