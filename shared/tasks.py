@@ -75,7 +75,7 @@ def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: in
 
     Raises UnusableId, InvalidTask, and VersionMismatch where the id is taken.
     """
-    fields = new.model_dump()
+    fields = vars(new)
     if found is not None:
         if found.version == 1 and all(getattr(found, name) == value for name, value in fields.items()):
             return found
@@ -177,7 +177,7 @@ def _check(task: Task) -> None:
     """Raise InvalidTask for what no single field of a request shows."""
     if task.time_zone is not None and not _has_time(task.due):
         raise InvalidTask("time_zone", "Must be null unless due has a time")
-    if fault := metadata_fault(task.metadata):
+    if task.metadata and (fault := metadata_fault(task.metadata)):
         raise InvalidTask("metadata", fault)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared import tasks
+from shared.fields import DESCRIPTION_LENGTH, METADATA_BYTES, TITLE_LENGTH
 from shared.models import (
     BatchResult,
     BatchResults,
@@ -52,6 +53,8 @@ SYNC_OVERLAP = 20_000
 # How many characters the texts of one page have together. Lambda encodes a control character in seven bytes, and its
 # response has at most 6 MB.
 PAGE_TEXT = 800_000
+# So many tasks fit, however long their texts are.
+SURE_TO_FIT = PAGE_TEXT // (TITLE_LENGTH + DESCRIPTION_LENGTH + METADATA_BYTES)
 
 _TIME = re.compile(r"[0-9]{15}")
 
@@ -268,6 +271,8 @@ class TaskStore:
 
 def _fitting(page: Sequence[Task]) -> int:
     """How many tasks of a page fit into a response: at least one."""
+    if len(page) <= SURE_TO_FIT:
+        return len(page)
     total = 0
     for place, task in enumerate(page):
         total += len(task.title) + len(task.description or "") + sum(map(len, task.metadata.values()))
