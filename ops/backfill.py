@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -129,6 +131,24 @@ class State:
             file.flush()
             os.fsync(descriptor)
         new.replace(self.path)
+
+
+def run(command: Callable[[threading.Event], Counter[str]]) -> int:
+    """Run a command that signals can stop, and print its counts.
+
+    Return 0, or 1 if an item failed, 2 after any other error, 130 if stopped.
+    """
+    try:
+        with stop_on_signal() as stop:
+            counts = command(stop)
+    except Interrupted:
+        sys.stderr.write("Stopped. Run the same command to continue.\n")
+        return 130
+    except (ClientError, BotoCoreError, ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(counts.items())))
+    return 1 if counts["failed"] else 0
 
 
 def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk

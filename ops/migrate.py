@@ -10,13 +10,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from ops import stack
-from ops.backfill import Interrupted, RateLimiter, State, new_client, positive_int, stop_on_signal, walk
+from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
 from shared.http.telemetry import pseudonym
 from shared.store import items
 from shared.store.items import Item
@@ -83,21 +84,12 @@ def _failed(item: Item, reason: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Migrate a table. Return 0, or 1 if an item failed, 2 after any other error, 130 if stopped."""
     options = _options(arguments)
-    try:
-        outputs = stack.outputs(options.stack) if options.stack else {"TableName": options.table}
-        with stop_on_signal() as stop:
-            counts = _run(new_client(outputs.get("MigrateRoleArn")), outputs["TableName"], options, stop)
-    except Interrupted:
-        sys.stderr.write("Stopped. Run the same command to continue.\n")
-        return 130
-    except (ClientError, BotoCoreError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(counts.items())))
-    return 1 if counts["failed"] else 0
+    return run(partial(_migrate, options))
 
 
-def _run(client: Any, table: str, options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
+def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
+    outputs = stack.outputs(options.stack) if options.stack else {"TableName": options.table}
+    client, table = new_client(outputs.get("MigrateRoleArn")), outputs["TableName"]
     described = client.describe_table(TableName=table)["Table"]
     limiter, path = RateLimiter(options.units), options.state or Path(f".local/migrate-{table}.json")
     scan: dict[str, Any] = {

@@ -8,15 +8,16 @@ meanwhile, the command reads it again and overwrites it. See "Restoring" in docs
 import argparse
 import secrets
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from ops import stack
-from ops.backfill import Interrupted, RateLimiter, State, new_client, positive_int, stop_on_signal, walk
+from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
 from shared import tasks
 from shared.store import items
 from shared.store.items import Item
@@ -86,6 +87,10 @@ def _restored_item(backup: Item, live: Item | None, token: str, now: int) -> Ite
 def main(arguments: Sequence[str]) -> int:
     """Restore tasks. Return 0 if all are restored, 2 after an error, 130 if stopped."""
     options = _options(arguments)
+    return run(partial(_restore, options))
+
+
+def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     search: dict[str, Any] = {
         "TableName": options.source,
         "FilterExpression": "begins_with(sk, :task)",
@@ -95,24 +100,14 @@ def main(arguments: Sequence[str]) -> int:
     if options.user:  # query one partition instead of scanning the table
         search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
         search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
-    try:
-        table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
-        kind = "count" if options.dry_run else "restore"
-        purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
-        path = Path(f".local/restore-{table}.{kind}.json")
-        segments = 1 if options.user else options.segments
-        with stop_on_signal() as stop, State.at(path, purpose, segments) as state:
-            client, limiter = new_client(), RateLimiter(options.units)
-            work = Restoration(client, table, limiter, dry_run=options.dry_run)
-            counts = walk(client, search, work, state, limiter, stop)
-    except Interrupted:
-        sys.stderr.write("Stopped. Run the same command to continue.\n")
-        return 130
-    except (ClientError, BotoCoreError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(counts.items())))
-    return 0
+    table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
+    kind = "count" if options.dry_run else "restore"
+    purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
+    segments = 1 if options.user else options.segments
+    with State.at(Path(f".local/restore-{table}.{kind}.json"), purpose, segments) as state:
+        client, limiter = new_client(), RateLimiter(options.units)
+        work = Restoration(client, table, limiter, dry_run=options.dry_run)
+        return walk(client, search, work, state, limiter, stop)
 
 
 def _user_id(user: str) -> str:

@@ -57,6 +57,10 @@ def _text(longest: int, text: str) -> str:
                 "marks", "Must have at most {most} combining marks in a row", {"most": MARKS_MOST}
             )
         text = unicodedata.normalize("NFC", text)
+    return _limited(longest, text)
+
+
+def _limited(longest: int, text: str) -> str:
     if len(text) > longest:
         raise PydanticCustomError(
             "too_long",
@@ -143,16 +147,6 @@ def _metadata_key(key: str) -> str:
     return key
 
 
-def _metadata_value(value: str) -> str:
-    if len(value) > METADATA_VALUE_LENGTH:
-        raise PydanticCustomError(
-            "too_long",
-            "Must have at most {longest} characters, not {length}",
-            {"longest": METADATA_VALUE_LENGTH, "length": len(value)},
-        )
-    return value
-
-
 def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     fault = metadata_fault(metadata)
     if fault is not None:
@@ -201,7 +195,7 @@ Tags = Annotated[list[Tag], AfterValidator(_tags)]
 _Key = Annotated[str, AfterValidator(_metadata_key)]
 _Value = Annotated[
     str,
-    AfterValidator(_metadata_value),
+    AfterValidator(partial(_limited, METADATA_VALUE_LENGTH)),
     Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH}),
 ]
 Metadata = Annotated[

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         AttributeValueTypeDef,
         ConditionCheckTypeDef,
         PutTypeDef,
+        QueryInputTypeDef,
+        QueryOutputTypeDef,
         TransactWriteItemsInputTypeDef,
         TransactWriteItemTypeDef,
     )
@@ -95,6 +97,10 @@ class Engine:
                 return send()
             except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help
                 retries.wait_after_failure(error)
+
+    def query(self, request: QueryInputTypeDef) -> QueryOutputTypeDef:
+        """Send a query."""
+        return self.read(lambda: self._client.query(**request))
 
     def item(self, task_id: str) -> Item | None:
         """Read the item of a task, with a consistent read."""

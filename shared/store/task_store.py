@@ -39,6 +39,8 @@ from shared.tasks import (
 )
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
     # Only the function that does batches imports their models.
     from shared.batches import BatchOperation
 
@@ -98,7 +100,6 @@ class TaskStore:
         clock: Callable[[], int] = time.time_ns,
         key: IdempotencyKey | None = None,
     ) -> None:
-        self._client = table.client
         self._table = table.name
         self._user_id = user_id
         self._deadline = deadline
@@ -127,15 +128,11 @@ class TaskStore:
         scope = (self._user_id, *query.scope)
         position = None if query.cursor is None else cursors.decode(query.cursor, *scope)
         request = queries.of_list(self._table, self._user_id, query, query.page_size, position)
-        page = self._engine.read(lambda: self._client.query(**request))
-        shown, last_key, now = page["Items"], page.get("LastEvaluatedKey"), self._engine.now
-        found = [items.from_item(item) for item in shown[: query.page_size]]
-        found = found[: _fitting(found)]
-        if len(found) < len(shown):  # a filtered query has no limit of its own, and texts may be long
-            last_key = shown[len(found) - 1]
+        found, position = self._page(request, query.page_size)
+        now = self._engine.now
         return TaskPage(
             items=[task for task in found if not tasks.is_expired(task, now)],
-            next_cursor=cursors.encode(queries.position_of(request, last_key), *scope) if last_key else None,
+            next_cursor=None if position is None else cursors.encode(position, *scope),
         )
 
     def changes(self, query: ChangesQuery) -> Changes:
@@ -168,18 +165,14 @@ class TaskStore:
             if watermark > now or now - (since or watermark) > tasks.RETENTION:
                 raise SyncTokenExpired
         request = queries.of_changes(self._table, self._user_id, since, query.page_size, position)
-        page = self._engine.read(lambda: self._client.query(**request))
-        shown, last_key, token = page["Items"], page.get("LastEvaluatedKey"), items.moment(watermark)
-        found = [items.from_item(item) for item in shown]
-        found = found[: _fitting(found)]
-        if len(found) < len(shown):
-            last_key = shown[len(found) - 1]
-        if last_key:
-            token = f"{items.moment(since)}.{token}.{queries.position_of(request, last_key)}"
+        found, position = self._page(request, query.page_size)
+        token = items.moment(watermark)
+        if position is not None:
+            token = f"{items.moment(since)}.{token}.{position}"
         return Changes(
             items=[_change(task) for task in found],
             next_since=cursors.encode(token, *scope),
-            has_more=last_key is not None,
+            has_more=position is not None,
         )
 
     def update(self, task_id: str, changes: Mapping[str, Any], precondition: Precondition) -> Task:
@@ -217,7 +210,7 @@ class TaskStore:
         cleared = 0
         query = TaskQuery(status="completed")
         request = queries.of_list(self._table, self._user_id, query, MOST_CLEARED, None)
-        page = self._engine.read(lambda: self._client.query(**request))
+        page = self._engine.query(request)
         for item in map(items.current, page["Items"]):
             if time.monotonic() > self._deadline - RESERVE:
                 return Cleared(cleared=cleared, more=True)
@@ -250,6 +243,16 @@ class TaskStore:
             return BatchResult(op=operation.op, id=task.id, task=None if operation.op == "delete" else task)
 
         return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
+
+    def _page(self, request: QueryInputTypeDef, size: int) -> tuple[Sequence[Task], str | None]:
+        """Read a page of at most `size` tasks. Return them and, if more may follow, the position of the last."""
+        page = self._engine.query(request)
+        shown, last_key = page["Items"], page.get("LastEvaluatedKey")
+        found = [items.from_item(item) for item in shown[:size]]
+        found = found[: _fitting(found)]
+        if len(found) < len(shown):  # a filtered query has no limit of its own, and texts may be long
+            last_key = shown[len(found) - 1]
+        return found, queries.position_of(request, last_key) if last_key else None
 
     def _creation(self, new: NewTask, client_id: str | None) -> Write:
         task_id = client_id or str(uuid7(self._clock()))

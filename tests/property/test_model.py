@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from shared.store.uuid7 import uuid7
 from tests.conftest import PROVE, forget, sized, table_at
 from tests.inprocess import Reply, functions
 from tests.property.model import ANY, Condition, Expected, Model, Refused, is_lone_zone
@@ -239,8 +240,7 @@ class Handlers(RuleBasedStateMachine):
         """Create a task under an id of the client's, send that again later, and then with other content."""
         self.tick()
         me, made = self.name(user), self.model.now - age
-        tail = uuid.UUID(int=(0x7 << 76) | (0b10 << 62) | random.getrandbits(62))
-        task_id = str(uuid.UUID(int=made << 80 | tail.int))
+        task_id = str(uuid7(made * 1_000_000))
         for body, pause in [(fields, 0), *((fields, pause) for pause in pauses), (other, 1)]:
             self.model.now += pause
             reply = self.ask("replace_task", me, task_id, body=body, headers={"if-none-match": "*"})

@@ -363,7 +363,7 @@ LOOKED = {"Responses": [{"Item": item()}, {}]}
 
 @pytest.fixture
 def keyed(store: TaskStore, clock: Clock) -> TaskStore:
-    return TaskStore(Table(store._client, "tasks"), "alice", clock.seconds + 10, clock.time_ns, ONCE)
+    return TaskStore(Table(store._engine._client, "tasks"), "alice", clock.seconds + 10, clock.time_ns, ONCE)
 
 
 def record(token: str, fingerprint: str = "asked", expires_at: int = NOW // 1000 + 9) -> dict[str, Any]:
@@ -523,7 +523,7 @@ def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_defect_is_not_sent_again(name: str, code: str, store: TaskStore, script: Script) -> None:
     script.answers = [(400, code)]
-    with pytest.raises(store._client.exceptions.ClientError, match=code):
+    with pytest.raises(store._engine._client.exceptions.ClientError, match=code):
         OPERATIONS[name](store)
 
 
