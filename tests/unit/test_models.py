@@ -40,9 +40,11 @@ TASK = Task(
     priority=0,
     tags=[],
     metadata={},
+    list=None,
+    position=None,
     version=3,
 )
-DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}}
+DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}, "list": None}
 WHOLE = {"title": "Buy milk", "description": None, "completed": False}
 
 
