@@ -40,9 +40,11 @@ TASK = Task(
     priority=0,
     tags=[],
     metadata={},
+    list=None,
+    position=None,
     version=3,
 )
-DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}}
+DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}, "list": None}
 WHOLE = {"title": "Buy milk", "description": None, "completed": False}
 
 
@@ -358,6 +360,7 @@ def test_a_task_as_shown() -> None:
         "created_at": "1970-01-01T00:00:00.000Z",
         "updated_at": "2026-11-23T06:37:54.917Z",
         **DETAILS,
+        "position": None,
         "version": 3,
         "etag": '"3-1"',
     }
