@@ -1,5 +1,6 @@
-"""Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE]` prints one."""
+"""Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE] [CLAIMS]` prints one."""
 
+import json
 import sys
 import time
 import uuid
@@ -78,12 +79,16 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a token for a user."""
-    user, scope = (*arguments, "", "")[:2]
-    if not user:
-        sys.stderr.write("Usage: python -m local.tokens USER [SCOPE]\n")
+    """Print a token for a user, with further claims if there are any: a JSON object."""
+    user, scope, claims = (*arguments, "", "", "")[:3]
+    try:
+        further = json.loads(claims or "{}")
+    except ValueError:
+        further = None
+    if not user or not isinstance(further, dict):
+        sys.stderr.write('Usage: python -m local.tokens USER [SCOPE] [CLAIMS, such as \'{"tenant": "acme"}\']\n')
         return 2
-    sys.stdout.write(make_token(user, scope) + "\n")
+    sys.stdout.write(make_token(user, **{"scope": scope, **further}) + "\n")
     return 0
 
 
