@@ -81,7 +81,7 @@ def _port(text: str) -> int:
 
 
 def _welcome(address: str) -> str:
-    token = tokens.make_token(docs.USER)
+    token = tokens.user_token(docs.USER)
     tasks = f"{address}/v1/users/me/tasks"
     curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""

@@ -1,12 +1,13 @@
 """Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE] [CLAIMS]` prints one."""
 
 import json
+import os
 import sys
 import time
 import uuid
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -38,6 +39,13 @@ def make_token(user: str, scope: str = "", expires_in: float = _TWELVE_HOURS, **
     }
     present = {name: value for name, value in all_claims.items() if value is not None}
     return jwt.encode(present, _key(), algorithm="RS256", headers={"kid": "local"})
+
+
+def user_token(user: str) -> str:
+    """Return a token for `make run`: if it has tenants (TENANT_CLAIM), of the tenant `local`."""
+    claim = os.environ.get("TENANT_CLAIM")
+    claims: dict[str, Any] = {claim: "local"} if claim else {}
+    return make_token(user, **claims)
 
 
 def verify(token: str, template: Template) -> dict[str, object]:
