@@ -247,7 +247,8 @@ class TaskQuery(NoQuery):
     def scope(self) -> tuple[str, ...]:
         """All that a cursor of this list must match."""
         return tuple(
-            str(one) for one in (self.status, self.order, self.tag, self.priority_max, self.due_after, self.due_before)
+            "" if one is None else str(one)
+            for one in (self.status, self.order, self.tag, self.priority_max, self.due_after, self.due_before)
         )
 
     @property
