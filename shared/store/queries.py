@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from shared.store.items import Item
 
 
+# How many tasks a filtered query reads at most. Without a limit, DynamoDB reads 1 MB of tasks, and DynamoDB Local reads
+# on until the tasks that match take 1 MB.
+FILTERED: Final = 1000
+
+
 class _Index(NamedTuple):
     name: str
     # All keys of the list begin so. The prefix names the entity, so that a second kind of entity can share an index.
@@ -60,7 +65,7 @@ def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: st
 
 
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
-    """Leave tasks out of the answer. The query then reads as much as one query can: 1 MB."""
+    """Leave tasks out of the answer. The query then reads more tasks than a page has, to fill the page."""
     conditions, names = [], {**request["ExpressionAttributeNames"]}
     if query.tag is not None:
         conditions.append("contains(#tags, :tag)")
@@ -72,7 +77,7 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
         names["#priority"] = "priority"
     request["ExpressionAttributeNames"] = names
     request["FilterExpression"] = " AND ".join(conditions)
-    del request["Limit"]
+    request["Limit"] = FILTERED
 
 
 def of_changes(table: str, user_id: str, since: int, limit: int, position: str | None) -> QueryInputTypeDef:
