@@ -94,7 +94,7 @@ def toggle(user, event):
 
 
 def open_status(item):
-    due = item.get("due", {"S": "9999-12-31T23:59:59"})["S"]
+    due = item.get("due", {"S": "9999-99-99T99:99:99"})["S"]
     return {"S": f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{item['sk']['S'][5:]}"}
 
 

@@ -130,7 +130,7 @@ def flip(item, now):
 
 
 def open_status(item):
-    due = item.get("due", "9999-12-31T23:59:59")
+    due = item.get("due", "9999-99-99T99:99:99")
     return f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{item['sk'][5:]}"
 
 
