@@ -90,6 +90,11 @@ class BaseModel:
         """Build the validator and the serializer, before a snapshot is taken."""
         _ = cls.__pydantic_validator__, cls.__pydantic_serializer__
 
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that the input had."""
+        return self.__pydantic_fields_set__
+
     def model_dump(self, *, exclude_unset: bool = False) -> dict[str, Any]:
         """Return the fields with their values."""
         dumped: dict[str, Any] = self.__pydantic_serializer__.to_python(self, exclude_unset=exclude_unset)

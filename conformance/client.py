@@ -129,6 +129,10 @@ class Caller:
         """Toggle a task."""
         return self.send("POST", f"{self.tasks}/{task_id}/toggle", headers=_named(headers))
 
+    def move(self, task_id: str, body: object, **headers: str) -> Response:
+        """Move a task to a place of a list."""
+        return self.send("POST", f"{self.tasks}/{task_id}/move", body, _named(headers))
+
     def delete(self, task_id: str, **headers: str) -> Response:
         """Move a task to the trash."""
         return self.send("DELETE", f"{self.tasks}/{task_id}", headers=_named(headers))

@@ -23,6 +23,7 @@ from shared.http import bodies, requests, telemetry
 from shared.http import operation as frame
 from shared.http.operation import Declaration
 from shared.models import NewTask, NoQuery, TaskQuery
+from shared.positions import NoRoom
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
 from shared.store.engine import BatchTooLarge
@@ -153,6 +154,7 @@ def recorder(template: Template, handlers: Mapping[str, Declaration | Handler]) 
         patch.object(telemetry, "report"),
         patch.object(requests, "TaskStore", store),
         patch("shared.store.uuid7.secrets.randbits", lambda _: next(chances)),
+        patch("shared.store.places.secrets.randbelow", lambda below: below // 2),
     ):
         engines.create_tables(template, url)
         yield Recorder(handlers, new_client(url))
@@ -177,7 +179,7 @@ def _body(event: Event, content: bytes) -> None:
     event["body"], event["isBase64Encoded"] = base64.b64encode(content).decode(), True
 
 
-def _batch(event: Event, **operation: str) -> None:
+def _batch(event: Event, **operation: str | None) -> None:
     event["headers"]["idempotency-key"] = "not used yet"
     _body(event, json.dumps({"operations": [{"op": "toggle", "id": _TASK_ID, **operation}]}).encode())
 
@@ -209,6 +211,13 @@ def _at_another_version(event: Event) -> None:
         event["headers"]["if-match"] = '"9-1"'
     else:
         _batch(event, if_match='"9-1"')
+
+
+def _move(event: Event, **place: str | None) -> None:
+    if "task_id" in event["pathParameters"]:
+        _body(event, json.dumps(place).encode())
+    else:
+        _batch(event, op="move", **place)
 
 
 def _of_another_user(event: Event) -> None:
@@ -244,6 +253,8 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "task-not-found": _not_there,
     "unusable-id": lambda event: _create(event, _OLD_ID),
     "not-deleted": _not_in_trash,
+    "no-list": lambda event: _move(event, after=None),
+    "anchor-not-in-list": lambda event: _move(event, list="groceries", after=_NO_TASK),
     "precondition-failed": _at_another_version,
     "body-too-large": lambda event: _body(event, b" " * (bodies.LIMIT + 1)),
     "unsupported-media-type": lambda event: event["headers"].update({"content-type": "text/plain"}),
@@ -264,5 +275,6 @@ _FAILURES: Mapping[str, Exception] = {
     "outcome-unknown": OutcomeUnknown(),
     "storage-full": StorageFull(),
     "batch-too-large": BatchTooLarge(),
+    "no-room": NoRoom(),
     "internal-error": RuntimeError(),
 }

@@ -7,15 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from shared import etags, tasks
 from shared.etags import ETAGS
-from shared.fields import TASK_ID, UUID
-from shared.models import BATCH_LIMIT, Input, NewTask, Task, TaskPatch
+from shared.fields import TaskId
+from shared.models import BATCH_LIMIT, Input, Move, NewTask, Task, TaskPatch
 from shared.tasks import ANY_VERSION, Precondition
-
-
-def _task_id(text: str) -> str:
-    if not TASK_ID.fullmatch(text):
-        raise PydanticCustomError("task_id", "Must be a UUID with lowercase letters")
-    return text
 
 
 def _etags(text: str) -> str:
@@ -24,9 +18,6 @@ def _etags(text: str) -> str:
     except ValueError as error:
         raise PydanticCustomError("etag", "{error}", {"error": str(error)}) from None
     return text
-
-
-TaskId = Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
 
 
 class CreateOperation(Input):
@@ -90,8 +81,15 @@ class RestoreOperation(_OnTask):
         return tasks.restore(found, self.precondition, now)
 
 
+class MoveOperation(_OnTask, Move):
+    """Move a task to another place or list. The other task may be one that an earlier operation has moved."""
+
+    op: Literal["move"]
+
+
 type BatchOperation = Annotated[
-    CreateOperation | UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation, Field(discriminator="op")
+    CreateOperation | UpdateOperation | ToggleOperation | DeleteOperation | RestoreOperation | MoveOperation,
+    Field(discriminator="op"),
 ]
 
 

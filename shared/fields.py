@@ -18,6 +18,7 @@ DESCRIPTION_LENGTH = 8192
 PRIORITY_MOST = 9
 TAG_LENGTH = 50
 TAGS_MOST = 20
+LIST_KEY = r"[A-Za-z0-9._~@:+=-]{1,64}"
 METADATA_KEY = r"[A-Za-z0-9_.:-]{1,40}"
 METADATA_VALUE_LENGTH = 500
 METADATA_MOST = 20
@@ -130,6 +131,12 @@ def _tag(text: str) -> str:
     return _not_blank(_text(TAG_LENGTH, text))
 
 
+def _task_id(text: str) -> str:
+    if not TASK_ID.fullmatch(text):
+        raise PydanticCustomError("task_id", "Must be a UUID with lowercase letters")
+    return text
+
+
 def _tags(tags: list[str]) -> list[str]:
     tags = sorted(set(tags))
     if len(tags) > TAGS_MOST:
@@ -139,6 +146,12 @@ def _tags(tags: list[str]) -> list[str]:
             {"most": TAGS_MOST, "count": len(tags)},
         )
     return tags
+
+
+def _list_key(key: str) -> str:
+    if not re.fullmatch(LIST_KEY, key):
+        raise PydanticCustomError("list_key", "Must have 1 to 64 of the characters A-Z a-z 0-9 . _ ~ @ : + = -")
+    return key
 
 
 def _metadata_key(key: str) -> str:
@@ -176,6 +189,7 @@ def digits(text: object) -> object:
     return text
 
 
+TaskId = Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
 Title = Annotated[
     str,
     AfterValidator(partial(_text, TITLE_LENGTH)),
@@ -192,6 +206,9 @@ TimeZone = Annotated[str, AfterValidator(_time_zone), Field(json_schema_extra={"
 Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST), BeforeValidator(_whole)]
 Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
 Tags = Annotated[list[Tag], AfterValidator(_tags)]
+# In a model that has a field `list`, the type of that name cannot be used.
+Texts = list[str]
+ListKey = Annotated[str, AfterValidator(_list_key), Field(json_schema_extra={"pattern": f"^{LIST_KEY}$"})]
 _Key = Annotated[str, AfterValidator(_metadata_key)]
 _Value = Annotated[
     str,

@@ -9,11 +9,14 @@ from shared.fields import (
     PRIORITY_MOST,
     Description,
     Due,
+    ListKey,
     Metadata,
     MetadataPatch,
     Priority,
     Tag,
     Tags,
+    TaskId,
+    Texts,
     Timestamp,
     TimeZone,
     Title,
@@ -66,6 +69,8 @@ class _Fields(Input):
     """As in RFC 5545: 1 is the highest, 9 the lowest, 0 none."""
     tags: Tags = []
     """At most 20 different tags. They are stored in Unicode form NFC, and sorted."""
+    list: ListKey | None = None
+    """The list of the task. A list exists while tasks name it. A change of it sorts the task by its creation."""
 
 
 class NewTask(_Fields):
@@ -92,6 +97,7 @@ class TaskReplacement(_Fields):
     updated_at: object = Field(None, exclude=True)
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
+    position: object = Field(None, exclude=True)
     deleted_at: object = Field(None, exclude=True)
     purge_at: object = Field(None, exclude=True)
 
@@ -141,9 +147,13 @@ class Task(Model):
     """The IANA time zone of a `due` with a time."""
     priority: int
     """RFC 5545: 1 is the highest, 9 the lowest, 0 none."""
-    tags: list[str]
+    tags: Texts
     metadata: dict[str, str]
     """The client's own data."""
+    list: str | None
+    """The list that the task is in."""
+    position: str | None
+    """The place in the list, for comparing: by bytes, then by id. Null without a list."""
     created_at: Timestamp
     updated_at: Timestamp
     version: int
@@ -164,6 +174,35 @@ class DeletedTask(Task):
     """When it is gone for good."""
 
 
+class Move(Input):
+    """Where to put a task in a list: after another task or before it. Name exactly one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["after"]}, {"required": ["before"]}]})
+
+    after: TaskId | None = None
+    """The id of the task that this one goes after; null puts it at the beginning."""
+    before: TaskId | None = None
+    """The id of the task that this one goes before; null puts it at the end."""
+    list: ListKey = ""
+    """The list to move to. Without it, the task stays in its list."""
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if len(self.model_fields_set & {"after", "before"}) != 1:
+            raise PydanticCustomError("place", "Must have exactly one of after and before")
+        return self
+
+    @property
+    def is_after(self) -> bool:
+        """Whether the task goes after the anchor, or to the beginning; else before it, or to the end."""
+        return "after" in self.model_fields_set
+
+    @property
+    def anchor(self) -> str | None:
+        """The id of the other task, if one is named."""
+        return self.after if self.is_after else self.before
+
+
 class TaskPage(Model):
     """Some tasks of a list. Only a null next_cursor ends the list; a page may be short, or empty, before."""
 
@@ -181,7 +220,7 @@ class Cleared(Model):
 class BatchResult(Model):
     """What became of one operation of a batch; a deleted task is not shown."""
 
-    op: Literal["create", "update", "toggle", "delete", "restore"]
+    op: Literal["create", "update", "toggle", "delete", "restore", "move"]
     id: str
     task: Task | None
 
@@ -220,6 +259,8 @@ class TaskQuery(NoQuery):
 
     status: Status = "all"
     """Which tasks: all are those that are not deleted, and deleted is the trash."""
+    list: ListKey | None = None
+    """Only tasks of this list: first the open ones, then the completed ones, each by position."""
     order: Order = "asc"
     """Open tasks by due date, completed ones by completion, the trash by deletion; equal ones, and all, by creation."""
     tag: Tag | None = None
@@ -239,6 +280,8 @@ class TaskQuery(NoQuery):
     def _check_due(self) -> Self:
         if (self.due_after or self.due_before) and self.status != "open":
             raise PydanticCustomError("due_of_open", "due_after and due_before need status=open")
+        if (self.due_after or self.due_before) and self.list:
+            raise PydanticCustomError("due_of_list", "due_after and due_before cannot be used with list")
         if self.due_after and self.due_before and due_slot(self.due_after) >= self.due_before:
             raise PydanticCustomError("due_range", "due_after must be earlier than due_before")
         return self
@@ -248,13 +291,22 @@ class TaskQuery(NoQuery):
         """All that a cursor of this list must match."""
         return tuple(
             "" if one is None else str(one)
-            for one in (self.status, self.order, self.tag, self.priority_max, self.due_after, self.due_before)
+            for one in (
+                self.status,
+                self.list,
+                self.order,
+                self.tag,
+                self.priority_max,
+                self.due_after,
+                self.due_before,
+            )
         )
 
     @property
     def is_filtered(self) -> bool:
         """Whether tasks that the list has may be left out."""
-        return self.tag is not None or self.priority_max is not None
+        of_trash = self.list is not None and self.status == "deleted"
+        return self.tag is not None or self.priority_max is not None or of_trash
 
     @property
     def page_size(self) -> int:
@@ -281,7 +333,19 @@ class ChangesQuery(NoQuery):
 
 
 class ClearQuery(NoQuery):
-    """Which tasks to clear: it must be said, so that nothing is ever cleared by mistake."""
+    """Which tasks to clear. At least one parameter is required, so that nothing is cleared by mistake."""
 
-    status: Literal["completed"]
-    """None but `completed`; it must be said."""
+    status: Literal["completed"] | None = None
+    """Only completed tasks."""
+    list: ListKey | None = None
+    """Only tasks of this list."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.status is None and self.list is None:
+            raise PydanticCustomError("clear_all", "Must have status=completed, list, or both")
+        return self
+
+    def matches(self, task: Task) -> bool:
+        """Whether the query names this task."""
+        return (self.status is None or task.completed) and (self.list is None or task.list == self.list)

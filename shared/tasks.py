@@ -5,11 +5,12 @@ the new state, the same object where there is nothing to change, or raises what 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from shared import positions
 from shared.fields import metadata_fault
-from shared.models import DeletedTask, Merge, NewTask, Task
+from shared.models import ClearQuery, DeletedTask, Merge, NewTask, Task
 
 _DAY = 24 * 3600 * 1000
 # How long a deleted task stays in the trash, in milliseconds.
@@ -51,8 +52,16 @@ class NotDeleted(Exception):
     """A task to restore is not in the trash."""
 
 
-class NotCompleted(Exception):
-    """A task to clear is not completed any more."""
+class NotMatching(Exception):
+    """A task to clear does not match the query any more."""
+
+
+class NoList(Exception):
+    """A task to move is in no list, and none is named."""
+
+
+class AnchorNotInList(Exception):
+    """The task that a task is to be moved after or before is not in the list."""
 
 
 class Precondition(NamedTuple):
@@ -84,7 +93,14 @@ def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: in
         raise UnusableId
     completed_at = now if new.completed else None
     task = Task(
-        id=task_id, user_id=user_id, **fields, completed_at=completed_at, created_at=now, updated_at=now, version=1
+        id=task_id,
+        user_id=user_id,
+        **fields,
+        position=_first_position(task_id, new.list),
+        completed_at=completed_at,
+        created_at=now,
+        updated_at=now,
+        version=1,
     )
     _check(task)
     return task
@@ -115,6 +131,8 @@ def change(found: Task | None, changes: Mapping[str, Any], precondition: Precond
         return task
     if "completed" in changed:
         changed["completed_at"] = now if changed["completed"] else None
+    if "list" in changed:
+        changed["position"] = _first_position(task.id, changed["list"])
     changed_task = _next_version(task, now, changed)
     _check(changed_task)
     return changed_task
@@ -124,6 +142,24 @@ def toggle(found: Task | None, precondition: Precondition, now: int) -> Task:
     """Complete an open task, or open a completed one. Raises TaskNotFound and VersionMismatch."""
     task = _writable(found, precondition)
     return change(task, {"completed": not task.completed}, ANY_VERSION, now)
+
+
+def move(
+    found: Task | None, to_list: str | None, place: Callable[[Task, str], str], precondition: Precondition, now: int
+) -> Task:
+    """Put a task at a place of a list: of `to_list`, or else of the list that it is in.
+
+    `place` returns the position for a task in a list. Raises TaskNotFound, VersionMismatch, NoList, and what `place`
+    raises.
+    """
+    task = _writable(found, precondition)
+    name = to_list or task.list
+    if name is None:
+        raise NoList
+    position = place(task, name)
+    if (name, position) == (task.list, task.position):
+        return task
+    return _next_version(task, now, {"list": name, "position": position})
 
 
 def delete(found: Task | None, precondition: Precondition, now: int) -> DeletedTask:
@@ -137,10 +173,10 @@ def delete(found: Task | None, precondition: Precondition, now: int) -> DeletedT
     return DeletedTask(**vars(_next_version(task, now, {})), deleted_at=now, purge_at=purge_at)
 
 
-def clear(found: Task | None, now: int) -> DeletedTask:
-    """Move a completed task to the trash. Raises NotCompleted where it was opened or deleted in the meantime."""
-    if found is None or isinstance(found, DeletedTask) or not found.completed:
-        raise NotCompleted
+def clear(found: Task | None, query: ClearQuery, now: int) -> DeletedTask:
+    """Move a task to the trash if it still matches the query. Raises NotMatching if it was changed or deleted."""
+    if found is None or isinstance(found, DeletedTask) or not query.matches(found):
+        raise NotMatching
     return delete(found, ANY_VERSION, now)
 
 
@@ -158,6 +194,11 @@ def restore(found: Task | None, precondition: Precondition, now: int) -> Task:
 def is_expired(task: Task, now: int) -> bool:
     """Whether a task's time in the trash is over. TTL removes it later, by days at times; clients must not see it."""
     return isinstance(task, DeletedTask) and task.purge_at <= now
+
+
+def _first_position(task_id: str, name: str | None) -> str | None:
+    """The position of a task that comes into a list without being moved to a place."""
+    return None if name is None else positions.of_id(task_id)
 
 
 def _merged(members: Mapping[str, str], changes: Merge) -> dict[str, str]:

@@ -141,6 +141,10 @@ class Api:
         """Flip a task between open and completed."""
         return self.send("POST", f"{self.tasks}/{task_id}/toggle", headers=_named(headers))
 
+    def move(self, task_id: str, body: object, **headers: str) -> Answer:
+        """Put a task at a place of a list."""
+        return self.send("POST", f"{self.tasks}/{task_id}/move", body, headers=_named(headers))
+
     def delete(self, task_id: str, **headers: str) -> Answer:
         """Move a task to the trash."""
         return self.send("DELETE", f"{self.tasks}/{task_id}", headers=_named(headers))
@@ -150,7 +154,7 @@ class Api:
         return self.send("POST", f"{self.tasks}/{task_id}/restore", headers=_named(headers))
 
     def clear(self, query: str = "?status=completed") -> Answer:
-        """Move completed tasks to the trash."""
+        """Move completed tasks, or those of the query, to the trash."""
         return self.send("DELETE", f"{self.tasks}{query}")
 
     def changes(self, **query: object) -> Answer:
@@ -215,7 +219,8 @@ class Operation:
     def task_for(self, api: Api) -> Task:
         """A new task in the state in which the operation takes it."""
         task = api.made()
-        if self.on_a_task and "409" in self._contract["responses"]:  # it takes a task out of the trash
+        conflict = contract().resolved(self._contract["responses"].get("409", {}))
+        if self.on_a_task and "`not-deleted`" in conflict.get("description", ""):
             api.delete(task["id"])
         return task
 

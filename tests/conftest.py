@@ -17,6 +17,7 @@ from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
+from shared.models import ClearQuery
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from tests import guard
@@ -25,6 +26,7 @@ from tests.permissions import Permissions, moto_with_permissions
 ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
 REGION = "eu-central-1"
+COMPLETED = ClearQuery(status="completed")
 # How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
 PROVE = os.environ.get("PROVE", "")
 SCALE = 10 if PROVE not in {"", "ci"} else 1

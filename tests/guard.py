@@ -75,6 +75,8 @@ def named(name: str, body: Mapping[str, Any]) -> set[str]:
         return {partition for kind, part in parts for partition in named(f"{kind}Item", part)}
     if name in _ON_ONE_KEY:
         return {body[part]["pk"]["S"] for part in ("Key", "Item") if part in body}
+    if name == "BatchGetItem":
+        return {key["pk"]["S"] for table in body["RequestItems"].values() for key in table["Keys"]}
     if name != "Query":
         raise ForeignPartition(f"{name} may reach every partition")
     condition, *others = body["KeyConditionExpression"].split(" AND ")

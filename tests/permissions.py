@@ -88,7 +88,9 @@ def _asked(action: str, body: Mapping[str, Any]) -> Iterator[Permission]:
     for item in body.get("TransactItems", ()):
         for kind, part in item.items():
             yield from _asked(kind if kind == "ConditionCheck" else f"{kind}Item", part)
-    if "TransactItems" not in body:
+    if "RequestItems" in body:
+        yield from ((action, table) for table in body["RequestItems"])
+    elif "TransactItems" not in body:
         index = f"/index/{body['IndexName']}" if "IndexName" in body else ""
         yield ("ConditionCheckItem" if action == "ConditionCheck" else action), body["TableName"] + index
 

@@ -3,12 +3,13 @@
 from shared.http import problems
 from shared.http.problems import Fault, Problem
 from shared.models import etag_of
+from shared.positions import NoRoom
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable
 from shared.store.engine import BatchTooLarge, KeyReused
 from shared.store.sizes import MOST_BYTES
 from shared.store.task_store import KeyMissing, OperationRefused, SyncTokenExpired
-from shared.tasks import InvalidTask, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
+from shared.tasks import AnchorNotInList, InvalidTask, NoList, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
 
 # The kind of the problem, its detail, and Retry-After in seconds.
 _UNAVAILABLE = {
@@ -36,6 +37,12 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
             return problems.task_not_found()
         case NotDeleted():
             return problems.not_deleted()
+        case NoList():
+            return problems.no_list()
+        case AnchorNotInList():
+            return problems.anchor_not_in_list()
+        case NoRoom():
+            return problems.no_room()
         case KeyReused():
             return problems.key_reused()
         case BatchTooLarge():

@@ -61,9 +61,9 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def inside(self, pointer: str, part: str) -> Self:
-        """Add the place in a batch: the pointer of the operation, and the member of it that has the faults."""
+        """Add the place in a batch: the pointer of the operation, and from there on the one of its fields."""
         self.errors = [
-            Fault(pointer=f"{pointer}/{part}{fault['pointer']}", detail=fault["detail"]) for fault in self.errors
+            Fault(pointer=f"{pointer}{part}{fault['pointer']}", detail=fault["detail"]) for fault in self.errors
         ] or [Fault(pointer=pointer, detail=self.detail)]
         return self
 
@@ -115,6 +115,23 @@ def task_not_found() -> Problem:
 def not_deleted() -> Problem:
     """409: the task to restore is not in the trash."""
     return Problem(409, "not-deleted", "Not deleted", "The task is not in the trash, so it cannot be restored.")
+
+
+def no_list() -> Problem:
+    """409: a task to move is in no list, and the request names none."""
+    return Problem(409, "no-list", "No list", "The task is in no list. Name the list to move it to.")
+
+
+def anchor_not_in_list() -> Problem:
+    """409: the task to move after or before is not there."""
+    detail = "The task to move after or before is not in this list. Read the list again, and choose another one."
+    return Problem(409, "anchor-not-in-list", "Anchor not in list", detail)
+
+
+def no_room() -> Problem:
+    """409: so many tasks were moved to this place that a position between them would be too long."""
+    detail = "Too many tasks were moved to this place. Move one of its neighbours to the beginning or end of the list."
+    return Problem(409, "no-room", "No room", detail)
 
 
 def unusable_id() -> Problem:

@@ -95,6 +95,10 @@ class StorageFull(Exception):
     """A write was refused because the user's items have reached the size that DynamoDB allows."""
 
 
+class IncompleteResponse(Exception):
+    """DynamoDB left some keys of a BatchGetItem unread, which it does when it throttles."""
+
+
 class Table(NamedTuple):
     """A table, and the client that sends requests to it."""
 
@@ -156,6 +160,8 @@ def failure_of(error: Exception) -> Failure | None:
         known = [_CODES[code] for code in _codes_of(error.response) if code in _CODES]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return known[0] if known else Failure.UNANSWERED if status >= 500 else None  # noqa: PLR2004 - server errors
+    if isinstance(error, IncompleteResponse):
+        return Failure.THROTTLED
     if isinstance(error, _NOT_SENT):
         return Failure.UNREACHABLE
     # shared.store.connections raises SSLError only after the handshake, so the request may have been applied.

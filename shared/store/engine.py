@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict, cast
 
 from shared.models import Task
 from shared.store import items
-from shared.store.dynamodb import OutcomeUnknown, Retries, Table
+from shared.store.dynamodb import IncompleteResponse, OutcomeUnknown, Retries, Table
 from shared.store.items import REMEMBERED_WRITES, IdempotencyKey, Item
 from shared.store.sizes import MOST_BYTES, size_of
 
@@ -77,9 +77,9 @@ class Engine:
         clock: Callable[[], int] = time.time_ns,
         key: IdempotencyKey | None = None,
     ) -> None:
+        self.table = table.name
+        self.user_id = user_id
         self._client = table.client
-        self._table = table.name
-        self._user_id = user_id
         self._deadline = deadline
         self._clock = clock
         self._key = key
@@ -104,9 +104,26 @@ class Engine:
 
     def item(self, task_id: str) -> Item | None:
         """Read the item of a task, with a consistent read."""
-        key = items.key_of(self._user_id, task_id)
-        response = self.read(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
+        key = items.key_of(self.user_id, task_id)
+        response = self.read(lambda: self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True))
         return response.get("Item")
+
+    def items(self, task_ids: Collection[str]) -> dict[str, Item]:
+        """Read the items of tasks that exist, by their ids, with consistent reads: one request."""
+        if len(task_ids) == 1:
+            (task_id,) = task_ids
+            item = self.item(task_id)
+            return {} if item is None else {task_id: item}
+        keys = [items.key_of(self.user_id, task_id) for task_id in sorted(task_ids)]
+
+        def send() -> Sequence[Item]:
+            wanted = {self.table: {"Keys": keys, "ConsistentRead": True}}
+            response = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
+            if response["UnprocessedKeys"]:
+                raise IncompleteResponse
+            return response["Responses"][self.table]
+
+        return {items.task_id_of(item): item for item in self.read(send)}
 
     def write(self, *writes: Write) -> list[Task]:
         """Write all of these tasks, or none, and return the states that this call wrote.
@@ -148,10 +165,10 @@ class Engine:
         if self._key is None and len(unread) == 1:
             read = [self.item(unread[0])]
         else:
-            keys = [items.key_of(self._user_id, task_id) for task_id in unread]
+            keys = [items.key_of(self.user_id, task_id) for task_id in unread]
             if self._key is not None:
-                keys.append(items.record_key(self._user_id, self._key))
-            gets = [{"Get": {"TableName": self._table, "Key": key}} for key in keys]
+                keys.append(items.record_key(self.user_id, self._key))
+            gets = [{"Get": {"TableName": self.table, "Key": key}} for key in keys]
             response = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
             read = [part.get("Item") for part in response["Responses"]]
             if self._key is not None and (record := read.pop()) is not None:
@@ -203,11 +220,11 @@ class Engine:
             return lambda: self._client.put_item(**put)  # PutItem takes the same members as a Put of a transaction
         request: TransactWriteItemsInputTypeDef = {"TransactItems": list(parts), "ClientRequestToken": token}
         if self._key is not None:
-            item = items.to_record(self._user_id, self._key, after, token, now)
+            item = items.to_record(self.user_id, self._key, after, token, now)
             if size_of(item) > MOST_BYTES:
                 raise BatchTooLarge
             record: PutTypeDef = {
-                "TableName": self._table,
+                "TableName": self.table,
                 "Item": item,
                 "ConditionExpression": "attribute_not_exists(#sk) OR #expires_at <= :now",
                 "ExpressionAttributeNames": {"#sk": "sk", "#expires_at": "expires_at"},
@@ -218,12 +235,12 @@ class Engine:
         return lambda: self._client.transact_write_items(**request)
 
     def _put(self, task: Task, token: str, before: Item | None) -> TransactWriteItemTypeDef:
-        put: PutTypeDef = {"TableName": self._table, "Item": items.to_item(task, token, before), **_unchanged(before)}
+        put: PutTypeDef = {"TableName": self.table, "Item": items.to_item(task, token, before), **_unchanged(before)}
         return {"Put": put}
 
     def _check(self, item: Item) -> TransactWriteItemTypeDef:
         key = {"pk": item["pk"], "sk": item["sk"]}
-        check: ConditionCheckTypeDef = {"TableName": self._table, "Key": key, **_unchanged(item)}
+        check: ConditionCheckTypeDef = {"TableName": self.table, "Key": key, **_unchanged(item)}
         return {"ConditionCheck": check}
 
     def _replay(self, item: Item, key: IdempotencyKey) -> None:

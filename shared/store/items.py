@@ -77,6 +77,8 @@ FIELDS: Final[dict[str, Field]] = {
     "priority": replace(NUMBER, absent=0),
     "tags": TEXTS,
     "metadata": TEXTS_BY_NAME,
+    "list": TEXT,
+    "position": TEXT,
     "completed_at": NUMBER,
     "created_at": NUMBER,
     "updated_at": NUMBER,
@@ -86,7 +88,17 @@ FIELDS: Final[dict[str, Field]] = {
 # Fields that follow from other attributes: id and user_id from the keys, completed from completed_at, and purge_at
 # from expires_at, which is the table's TTL attribute and counts seconds.
 _DERIVED: Final = {"id", "user_id", "completed", "purge_at"}
-_OTHERS: Final = {"pk", "sk", "schema", "expires_at", "by_creation", "by_status", "by_change", "write_tokens"}
+_OTHERS: Final = {
+    "pk",
+    "sk",
+    "schema",
+    "expires_at",
+    "by_creation",
+    "by_status",
+    "by_list",
+    "by_change",
+    "write_tokens",
+}
 
 
 def to_item(task: Task, token: str | None = None, before: Item | None = None) -> dict[str, AttributeValueTypeDef]:
@@ -148,11 +160,20 @@ def _index_keys(task: Task) -> dict[str, AttributeValueTypeDef]:
         return {**by_change, "by_status": text(f"task#trash#{moment(task.deleted_at)}#{task.id}")}
     status = "open" if task.completed_at is None else "done"
     slot = due_slot(task.due) if task.completed_at is None else moment(task.completed_at)
+    by_list = {}
+    if task.list is not None:
+        by_list["by_list"] = text(f"{list_prefix(task.list, task.completed)}{task.position}#{task.id}")
     return {
+        **by_list,
         **by_change,
         "by_creation": text(f"task#{task.id}"),
         "by_status": text(f"task#{status}#{slot}#{task.id}"),
     }
+
+
+def list_prefix(name: str, completed: bool) -> str:
+    """What the keys of a list's open tasks, or of its completed ones, begin with in the index by_list."""
+    return f"task#{name}#{int(completed)}#"
 
 
 def moment(milliseconds: int) -> str:

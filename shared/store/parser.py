@@ -18,7 +18,11 @@ from botocore.model import OperationModel
 from botocore.parsers import ResponseParserError
 from pydantic_core import from_json
 
-_REQUIRED_MEMBERS = {"Query": "Items", "TransactGetItems": "Responses"}
+_REQUIRED_MEMBERS: Mapping[str, Mapping[str, type]] = {
+    "Query": {"Items": list},
+    "TransactGetItems": {"Responses": list},
+    "BatchGetItem": {"Responses": dict, "UnprocessedKeys": dict},
+}
 
 
 class ClockSkew:
@@ -65,8 +69,8 @@ def read(
 
 
 def _is_success(response: Mapping[str, Any], operation: str) -> bool:
-    member = _REQUIRED_MEMBERS.get(operation)
-    return "__type" not in response and (member is None or isinstance(response.get(member), list))
+    required = _REQUIRED_MEMBERS.get(operation, {})
+    return "__type" not in response and all(isinstance(response.get(name), kind) for name, kind in required.items())
 
 
 def _measure_skew(date: str | None) -> None:

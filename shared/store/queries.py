@@ -35,18 +35,20 @@ _LISTS: Final[dict[Status, _Index]] = {
     "completed": _Index("by_status", "task#done#", "[0-9]{15}#"),
     "deleted": _Index("by_status", "task#trash#", "[0-9]{15}#"),
 }
+_POSITION: Final = "[0-9a-z]+#"
 _CHANGE: Final = re.compile(rf"[0-9]{{15}}#task#{UUID}")
 
 
 def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: str | None) -> QueryInputTypeDef:
     """Read a page of a list, from behind a position on. Raises InvalidCursor where that lies outside the list."""
-    index = _LISTS[query.status]
+    index = _index_of(query)
     # In a key, # follows the slot; $ is the next character, so no key with this slot or a lower one is in the range.
     start = "" if query.due_after is None else f"{due_slot(query.due_after)}$"
     end = query.due_before or NO_DUE_DATE
     in_range = bool(query.due_after or query.due_before)
     if position is not None and (
-        not re.fullmatch(f"{index.prefix}{index.slot}{UUID}", position)
+        not position.startswith(index.prefix)
+        or not re.fullmatch(index.slot + UUID, position.removeprefix(index.prefix))
         or (in_range and not index.prefix + start < position < index.prefix + end)
     ):
         raise InvalidCursor
@@ -64,6 +66,37 @@ def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: st
     return request
 
 
+def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
+    table: str, user_id: str, name: str, completed: bool, edge: str | None, forward: bool, limit: int
+) -> QueryInputTypeDef:
+    """Read the tasks next to a position of a list, or to an end of it: after it if `forward`, else before it."""
+    prefix = items.list_prefix(name, completed)
+    # In a key, # follows the position; $ is the next character, and ~ comes after all that a position may have.
+    start = f"{prefix}{edge}$" if edge is not None and forward else prefix
+    end = f"{prefix}{edge}#" if edge is not None and not forward else f"{prefix}~"
+    request = _query(table, user_id, "by_list", limit, None)
+    request["KeyConditionExpression"] = "#pk = :pk AND #index BETWEEN :start AND :end"
+    request["ExpressionAttributeValues"] = {
+        ":pk": items.partition_of(user_id),
+        ":start": items.text(start),
+        ":end": items.text(end),
+    }
+    request["ScanIndexForward"] = forward
+    return request
+
+
+def _index_of(query: TaskQuery) -> _Index:
+    match query.list, query.status:
+        case None, status:
+            return _LISTS[status]
+        case _, "deleted":
+            return _LISTS["deleted"]
+        case name, "all":
+            return _Index("by_list", f"task#{name}#", f"[01]#{_POSITION}")
+        case name, status:
+            return _Index("by_list", items.list_prefix(name, status == "completed"), _POSITION)
+
+
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
     """Leave tasks out of the answer. The query then reads more tasks than a page has, to fill the page."""
     conditions, names = [], {**request["ExpressionAttributeNames"]}
@@ -75,6 +108,10 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
         conditions.append("#priority BETWEEN :one AND :priority_max")
         values |= {":one": items.number(1), ":priority_max": items.number(query.priority_max)}
         names["#priority"] = "priority"
+    if query.list is not None and query.status == "deleted":
+        conditions.append("#list = :list")
+        values[":list"] = items.text(query.list)
+        names["#list"] = "list"
     request["ExpressionAttributeNames"] = names
     request["FilterExpression"] = " AND ".join(conditions)
     request["Limit"] = FILTERED

@@ -15,23 +15,29 @@ from shared.models import (
     Changes,
     ChangesQuery,
     Cleared,
+    ClearQuery,
     DeletedTask,
+    Move,
     NewTask,
     Task,
     TaskPage,
     TaskQuery,
     Tombstone,
 )
+from shared.positions import NoRoom
 from shared.store import cursors, items, queries
 from shared.store.cursors import InvalidCursor
-from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
+from shared.store.dynamodb import RESERVE, Retries, StorageFull, Table, Unavailable
 from shared.store.engine import Decide, Engine, Replayed, Write
 from shared.store.items import IdempotencyKey
+from shared.store.places import PlaceChanged, Places
 from shared.store.uuid7 import uuid7
 from shared.tasks import (
+    AnchorNotInList,
     InvalidTask,
-    NotCompleted,
+    NoList,
     NotDeleted,
+    NotMatching,
     Precondition,
     TaskNotFound,
     UnusableId,
@@ -71,7 +77,7 @@ class OperationRefused(Exception):
     def __init__(self, place: int, part: str) -> None:
         super().__init__(f"operation {place}")
         self.place = place
-        # The member of the operation that holds the fields of the task.
+        # Where in the operation the fields of the task are: the beginning of a JSON Pointer.
         self.part = part
 
 
@@ -201,23 +207,43 @@ class TaskStore:
         """
         return self._write(Write(task_id, lambda found, now: tasks.restore(found, precondition, now)))
 
-    def clear_completed(self) -> Cleared:
-        """Move completed tasks to the trash, one request each, until none is left, 500 are cleared, or time is short.
+    def move(self, task_id: str, move: Move, precondition: Precondition) -> Task:
+        """Put a task at a place of a list, whatever happens to its neighbours meanwhile: three requests.
 
-        A task that is opened meanwhile stays. Where DynamoDB fails half-way, or the user's storage is full, the answer
-        counts what was cleared.
+        With an idempotency key it takes four. A move to the place where the task is writes nothing. Raises
+        TaskNotFound, VersionMismatch, NoList, AnchorNotInList, NoRoom, and InvalidTask if the anchor is the task.
+        """
+
+        def write(places: Places) -> Sequence[Write]:
+            def decide(found: Task | None, now: int) -> Task:
+                return tasks.move(found, move.list, places.position, precondition, now)
+
+            return [Write(task_id, decide, read=self._key is not None, found=places.items.get(task_id))]
+
+        (task,) = self._commit_with_places({task_id: move}, 1, write)
+        return task
+
+    def clear(self, query: ClearQuery) -> Cleared:
+        """Move the tasks of a query to the trash, one request each, until 500 are cleared or time is short.
+
+        A task that does not match any more stays. If DynamoDB fails half-way, or the user's storage is full,
+        the answer counts what was cleared.
         """
         cleared = 0
-        query = TaskQuery(status="completed")
-        request = queries.of_list(self._table, self._user_id, query, MOST_CLEARED, None)
+        listed = TaskQuery(status=query.status or "all", list=query.list)
+        request = queries.of_list(self._table, self._user_id, listed, MOST_CLEARED, None)
         page = self._engine.query(request)
+
+        def decide(found: Task | None, now: int) -> Task:
+            return tasks.clear(found, query, now)
+
         for item in map(items.current, page["Items"]):
             if time.monotonic() > self._deadline - RESERVE:
                 return Cleared(cleared=cleared, more=True)
             try:
-                self._engine.write(Write(items.task_id_of(item), tasks.clear, read=False, found=item))
+                self._engine.write(Write(items.task_id_of(item), decide, read=False, found=item))
                 cleared += 1
-            except NotCompleted:
+            except NotMatching:
                 continue
             except (StorageFull, Unavailable):
                 if not cleared:
@@ -228,16 +254,23 @@ class TaskStore:
     def batch(self, operations: Sequence[BatchOperation]) -> BatchResults:
         """Do several operations on different tasks, all or none: two requests, or one where all create tasks.
 
-        Raises KeyMissing without a key, and OperationRefused where one cannot be done.
+        Moves take more requests, which read their neighbours. Raises KeyMissing without a key, and OperationRefused
+        where one cannot be done.
         """
         if self._key is None:
             raise KeyMissing
-        writes = []
-        for place, one in enumerate(operations):
-            write = self._creation(one.task, one.id) if one.op == "create" else Write(one.id, one.decide)
-            part = "task" if one.op == "create" else "patch"
-            writes.append(write._replace(decide=_in_batch(place, part, write.decide)))
-        done = self._commit(*writes)
+
+        def writes(places: Places) -> Sequence[Write]:
+            results: list[Task] = []
+            return [
+                write._replace(decide=_in_batch(place, one, write.decide, results))
+                for place, one in enumerate(operations)
+                for write in [self._part_of_batch(one, places, results)]
+            ]
+
+        done = self._commit_with_places(
+            {one.id: one for one in operations if one.op == "move"}, len(operations), writes
+        )
 
         def result(operation: BatchOperation, task: Task) -> BatchResult:
             return BatchResult(op=operation.op, id=task.id, task=None if operation.op == "delete" else task)
@@ -259,6 +292,30 @@ class TaskStore:
         # An id can become too old to be used. A retry of a keyed request must find its record before that is checked.
         read = client_id is not None and self._key is not None
         return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=read)
+
+    def _part_of_batch(self, one: BatchOperation, places: Places, results: Sequence[Task]) -> Write:
+        """The write of an operation; `results` are those of the operations before it."""
+        if one.op == "create":
+            return self._creation(one.task, one.id)
+        if one.op == "move":
+            move = one  # mypy forgets the type of `one` in the function
+
+            def place(task: Task, name: str) -> str:
+                return places.position(task, name, results)
+
+            return Write(move.id, lambda found, now: tasks.move(found, move.list, place, move.precondition, now))
+        return Write(one.id, one.decide)
+
+    def _commit_with_places(
+        self, moves: Mapping[str, Move], operations: int, writes: Callable[[Places], Sequence[Write]]
+    ) -> Sequence[Task]:
+        """Commit writes that depend on places in lists. Read the places again if they have changed."""
+        retries = Retries(self._deadline)
+        while True:
+            try:
+                return self._commit(*writes(Places(self._engine, moves, operations)))
+            except PlaceChanged as changed:
+                retries.wait_after_conflict(changed)
 
     def _write(self, write: Write) -> Task:
         (task,) = self._commit(write)
@@ -291,11 +348,24 @@ def _change(task: Task) -> Task | Tombstone:
     return task
 
 
-def _in_batch(place: int, part: str, decide: Decide) -> Decide:
+def _in_batch(place: int, one: BatchOperation, decide: Decide, results: list[Task]) -> Decide:
+    """Let an operation of a batch add its result to `results`, and name its place if it is refused."""
+
     def decide_in_batch(found: Task | None, now: int) -> Task:
+        del results[place:]  # of an attempt that met a conflict
         try:
-            return decide(found, now)
-        except (TaskNotFound, NotDeleted, VersionMismatch, UnusableId, InvalidTask) as refusal:
-            raise OperationRefused(place, part) from refusal
+            results.append(decide(found, now))
+        except (
+            AnchorNotInList,
+            InvalidTask,
+            NoList,
+            NoRoom,
+            NotDeleted,
+            TaskNotFound,
+            UnusableId,
+            VersionMismatch,
+        ) as refusal:
+            raise OperationRefused(place, {"create": "/task", "update": "/patch"}.get(one.op, "")) from refusal
+        return results[place]
 
     return decide_in_batch

@@ -35,11 +35,12 @@ def reused(api: Api, one: Operation, task: Task) -> Answer:
     return one.ask(api, task["id"], headers={**key, "If-Match": "*"})
 
 
+NOBODYS = "018f3a5c-0000-7000-8000-000000000000"
 type Ask = Callable[[Api, Operation, Task], Answer]
 REQUESTS: dict[int, Ask] = {
     **dict.fromkeys((200, 204), lambda api, one, task: one.ask(api, task["id"])),
     201: lambda api, one, _: one.ask(api, new_id(), headers={"If-None-Match": "*"}),
-    409: lambda api, one, task: one.ask(api, task["id"]),
+    409: lambda api, one, task: one.ask(api, task["id"], body={"list": "x", "after": NOBODYS} if one.body else None),
     304: lambda api, one, task: one.ask(api, task["id"], headers={"If-None-Match": task["etag"]}),
     400: lambda api, one, task: one.ask(api, task["id"], query="colour=red"),
     401: lambda api, one, task: one.ask(api, task["id"], headers={"Authorization": None}),
@@ -53,7 +54,7 @@ REQUESTS: dict[int, Ask] = {
 }
 # What a batch asks for to fail so; {id} is that of a live task.
 BATCHES = {
-    404: {"op": "toggle", "id": "018f3a5c-0000-7000-8000-000000000000"},
+    404: {"op": "toggle", "id": NOBODYS},
     409: {"op": "restore", "id": "{id}"},
     412: {"op": "toggle", "id": "{id}", "if_match": '"9-1"'},
 }

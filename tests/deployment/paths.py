@@ -29,6 +29,7 @@ ROUTES = {
     "update_task": f"PATCH {TASKS}/{{task_id}}",
     "delete_task": f"DELETE {TASKS}/{{task_id}}",
     "toggle_task": f"POST {TASKS}/{{task_id}}/toggle",
+    "move_task": f"POST {TASKS}/{{task_id}}/move",
     "restore_task": f"POST {TASKS}/{{task_id}}/restore",
     "list_changes": "GET /v1/users/{user_id}/changes",
 }
@@ -91,6 +92,10 @@ call(200, "update_task", one, {"title": "a wrong guess of its status", "complete
 call(200, "update_task", one, {})
 call(200, "toggle_task", one)
 call(200, "toggle_task", one, headers=key())
+call(200, "move_task", one, {"list": "a", "after": None})
+call(200, "move_task", one, {"before": None}, headers=key())
+call(200, "move_task", kept["id"], {"list": "a", "before": one})
+call(200, "list_tasks", query={"list": "a"})
 call(204, "delete_task", one)
 call(204, "delete_task", one)
 call(200, "restore_task", one, headers=key())
@@ -101,7 +106,10 @@ operations = [
     {"op": "update", "id": one, "patch": {"title": "in a batch"}},
     {"op": "toggle", "id": kept["id"]},
 ]
+moves = [{"op": "move", "id": kept["id"], "after": one}, {"op": "move", "id": one, "before": None}]
 call(200, "batch_tasks", body={"operations": operations}, headers=key())
+call(200, "batch_tasks", body={"operations": moves}, headers=key())
+call(200, "clear_tasks", query={"list": "b"})
 call(200, "clear_tasks", query={"status": "completed"})
 changes = call(200, "list_changes")
 call(200, "list_changes", query={"since": changes["next_since"]})
@@ -112,7 +120,7 @@ for name, route in ROUTES.items():
     call(401, name, on_a_task, claims={})
     call(403, name, on_a_task, user="somebody-else")
     call(400, name, on_a_task, query={"unknown": "1"})
-for name in ("create_task", "replace_task", "update_task", "batch_tasks"):
+for name in ("create_task", "replace_task", "update_task", "move_task", "batch_tasks"):
     on_a_task = NOBODY if "task_id" in ROUTES[name] else ""
     call(400, name, on_a_task, "{")
     call(400, name, on_a_task, '{"title": "\\ud800"}')
@@ -123,6 +131,7 @@ live = call(201, "create_task", body={"title": "live"})["id"]
 BODIES: dict[str, object] = {
     "get_task": None,
     "toggle_task": None,
+    "move_task": {"list": "a", "after": None},
     "restore_task": None,
     "delete_task": None,
     "update_task": {"title": "x"},
@@ -135,6 +144,9 @@ for name, body in BODIES.items():
         call(412, name, live, body, headers={"if-match": '"99-1"'})
         call(400, name, live, body, headers={"if-match": "no etag"})
 call(409, "restore_task", live)
+call(409, "move_task", live, {"after": None})
+call(409, "move_task", live, {"list": "a", "after": NOBODY})
+call(422, "move_task", live, {"list": "a", "after": live})
 call(400, "create_task", body={"title": "x"}, headers={"idempotency-key": " "})
 call(400, "list_tasks", query={"cursor": "x"})
 call(400, "list_changes", query={"since": "x"})

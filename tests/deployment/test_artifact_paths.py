@@ -78,6 +78,7 @@ HANDLERS = [
 ]
 KEY = {"pk": {"S": "x"}, "sk": {"S": "x"}}
 REQUESTS: dict[str, dict[str, Any]] = {
+    "BatchGetItem": {"RequestItems": {"TaskTable": {"Keys": [KEY], "ConsistentRead": True}}},
     "GetItem": {"TableName": "tasks", "Key": KEY, "ConsistentRead": True},
     "PutItem": {"TableName": "tasks", "Item": KEY},
     "Query": {

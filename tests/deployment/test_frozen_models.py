@@ -25,6 +25,7 @@ PLANNED = {
     "priority": 1,
     "tags": ["home"],
     "metadata": {"color": "red"},
+    "list": "home",
 }
 TASK = {
     **PLANNED,
@@ -33,6 +34,7 @@ TASK = {
     "title": "x",
     "description": None,
     "completed": True,
+    "position": "0mwwgm5w42gszb",
     "version": 3,
     "completed_at": 1_795_415_874_917,
     "created_at": 1_795_415_874_917,
@@ -41,6 +43,7 @@ TASK = {
 DELETED = {**TASK, "deleted_at": 1_795_415_874_917, "purge_at": 1_795_415_874_000}
 NEW = {"title": "x", "description": "y", "completed": False, **PLANNED}
 ON_TASK = {"id": TASK_ID, "if_match": '"3-1"'}
+MOVE = {"after": TASK_ID, "list": "home"}
 OPERATIONS: list[dict[str, Any]] = [
     {"op": "create", "task": NEW},
     {"op": "update", "patch": NEW, **ON_TASK},
@@ -48,6 +51,7 @@ OPERATIONS: list[dict[str, Any]] = [
         {"op": op, **ON_TASK, "id": TASK_ID[:-1] + end}
         for op, end in (("toggle", "2"), ("delete", "3"), ("restore", "4"))
     ),
+    {"op": "move", **ON_TASK, "id": TASK_ID[:-1] + "5", **MOVE},
 ]
 RESULT = {"op": "toggle", "id": TASK_ID, "task": TASK}
 TOMBSTONE = {"id": TASK_ID, "deleted": True, "version": 4, "deleted_at": 0}
@@ -56,6 +60,7 @@ GOOD: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("NewTask", "TaskPatch"), NEW),
         "TaskReplacement": {**TASK, "etag": '"3-1"'},
         "Task": TASK,
+        "Move": MOVE,
         "DeletedTask": DELETED,
         "Tombstone": TOMBSTONE,
         "TaskPage": {"items": [TASK, DELETED], "next_cursor": "x"},

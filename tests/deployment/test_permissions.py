@@ -32,6 +32,7 @@ def url(template: Template, permissions: Permissions) -> Iterator[str]:
 def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: Permissions, user: str) -> None:
     api = Api(url, user)
     task_id = api.made()["id"]
+    other_id = api.made(list="a")["id"]
     for status in ("all", "open", "completed", "deleted"):
         assert api.page(status=status).status == 200
     for answer in (
@@ -40,7 +41,11 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.update(task_id, {"title": "x"}),
         api.update(task_id, {}),
         api.replace(task_id, {"title": "y", "description": None, "completed": True}),
+        api.move(task_id, {"list": "a", "after": None}),
+        api.move(task_id, {"before": other_id}),
+        api.page(list="a"),
         api.clear(),
+        api.clear("?list=b"),
         api.changes(),
         api.delete(task_id),
         api.restore(task_id),
@@ -49,6 +54,8 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.restore(task_id, idempotency_key="restore"),
         api.create_once("create"),
         api.batch({"op": "toggle", "id": task_id}),
+        api.batch({"op": "move", "id": task_id, "after": other_id}),
+        api.move(task_id, {"before": other_id}, idempotency_key="move"),
         api.batch({"op": "update", "id": task_id, "patch": {}}),
     ):
         assert answer.status in (200, 201, 204), answer

@@ -10,7 +10,7 @@ from shared.models import Cleared, NewTask, TaskQuery
 from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
-from tests.conftest import deadline_in, table_at
+from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Send, Wire, answer, lost_after, lost_before
 
 
@@ -27,7 +27,7 @@ def completed(store: TaskStore, count: int) -> list[str]:
 def test_more_than_one_call_clears(dynamodb_local_url: str, user: str) -> None:
     table = table_at(dynamodb_local_url)
     completed(TaskStore(table, user, deadline_in(60)), 520)
-    first, second, third = (TaskStore(table, user, deadline_in(60)).clear_completed() for _ in range(3))
+    first, second, third = (TaskStore(table, user, deadline_in(60)).clear(COMPLETED) for _ in range(3))
     assert (first.cleared, first.more) == (500, True)
     assert (second.cleared, second.more) == (20, False)
     assert (third.cleared, third.more) == (0, False)
@@ -47,10 +47,10 @@ def test_it_stops_in_time_and_says_that_there_is_more(
         return send()
 
     wire.faults = [None, *[slow] * 20]
-    cleared = TaskStore(table, user, deadline=100 + RESERVE + 1).clear_completed()
+    cleared = TaskStore(table, user, deadline=100 + RESERVE + 1).clear(COMPLETED)
     assert (cleared.cleared, cleared.more) == (4, True)
     wire.faults = []
-    assert store.clear_completed() == Cleared(cleared=10 - cleared.cleared, more=False)
+    assert store.clear(COMPLETED) == Cleared(cleared=10 - cleared.cleared, more=False)
 
 
 def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, engine_url: str, user: str) -> None:
@@ -63,7 +63,7 @@ def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, eng
         return send()
 
     wire.faults = [None, meanwhile]
-    assert store.clear_completed().cleared == 1  # the third was deleted by somebody else
+    assert store.clear(COMPLETED).cleared == 1  # the third was deleted by somebody else
     assert [task.id for task in store.list(TaskQuery()).items] == [second]
     assert {task.id for task in store.list(TaskQuery(status="deleted")).items} == {first, third}
 
@@ -71,7 +71,7 @@ def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, eng
 def test_lost_answers_are_counted_once(store: TaskStore, wire: Wire) -> None:
     completed(store, 4)
     wire.faults = [None, lost_after, None, lost_before, None, lost_after, lost_after, None]
-    assert store.clear_completed() == Cleared(cleared=4, more=False)
+    assert store.clear(COMPLETED) == Cleared(cleared=4, more=False)
     assert set(wire.applied.values()) == {1}
 
 
@@ -79,19 +79,19 @@ def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, 
     completed(store, 4)
     throttled = [answer(400, "ThrottlingException")] * 5
     wire.faults = [None, None, None, *throttled]
-    assert store.clear_completed() == Cleared(cleared=2, more=True)
+    assert store.clear(COMPLETED) == Cleared(cleared=2, more=True)
     wire.faults = [None, *throttled]
     with pytest.raises(Unavailable):
-        store.clear_completed()
-    assert store.clear_completed() == Cleared(cleared=2, more=False)
+        store.clear(COMPLETED)
+    assert store.clear(COMPLETED) == Cleared(cleared=2, more=False)
 
 
 def test_what_was_cleared_before_the_storage_was_full_is_told(store: TaskStore, wire: Wire) -> None:
     completed(store, 3)
     full = answer(400, "ItemCollectionSizeLimitExceededException")
     wire.faults = [None, None, full]
-    assert store.clear_completed() == Cleared(cleared=1, more=True)
+    assert store.clear(COMPLETED) == Cleared(cleared=1, more=True)
     wire.faults = [None, full]
     with pytest.raises(StorageFull):
-        store.clear_completed()
-    assert store.clear_completed() == Cleared(cleared=2, more=False)
+        store.clear(COMPLETED)
+    assert store.clear(COMPLETED) == Cleared(cleared=2, more=False)

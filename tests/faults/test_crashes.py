@@ -14,7 +14,7 @@ from shared.models import ChangesQuery, NewTask, Task, TaskQuery
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, VersionMismatch
-from tests.conftest import deadline_in, table_at
+from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Crash, Fault, Wire, crash_after, crash_before
 
 FIRST = Precondition(frozenset({1}))
@@ -69,7 +69,7 @@ OPERATIONS = {
     "delete": Operation(2, lambda store, scene: store.delete(scene.open.id, ANY_VERSION)),
     "delete, If-Match": Operation(2, lambda store, scene: store.delete(scene.open.id, FIRST)),
     "restore": Operation(2, lambda store, scene: store.restore(scene.trashed.id, ANY_VERSION), NotDeleted),
-    "clear": Operation(3, lambda store, _: store.clear_completed()),
+    "clear": Operation(3, lambda store, _: store.clear(COMPLETED)),
 }
 BOUNDARIES = [
     pytest.param(operation, request, crash, id=f"{name}-{request}-{crash.__name__}")

@@ -18,7 +18,7 @@ from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import OperationRefused, TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, TaskNotFound, VersionMismatch
-from tests.conftest import deadline_in, table_at
+from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Held, Send, Wire, answer, late, late_after_reset, late_again, lost_after_and, lost_before
 
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
@@ -176,7 +176,7 @@ REFUSALS = {
     ),
     "409, not deleted": Refusal(restore, restore, delete, raises=NotDeleted, begin=delete),
     "200, cleared 0": Refusal(
-        lambda store, _: store.clear_completed(), toggle, toggle, returns=Cleared(cleared=0, more=False), begin=toggle
+        lambda store, _: store.clear(COMPLETED), toggle, toggle, returns=Cleared(cleared=0, more=False), begin=toggle
     ),
 }
 

@@ -16,7 +16,7 @@ from shared.store.task_store import TaskStore
 from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
 from tests import older_shape
-from tests.conftest import deadline_in, table_at
+from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Wire, lost_after, lost_before, lost_before_and
 
 CREATED = 1_795_415_874_917
@@ -100,7 +100,7 @@ def test_a_write_upgrades_it_at_once(name: str, engine_url: str, user: str, old:
 def test_restore_and_clear(store: TaskStore, table: Table, user: str, old: Callable[..., str]) -> None:
     trashed, done, still_open = old(trashed=True), old(completed=True), old()
     assert store.restore(trashed, ANY_VERSION).description == "as it was"
-    assert store.clear_completed().cleared == 1
+    assert store.clear(COMPLETED).cleared == 1
     assert [task.id for task in store.list(TaskQuery(status="deleted")).items] == [done]
     assert {stored(table, user, one)["schema"]["N"] for one in (trashed, done)} == {"1"}
     assert {task.id for task in store.list(TaskQuery()).items} == {trashed, still_open}

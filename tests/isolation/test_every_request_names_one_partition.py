@@ -15,7 +15,7 @@ from shared.store.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
 from tests.api import OPERATIONS, Operation
-from tests.conftest import deadline_in, mixed, table_at
+from tests.conftest import COMPLETED, deadline_in, mixed, table_at
 from tests.inprocess import Functions, Reply, functions
 
 type Invoke = Callable[..., Reply]
@@ -226,7 +226,7 @@ def test_the_guard_ends_a_test_whose_store_reaches_for_another_partition(
         other.get(task.id)
     for name in ("_engine", "_user_id"):
         monkeypatch.setattr(other, name, getattr(store, name))
-    for reach in (lambda: other.get(task.id), other.clear_completed, lambda: other.create(NewTask(title="x"))):
+    for reach in (lambda: other.get(task.id), lambda: other.clear(COMPLETED), lambda: other.create(NewTask(title="x"))):
         with pytest.raises(guard.ForeignPartition):
             reach()
 

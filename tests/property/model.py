@@ -37,6 +37,8 @@ UNUSABLE = Refused(422, "unusable-id")
 LONE_ZONE = Refused(422, "invalid-body", ("/time_zone",))
 GONE = Refused(404, "task-not-found")
 STALE = Refused(412, "precondition-failed")
+NO_LIST = Refused(409, "no-list")
+NO_ANCHOR = Refused(409, "anchor-not-in-list")
 NOT_DELETED = Refused(409, "not-deleted")
 
 
@@ -73,6 +75,8 @@ class Task:
     priority: int = 0
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    list: str | None = None
+    position: str | None = None
 
     @property
     def completed(self) -> bool:
@@ -109,6 +113,8 @@ class Task:
             "priority": self.priority,
             "tags": list(self.tags),
             "metadata": dict(self.metadata),
+            "list": self.list,
+            "position": self.position,
             "version": self.version,
             "etag": f'"{self.version}-1"',
             **trash,
@@ -167,6 +173,10 @@ class Model:
     def __init__(self, now: int) -> None:
         self.now = now
         self.users: dict[str, User] = {}
+        # The positions that the server chose in the answer that is expected now, by the ids of the tasks.
+        self.chosen: Mapping[str, str | None] = {}
+        # The positions of tasks that came into a list without being moved to a place.
+        self.first: dict[str, str] = {}
 
     def of(self, user: str) -> User:
         return self.users.setdefault(user, User())
@@ -218,6 +228,7 @@ class Model:
         completed = kept.pop("completed", False)
         if is_lone_zone(kept):
             raise LONE_ZONE
+        kept["position"] = self.first_position(task_id, kept.get("list"))
         values = {"description": None, **kept, "completed_at": self.now if completed else None}
         task = Task(id=task_id, user=user, created_at=self.now, updated_at=self.now, **values)
         there = self.of(user).tasks.get(task_id)
@@ -243,7 +254,58 @@ class Model:
             return task
         if "completed" in changed:
             changed["completed_at"] = self.now if changed.pop("completed") else None
+        if "list" in changed:
+            changed["position"] = self.first_position(task_id, changed["list"])
         return self.write(task, **changed)
+
+    def first_position(self, task_id: str, name: str | None) -> str | None:
+        """The position of a task that comes into a list: always the same, and in the order of the ids."""
+        if name is None:
+            return None
+        position = self.first.get(task_id) or self.chosen.get(task_id)
+        if position is None:  # the answer does not show it: the request is refused for another reason
+            return None
+        self.first[task_id] = position
+        by_id = [self.first[one] for one in sorted(self.first)]
+        assert by_id == sorted(by_id)
+        return position
+
+    def move(self, user: str, task_id: str, place: Mapping[str, Any], condition: Condition) -> Task:
+        """Put a task after or before an anchor: between it and the next of the tasks with the same status."""
+        task = self.live(user, task_id)
+        condition.check(task)
+        name = place.get("list") or task.list
+        if name is None:
+            raise NO_LIST
+        side = "after" if "after" in place else "before"
+        if place[side] == task_id:
+            raise Refused(422, "invalid-body", (f"/{side}",))
+        edge = None
+        if place[side] is not None:
+            anchor = self.of(user).tasks.get(place[side])
+            if anchor is None or anchor.deleted_at is not None or anchor.list != name:
+                raise NO_ANCHOR
+            edge = anchor.position
+        positions = sorted(
+            other.position
+            for other in self.of(user).tasks.values()
+            if other.deleted_at is None and (other.list, other.completed) == (name, task.completed)
+            if other.id != task_id and other.position is not None
+        )
+        if side == "after":
+            low, high = edge, next((one for one in positions if edge is None or one > edge), None)
+        else:
+            low, high = next((one for one in reversed(positions) if edge is None or one < edge), None), edge
+
+        def fits(position: str | None) -> bool:
+            return position is not None and (low or "") < position < (high or "~")
+
+        if task.list == name and fits(task.position):
+            return task
+        if task_id not in self.chosen:
+            return task  # of a batch that is refused for another reason
+        assert fits(self.chosen[task_id]), (low, self.chosen[task_id], high)
+        return self.write(task, list=name, position=self.chosen[task_id])
 
     def patch(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
         """As update, but metadata is changed by key."""
@@ -274,8 +336,13 @@ class Model:
 
     # Operations on many.
 
-    def clear(self, user: str) -> Expected:
-        done = [task for task in self.of(user).tasks.values() if task.completed and task.deleted_at is None]
+    def clear(self, user: str, query: Mapping[str, str]) -> Expected:
+        done = [
+            task
+            for task in self.of(user).tasks.values()
+            if task.deleted_at is None and (task.completed or "status" not in query)
+            if query.get("list") in (None, task.list)
+        ]
         for task in done:
             self.write(task, deleted_at=self.now)
         return Expected(200, {"cleared": len(done), "more": False})
@@ -294,6 +361,8 @@ class Model:
                     task = self.patch(user, operation["id"], operation["patch"], condition)
                 elif kind == "toggle":
                     task = self.toggle(user, operation["id"], condition)
+                elif kind == "move":
+                    task = self.move(user, operation["id"], operation, condition)
                 elif kind == "restore":
                     task = self.restore(user, operation["id"], condition)
                 else:
@@ -320,11 +389,19 @@ class Model:
             if known is None or known[0] != query:
                 raise Refused(400, "bad-cursor")
             position = known[1]
+        name = query.get("list")
+
+        def place(task: Task) -> tuple[Any, ...]:
+            if name is not None and status != "deleted":
+                return task.completed, task.position, task.id
+            return (task.id,) if status == "all" else task.place
+
         rows = sorted(
-            ((task.id,) if status == "all" else task.place, task)
+            (place(task), task)
             for task in self.of(user).tasks.values()
             if (task.deleted_at is not None) == (status == "deleted")
             and (status in ("all", "deleted") or task.completed == (status == "completed"))
+            and name in (None, task.list)
             and _matches(task, query)
         )
         if order == "desc":

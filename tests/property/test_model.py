@@ -33,11 +33,13 @@ plain = {"title": titles, "description": descriptions, "completed": st.booleans(
 dues = st.sampled_from(
     [None, "2026-12-24", "2026-12-24T17:00", "2026-12-24T17:00:00", "2026-12-23T23:59:59", "2027-01-01"]
 )
+lists = st.sampled_from([None, "home", "home", "work"])
 details = {
     "due": dues,
     "time_zone": st.sampled_from([None, None, "Europe/Berlin"]),
     "priority": st.integers(0, 9),
     "tags": st.lists(st.sampled_from(["a", "b", "caf\u00e9"]), max_size=3),
+    "list": lists,
 }
 metadata = st.dictionaries(st.sampled_from(["k", "l", "m"]), st.sampled_from(["", "1", "2"]), max_size=2)
 metadata_patches = st.none() | st.dictionaries(
@@ -58,7 +60,12 @@ due_ranges = st.fixed_dictionaries(
     },
 )
 filters = st.fixed_dictionaries(
-    {}, optional={"tag": st.sampled_from(["a", "caf\u00e9"]), "priority_max": st.sampled_from(["1", "5", "9"])}
+    {},
+    optional={
+        "tag": st.sampled_from(["a", "caf\u00e9"]),
+        "priority_max": st.sampled_from(["1", "5", "9"]),
+        "list": st.sampled_from(["home", "work"]),
+    },
 )
 # What If-Match and If-None-Match say, of the versions around the task's own.
 conditions = st.sampled_from(
@@ -77,7 +84,9 @@ conditions = st.sampled_from(
         "not weak",
     ]
 )
-kinds = st.sampled_from(["create", "update", "toggle", "delete", "restore"])
+kinds = st.sampled_from(["create", "update", "toggle", "delete", "restore", "move", "move", "move"])
+# A side of an anchor, which is no task, or one that `task` picks; and a list.
+places = st.tuples(st.sampled_from(["after", "before"]), st.none() | picks, lists)
 sizes = st.sampled_from([1, 2, 3, 100])
 
 
@@ -127,8 +136,22 @@ class Handlers(RuleBasedStateMachine):
             "not weak": ({"if-none-match": f"W/{etag(own)}"}, Condition(None, frozenset({own}))),
         }[kind]
 
+    def see(self, reply: Reply) -> None:
+        """Let the model know of the positions in an answer."""
+        shown = reply.json if isinstance(reply.json, dict) else {}
+        tasks = [shown, *(result["task"] for result in shown.get("results", ()) if result["task"])]
+        self.model.chosen = {task["id"]: task["position"] for task in tasks if "position" in task}
+
     def tick(self) -> None:
         self.model.now += 1
+
+    def place(self, user: str, chosen: tuple[str, int | None, str | None], task_id: str) -> dict[str, Any]:
+        """The members of a move: the anchor is mostly another task of the same list."""
+        side, pick, name = chosen
+        own = self.model.of(self.name(user)).tasks
+        fit = [one.id for one in own.values() if one.deleted_at is None and one.list == name and one.id != task_id]
+        anchor = None if pick is None else fit[pick % len(fit)] if fit and pick <= 42 else self.task(user, pick)
+        return {side: anchor, **({"list": name} if name else {})}
 
     def compare(self, reply: Reply, expected: Expected) -> None:
         assert reply.status == expected.status, (reply, expected)
@@ -152,6 +175,7 @@ class Handlers(RuleBasedStateMachine):
         self.tick()
         me, body = self.name(user), json.dumps(fields)
         reply = self.ask("create_task", me, body=body, headers={"idempotency-key": key} if key else {})
+        self.see(reply)
 
         def act() -> Expected:
             return Expected(201, self.model.create(me, reply.json["id"], fields).shown)
@@ -210,6 +234,7 @@ class Handlers(RuleBasedStateMachine):
         me, task_id = self.name(user), self.task(user, pick)
         headers, wanted = self.condition(user, task_id, condition)
         reply = self.ask(name, me, task_id, body=body, headers=headers)
+        self.see(reply)
 
         def answer() -> Expected:
             task = act(me, task_id, *([] if body is None else [body]), wanted)
@@ -244,6 +269,7 @@ class Handlers(RuleBasedStateMachine):
         for body, pause in [(fields, 0), *((fields, pause) for pause in pauses), (other, 1)]:
             self.model.now += pause
             reply = self.ask("replace_task", me, task_id, body=body, headers={"if-none-match": "*"})
+            self.see(reply)
 
             def act(body: dict[str, Any] = body) -> Expected:
                 return Expected(201, self.model.create(me, task_id, body, made).shown)
@@ -266,22 +292,50 @@ class Handlers(RuleBasedStateMachine):
         done = self.model.once(me, _bare(key), asked, lambda: Expected(200, act(me, task_id, wanted).shown))
         self.compare(reply, done)
 
-    @rule(user=users)
-    def clear(self, user: str) -> None:
+    @rule(
+        user=users,
+        query=st.sampled_from([{"status": "completed"}, {"list": "work"}, {"status": "completed", "list": "home"}]),
+    )
+    def clear(self, user: str, query: Mapping[str, str]) -> None:
         self.tick()
-        reply = self.ask("clear_tasks", self.name(user), query={"status": "completed"})
-        self.compare(reply, self.model.clear(self.name(user)))
+        reply = self.ask("clear_tasks", self.name(user), query=query)
+        self.compare(reply, self.model.clear(self.name(user), query))
+
+    @rule(user=users, pick=picks, chosen=places, condition=conditions, key=keys)
+    def move(
+        self, user: str, pick: int, chosen: tuple[str, int | None, str | None], condition: str, key: str | None
+    ) -> None:
+        self.tick()
+        me, task_id = self.name(user), self.task(user, pick)
+        headers, wanted = self.condition(user, task_id, condition)
+        body = self.place(user, chosen, task_id)
+        sent = {**headers, **({"idempotency-key": key} if key else {})}
+        reply = self.ask("move_task", me, task_id, body=body, headers=sent)
+        self.see(reply)
+        asked = ("move", task_id, json.dumps(body), tuple(sorted(headers.items())))
+
+        def act() -> Expected:
+            return Expected(200, self.model.move(me, task_id, body, wanted).shown)
+
+        self.compare(reply, self.model.once(me, _bare(key), asked, act))
+
+    @rule(user=users, picked=st.lists(st.tuples(picks, places), min_size=2, max_size=6))
+    def arrange(self, user: str, picked: list[tuple[int, tuple[str, int | None, str | None]]]) -> None:
+        """Several moves, and the list after them."""
+        for pick, chosen in picked:
+            self.move(user, pick, chosen, "", None)
+        self.list_page(user, "all", "asc", 100, -1, {"list": "home"})
 
     @rule(
         user=users,
         key=st.sampled_from(["b1", "b2", "b3", "b4", "k1"]),
-        wanted=st.lists(st.tuples(kinds, picks, patches, new_tasks, conditions), min_size=1, max_size=4),
+        wanted=st.lists(st.tuples(kinds, picks, patches, new_tasks, places, conditions), min_size=1, max_size=4),
     )
-    def batch(self, user: str, key: str, wanted: list[tuple[str, int, Any, Any, str]]) -> None:
+    def batch(self, user: str, key: str, wanted: list[tuple[str, int, Any, Any, Any, str]]) -> None:
         self.tick()
         me = self.name(user)
         sent: list[dict[str, Any]] = []
-        for kind, pick, patch, new, condition in wanted:
+        for kind, pick, patch, new, chosen, condition in wanted:
             operation: dict[str, Any] = {"op": kind}
             if kind == "create":
                 operation["task"] = new
@@ -292,9 +346,12 @@ class Handlers(RuleBasedStateMachine):
                     operation["if_match"] = headers["if-match"]
                 if kind == "update":
                     operation["patch"] = patch
+                if kind == "move":
+                    operation |= self.place(user, chosen, operation["id"])
             sent.append(operation)
         body = json.dumps({"operations": sent})
         reply = self.ask("batch_tasks", me, body=body, headers={"idempotency-key": key})
+        self.see(reply)
         ids = [operation["id"] for operation in sent if "id" in operation]
         if len(ids) > len(set(ids)):
             self.compare(reply, Expected(422, kind="invalid-body", pointers=("/operations",)))

@@ -119,11 +119,11 @@ def test_a_write_is_remembered_for_three_more() -> None:
 
 
 def test_attributes_of_a_newer_release_travel_along() -> None:
-    newer = item(schema={"N": "2"}, colour={"S": "red"}, by_list={"S": "task#home#0#a0#id"})
+    newer = item(schema={"N": "2"}, colour={"S": "red"}, by_reserve={"S": "task#x"})
     written = to_item(tasks.toggle(from_item(newer), ANY_VERSION, LATER), "second", newer)
-    assert (written["colour"], written["by_list"], written["schema"]) == (
+    assert (written["colour"], written["by_reserve"], written["schema"]) == (
         {"S": "red"},
-        {"S": "task#home#0#a0#id"},
+        {"S": "task#x"},
         {"N": "1"},
     )
 

@@ -40,9 +40,11 @@ TASK = Task(
     priority=0,
     tags=[],
     metadata={},
+    list=None,
+    position=None,
     version=3,
 )
-DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}}
+DETAILS: dict[str, Any] = {"due": None, "time_zone": None, "priority": 0, "tags": [], "metadata": {}, "list": None}
 WHOLE = {"title": "Buy milk", "description": None, "completed": False}
 
 
@@ -358,6 +360,7 @@ def test_a_task_as_shown() -> None:
         "created_at": "1970-01-01T00:00:00.000Z",
         "updated_at": "2026-11-23T06:37:54.917Z",
         **DETAILS,
+        "position": None,
         "version": 3,
         "etag": '"3-1"',
     }
@@ -389,8 +392,8 @@ def test_page_sizes(query: dict[str, str], size: int) -> None:
 
 def test_only_the_same_list_has_the_same_scope() -> None:
     open_due = [{"status": "open", name: "2026-12-24"} for name in ("due_after", "due_before")]
-    tagged = [{"tag": tag} for tag in ("None", "null", "1")]
-    lists = [{}, {"status": "open"}, {"order": "desc"}, {"priority_max": "1"}, *tagged, *open_due]
+    named = [{name: value} for name in ("tag", "list") for value in ("None", "null", "1")]
+    lists = [{}, {"status": "open"}, {"order": "desc"}, {"priority_max": "1"}, *named, *open_due]
     assert len({TaskQuery.model_validate(query).scope for query in lists}) == len(lists)
     for query in lists:
         more = TaskQuery.model_validate({**query, "limit": "1", "cursor": "x"})

@@ -10,13 +10,14 @@ from shared.tasks import (
     ANY_VERSION,
     RETENTION,
     InvalidTask,
-    NotCompleted,
     NotDeleted,
+    NotMatching,
     Precondition,
     TaskNotFound,
     UnusableId,
     VersionMismatch,
 )
+from tests.conftest import COMPLETED
 from tests.unit.conftest import NOW, TASK_ID
 
 OTHER = Precondition(frozenset({7}))
@@ -47,6 +48,8 @@ def test_a_new_task(task: Task) -> None:
         priority=0,
         tags=[],
         metadata={},
+        list=None,
+        position=None,
         version=1,
     )
     assert tasks.create(None, TASK_ID, "alice", NewTask(title="t", completed=True), NOW).completed_at == NOW
@@ -113,10 +116,10 @@ def test_a_task_whose_time_in_the_trash_is_over_is_gone(trashed: DeletedTask) ->
 
 def test_clearing_takes_completed_tasks_only(task: Task, trashed: DeletedTask) -> None:
     for found in (None, task, trashed):
-        with pytest.raises(NotCompleted):
-            tasks.clear(found, NOW)
+        with pytest.raises(NotMatching):
+            tasks.clear(found, COMPLETED, NOW)
     done = tasks.toggle(task, ANY_VERSION, NOW)
-    assert tasks.clear(done, NOW + 1) == tasks.delete(done, ANY_VERSION, NOW + 1)
+    assert tasks.clear(done, COMPLETED, NOW + 1) == tasks.delete(done, ANY_VERSION, NOW + 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Positions: strings that order the tasks of a list. Between any two of them there is room for another.
+
+A position is a fraction between 0 and 1 in base 36, without trailing zeros: compared byte by byte, positions sort as
+their numbers do. This technique is known as fractional indexing.
+"""
+
+from collections.abc import Callable
+
+LONGEST = 250
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BASE = len(_DIGITS)
+# The first digits of a new task's position count milliseconds since 1970, and the rest orders tasks of one millisecond.
+_TIME_LENGTH = 9
+_REST = _BASE**5
+_LENGTH = _TIME_LENGTH + 5
+
+
+class NoRoom(Exception):
+    """A position between these two would be longer than LONGEST."""
+
+
+def of_id(uuid7: str) -> str:
+    """The position of a new task: in the order of the time in its id, and so of creation."""
+    time, random = uuid7[:13].replace("-", ""), uuid7[15:22].replace("-", "")
+    return _text(int(time, 16) * _REST + int(random, 16), _LENGTH)
+
+
+def between(low: str | None, high: str | None, randbelow: Callable[[int], int]) -> str:
+    """A position between two others, near the middle. None stands for the beginning or the end of the list.
+
+    Part of it is random, so that two clients that ask for the same place get different positions: `randbelow` is as in
+    the standard library's `secrets`. Raises NoRoom.
+    """
+    for length in range(_LENGTH, LONGEST + 1):
+        # At an end of the list, the step is a millisecond, as between tasks that are created one after the other.
+        if low is None:
+            above = _number(high, length) if high is not None else _REST
+            below = max(above - 2 * _REST, 0)
+        else:
+            below = _number(low, length)
+            above = _number(high, length) if high is not None else below + 2 * _REST
+        gap = above - below
+        if gap >= _REST:
+            return _text(below + gap * 7 // 16 + randbelow(gap // 8), length)
+    raise NoRoom
+
+
+def _number(position: str, length: int) -> int:
+    return int(position[:length].ljust(length, "0"), _BASE)
+
+
+def _text(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, _BASE)
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits)).rstrip("0")
