@@ -53,7 +53,8 @@ def _task(place: int, tasks: int) -> NewTask:
         due = date(2026, 12, 21) + timedelta(days=place % 7)
     else:
         due = date(2026 + place % 3 // 2, 1, 1) + timedelta(days=place % 300)
-    return NewTask(title=NEW.title, description=NEW.description, due=f"{due}", tags=["shop"][place % 2 :])
+    tags = ["shop"] if place % 2 == 0 else []
+    return NewTask(title=NEW.title, description=NEW.description, due=f"{due}", tags=tags, list="home")
 
 
 def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> None:
@@ -96,6 +97,7 @@ def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[
             "status": lambda: store().list(TaskQuery(limit=PAGE, status="open")),
             "due": lambda: store().list(WEEK),
             "tag": lambda: store().list(TaskQuery(limit=PAGE, tag="shop")),
+            "list=home": lambda: store().list(TaskQuery(limit=PAGE, list="home")),
             "sync": lambda: store().changes(ChangesQuery(limit=PAGE)),
         }
         for name, page in pages.items():
