@@ -177,7 +177,9 @@ class DeletedTask(Task):
 class Move(Input):
     """Where to put a task in a list: after another task or before it. Name exactly one of the two."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["after"]}, {"required": ["before"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [side], "properties": {side: {}}} for side in ("after", "before")]}
+    )
 
     after: TaskId | None = None
     """The id of the task that this one goes after; null puts it at the beginning."""
