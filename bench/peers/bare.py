@@ -23,6 +23,7 @@ ENCODERS = {
     "description": text,
     "due": text,
     "time_zone": text,
+    "list": text,
     "priority": lambda number: {"N": str(number)},
     "tags": lambda tags: {"L": [text(tag) for tag in tags]},
     "metadata": lambda members: {"M": {name: text(value) for name, value in members.items()}},
@@ -46,7 +47,7 @@ def create(user, event):
         "by_creation": {"S": f"task#{task_id}"},
         "by_change": {"S": f"{now:>015}#task#{task_id}"},
     }
-    item["by_status"] = open_status(item)
+    index(item)
     client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(sk)")
     return 201, shown(item)
 
@@ -78,24 +79,28 @@ def update(user, event):
             item.pop(name, None)
         else:
             item[name] = ENCODERS[name](value)
-    if "completed_at" not in item:
-        item["by_status"] = open_status(item)
+    index(item)
     return 200, write(item, str(time.time_ns() // 1_000_000))
 
 
 def toggle(user, event):
     item, now = read(user, event), str(time.time_ns() // 1_000_000)
-    if item.pop("completed_at", None):
-        item["by_status"] = open_status(item)
-    else:
+    if not item.pop("completed_at", None):
         item["completed_at"] = {"N": now}
-        item["by_status"] = {"S": f"task#done#{now:>015}#{item['sk']['S'][5:]}"}
+    index(item)
     return 200, write(item, now)
 
 
-def open_status(item):
-    due = item.get("due", {"S": "9999-99-99T99:99:99"})["S"]
-    return {"S": f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{item['sk']['S'][5:]}"}
+def index(item):
+    task_id, done = item["sk"]["S"][5:], "completed_at" in item
+    if done:
+        item["by_status"] = {"S": f"task#done#{item['completed_at']['N']:>015}#{task_id}"}
+    else:
+        due = item.get("due", {"S": "9999-99-99T99:99:99"})["S"]
+        item["by_status"] = {"S": f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{task_id}"}
+    if "list" in item:
+        item.setdefault("position", {"S": f"{item['created_at']['N']:>015}"})
+        item["by_list"] = {"S": f"task#{item['list']['S']}#{done:d}#{item['position']['S']}#{task_id}"}
 
 
 def read(user, event):
@@ -136,6 +141,8 @@ def shown(item):
         "time_zone": item.get("time_zone", {"S": None})["S"],
         "priority": int(item.get("priority", {"N": "0"})["N"]),
         "tags": [tag["S"] for tag in item.get("tags", {"L": []})["L"]],
+        "list": item.get("list", {"S": None})["S"],
+        "position": item.get("position", {"S": None})["S"],
         "metadata": {name: value["S"] for name, value in item.get("metadata", {"M": {}})["M"].items()},
         "created_at": int(item["created_at"]["N"]),
         "updated_at": int(item["updated_at"]["N"]),

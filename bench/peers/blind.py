@@ -1,7 +1,7 @@
 """The bare peer that writes blindly: each change is one UpdateItem, without a read and without a version.
 
 It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It replaces
-metadata instead of merging it, and sorts a completed task with a new due date as an open one. It shows what optimistic
+metadata instead of merging it, and forgets some index keys of a changed task. It shows what optimistic
 locking costs.
 """
 
@@ -24,6 +24,7 @@ ENCODERS = {
     "description": text,
     "due": text,
     "time_zone": text,
+    "list": text,
     "priority": lambda number: {"N": str(number)},
     "tags": lambda tags: {"L": [text(tag) for tag in tags]},
     "metadata": lambda members: {"M": {name: text(one) for name, one in members.items() if one is not None}},
@@ -78,6 +79,8 @@ def shown(item):
         "time_zone": item.get("time_zone", {"S": None})["S"],
         "priority": int(item.get("priority", {"N": "0"})["N"]),
         "tags": [tag["S"] for tag in item.get("tags", {"L": []})["L"]],
+        "list": item.get("list", {"S": None})["S"],
+        "position": item.get("position", {"S": None})["S"],
         "metadata": {name: value["S"] for name, value in item.get("metadata", {"M": {}})["M"].items()},
         "created_at": int(item["created_at"]["N"]),
         "updated_at": int(item["updated_at"]["N"]),

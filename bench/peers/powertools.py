@@ -31,6 +31,7 @@ class NewTask(BaseModel):
     priority: int = Field(0, ge=0, le=9)
     tags: list[Annotated[str, Field(min_length=1, max_length=50)]] = Field([], max_length=20)
     metadata: dict[str, str] = Field({}, max_length=20)
+    list: str | None = Field(None, min_length=1, max_length=64)
 
 
 class Patch(NewTask):
@@ -48,6 +49,8 @@ class Task(BaseModel):
     priority: int
     tags: list[str]
     metadata: dict[str, str]
+    list: str | None
+    position: str | None
     created_at: int
     updated_at: int
     version: int
@@ -71,7 +74,7 @@ def create(user_id: str, new: NewTask) -> tuple[Task, int]:
         "by_creation": f"task#{task_id}",
         "by_change": f"{now:015}#task#{task_id}",
     }
-    item["by_status"] = open_status(item)
+    index(item)
     table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
     return shown(item), 201
 
@@ -115,21 +118,25 @@ def change(item, changes):
             item.pop(name, None)
         else:
             item[name] = value
-    if "completed_at" not in item:
-        item["by_status"] = open_status(item)
+    index(item)
 
 
 def flip(item, now):
-    if item.pop("completed_at", None):
-        item["by_status"] = open_status(item)
-    else:
+    if not item.pop("completed_at", None):
         item["completed_at"] = now
-        item["by_status"] = f"task#done#{now:015}#{item['sk'][5:]}"
+    index(item)
 
 
-def open_status(item):
-    due = item.get("due", "9999-99-99T99:99:99")
-    return f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{item['sk'][5:]}"
+def index(item):
+    task_id, done = item["sk"][5:], "completed_at" in item
+    if done:
+        item["by_status"] = f"task#done#{int(item['completed_at']):015}#{task_id}"
+    else:
+        due = item.get("due", "9999-99-99T99:99:99")
+        item["by_status"] = f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{task_id}"
+    if "list" in item:
+        item.setdefault("position", f"{int(item['created_at']):015}")
+        item["by_list"] = f"task#{item['list']}#{done:d}#{item['position']}#{task_id}"
 
 
 def read(task_id):
@@ -168,6 +175,8 @@ def shown(item):
         priority=item.get("priority", 0),
         tags=item.get("tags", []),
         metadata=item.get("metadata", {}),
+        list=item.get("list"),
+        position=item.get("position"),
         created_at=item["created_at"],
         updated_at=item["updated_at"],
         version=item["version"],
