@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 type Event = dict[str, Any]
 type Answer = dict[str, Any]
@@ -52,6 +53,11 @@ def _cursor_ignored(real: Handler, event: Event, context: Any) -> Answer:
     return real(event, context)
 
 
+def _repeated_parameters_joined(real: Handler, event: Event, context: Any) -> Answer:
+    event["rawQueryString"] = urlencode(event.get("queryStringParameters", {}))
+    return real(event, context)
+
+
 def _delete_forgotten(real: Handler, event: Event, context: Any) -> Answer:
     if event["routeKey"].startswith("DELETE ") and "task_id" in event["pathParameters"]:
         return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}}
@@ -94,6 +100,7 @@ BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
     "the path's user is believed": _anybodys_tasks,
     "one list for everybody": _everybodys_list,
     "cursor ignored": _cursor_ignored,
+    "repeated parameters joined": _repeated_parameters_joined,
     "delete forgotten": _delete_forgotten,
     "unknown fields pass": _unknown_fields_pass,
     "errors in HTML": _html_errors,
