@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from shared.store.items import Item
 
 
-# How many tasks a filtered query reads at most. Without a limit, DynamoDB reads 1 MB of tasks, and DynamoDB Local reads
-# on until the tasks that match take 1 MB.
-FILTERED: Final = 1000
+# How many tasks a filtered query reads at most. DynamoDB reads up to 1 MB, which is not more tasks than this. DynamoDB
+# Local reads on until the tasks that match take 1 MB, so it needs a limit.
+FILTERED: Final = 2500
 
 
 class _Index(NamedTuple):
