@@ -77,4 +77,3 @@ def test_ends_stay_short_and_new_tasks_come_after_a_move_to_the_end() -> None:
         low, high = positions.between(None, low, chances["any"]), positions.between(high, None, chances["any"])
         assert len(low) <= 14 >= len(high)
         assert high < first(2 * count + 4)
-    assert positions.between(None, None, chances["any"])
