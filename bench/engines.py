@@ -39,19 +39,20 @@ def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
         for name in tables:
             table = replace(of_template, arguments={**of_template.arguments, "TableName": name})
             engines.create_tables(replace(template(), tables=(table,)), url)
-            fill(url, name, USER, 50)
+            fill(url, name, USER, (50, 0))
             new_client(url).put_item(TableName=name, Item=named)
         yield url
 
 
-def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> None:
-    """Put tombstones and then tasks into a user's partition."""
+def fill(url: str, table: str, user: str, sizes: tuple[int, int], new: NewTask = NEW) -> None:
+    """Put tombstones and then tasks into a user's partition: `sizes` are the numbers of tasks and of tombstones."""
     client: Any = new_client(url)
+    tasks, tombstones = sizes
     now = time.time_ns() // 1_000_000 - 3_600_000
     requests = []
     for place in range(tombstones + tasks):
         task_id = f"01a20720-1d65-7ec7-a429-{place:012x}"
-        item = item_of(user, task_id, NEW, now + place, trashed=place < tombstones)
+        item = item_of(user, task_id, new, now + place, trashed=place < tombstones)
         requests.append({"PutRequest": {"Item": item}})
         if len(requests) == BATCH or place == tombstones + tasks - 1:
             client.batch_write_item(RequestItems={table: requests})
@@ -74,7 +75,7 @@ def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[
     client.meta.events.register("after-call.dynamodb", count)
     for tasks, tombstones in sizes:
         user = f"grown-{uuid.uuid4()}"
-        fill(url, table_name, user, tasks, tombstones)
+        fill(url, table_name, user, (tasks, tombstones), NEW.model_copy(update={"list": "home"}))
 
         def store(user: str = user) -> TaskStore:
             return TaskStore(table, user, time.monotonic() + 10)
@@ -82,6 +83,7 @@ def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[
         pages: dict[str, Callable[[], object]] = {
             "list": lambda: store().list(TaskQuery(limit=50)),
             "status": lambda: store().list(TaskQuery(limit=50, status="open")),
+            "position": lambda: store().list(TaskQuery(limit=50, list="home")),
             "sync": lambda: store().changes(ChangesQuery(limit=50)),
         }
         for name, page in pages.items():
