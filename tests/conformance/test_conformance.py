@@ -26,6 +26,7 @@ FINDS = {
     "the path's user is believed": ("isolation", "names another user is 403"),
     "cursor ignored": ("list", "exactly once and in order"),
     "delete forgotten": ("delete", "only in the trash"),
+    "anchor ignored": ("move", "after or before another one"),
     "unknown fields pass": ("errors", "every fault"),
     "HEAD refused": ("get", "HEAD answers as GET"),
     "errors in HTML": ("restore", "restoring a live task is 409"),
