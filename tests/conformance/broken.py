@@ -64,6 +64,14 @@ def _delete_forgotten(real: Handler, event: Event, context: Any) -> Answer:
     return real(event, context)
 
 
+def _anchor_ignored(real: Handler, event: Event, context: Any) -> Answer:
+    """Every move goes to the beginning or the end."""
+    if event["routeKey"].endswith("/move"):
+        body = json.loads(event["body"])
+        event["body"] = json.dumps({**body, **dict.fromkeys({"after", "before"} & set(body))})
+    return real(event, context)
+
+
 def _unknown_fields_pass(real: Handler, event: Event, context: Any) -> Answer:
     if event["routeKey"] == "POST /v1/users/{user_id}/tasks":
         try:
@@ -102,6 +110,7 @@ BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
     "cursor ignored": _cursor_ignored,
     "repeated parameters joined": _repeated_parameters_joined,
     "delete forgotten": _delete_forgotten,
+    "anchor ignored": _anchor_ignored,
     "unknown fields pass": _unknown_fields_pass,
     "errors in HTML": _html_errors,
     "HEAD refused": _head_refused,

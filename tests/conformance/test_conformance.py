@@ -27,6 +27,7 @@ FINDS = {
     "cursor ignored": ("list", "exactly once and in order"),
     "repeated parameters joined": ("errors", "repeated query parameter"),
     "delete forgotten": ("delete", "only in the trash"),
+    "anchor ignored": ("move", "after or before another one"),
     "unknown fields pass": ("errors", "every fault"),
     "HEAD refused": ("get", "HEAD answers as GET"),
     "errors in HTML": ("restore", "restoring a live task is 409"),
