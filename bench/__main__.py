@@ -26,7 +26,7 @@ RESULTS = contenders.ROOT / "bench" / "RESULTS.md"
 IMPORTS = contenders.ROOT / "bench" / "importtime.txt"
 OPERATIONS = ("create_task", "get_task", "list_tasks", "update_task", "toggle_task")
 OTHER_OPERATIONS = (
-    *("replace_task", "delete_task", "restore_task", "list_changes", f"list_changes{measure.EMPTY}"),
+    *("replace_task", "delete_task", "restore_task", "move_task", "list_changes", f"list_changes{measure.EMPTY}"),
     *(f"{operation}{measure.WITH_KEY}" for operation in ("create_task", "toggle_task")),
 )
 COLD_ROUNDS, WARM_ROUNDS = 15, 7
