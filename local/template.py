@@ -47,7 +47,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Function:
-    """A Lambda function. `timeout` is in seconds."""
+    """A Lambda function. `timeout` is in seconds. `stream` has the settings of the mapping that calls it, if any."""
 
     name: str
     handler: str
@@ -55,6 +55,7 @@ class Function:
     timeout: int
     memory: int
     routes: tuple[Route, ...]
+    stream: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,10 @@ def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) ->
         return found
 
     merged = {**defaults, **own}
-    events = [event["Properties"] for event in own.get("Events", {}).values() if event["Type"] == "HttpApi"]
+    events, streams = (
+        [event["Properties"] for event in own.get("Events", {}).values() if event["Type"] == kind]
+        for kind in ("HttpApi", "DynamoDB")
+    )
     return Function(
         name=name,
         handler=merged["Handler"],
@@ -161,6 +165,7 @@ def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) ->
             Route(event["Method"].upper(), event["Path"], event.get("Auth", {}).get("Authorizer") == "NONE")
             for event in events
         ),
+        stream=next(iter(streams), None),
     )
 
 
