@@ -104,6 +104,15 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
+def operations(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of the functions that are operations of the API. Other functions have no route."""
+    return [
+        name
+        for name, resource in document["Resources"].items()
+        if any(event["Type"] == "HttpApi" for event in resource.get("Properties", {}).get("Events", {}).values())
+    ]
+
+
 def load(path: Path, parameters: Mapping[str, str]) -> Template:
     """Read and resolve a template. A Ref to a resource becomes its logical id. Raises ValueError if this fails."""
     document = read(path)
