@@ -19,6 +19,7 @@ import boto3
 from local import template
 from local.streams import Record, StreamMapping
 from local.workers import FunctionError
+from shared.store.bus import RESERVE
 from tests.conftest import ROOT, TABLE
 
 SETTINGS = next(
@@ -30,9 +31,9 @@ SETTINGS = next(
 
 @dataclass(frozen=True)
 class Context:
-    """Lambda's context, of a function that has a moment left for attempts beside the first."""
+    """Lambda's context."""
 
-    seconds: float = 3.6
+    seconds: float
 
     def get_remaining_time_in_millis(self) -> int:
         return int(self.seconds * 1000)
@@ -48,12 +49,15 @@ def stream_of(url: str, table: str = TABLE) -> str:
     return arn
 
 
-def invoking(handler: Callable[[Any, Any], Any]) -> Callable[[dict[str, Any]], Any]:
-    """Calls a handler as Lambda does: with JSON, and so that its exceptions are errors of the function."""
+def invoking(handler: Callable[[Any, Any], Any], seconds: float = RESERVE + 0.1) -> Callable[[dict[str, Any]], Any]:
+    """Calls a handler as Lambda does: with JSON, and so that its exceptions are errors of the function.
+
+    It has a moment for attempts beside the first of each request, if no other time is given.
+    """
 
     def invoke(event: dict[str, Any]) -> Any:
         try:
-            return handler(json.loads(json.dumps(event)), Context())
+            return handler(json.loads(json.dumps(event)), Context(seconds))
         except Exception as error:
             raise FunctionError from error
 
