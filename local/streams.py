@@ -25,7 +25,7 @@ class StreamMapping:
     settings: Mapping[str, Any]
     invoke: Invoke
     park: Callable[[Sequence[Record]], None]
-    pause: Callable[[float], None] = time.sleep
+    pause: Callable[[float], object] = time.sleep
     # By shard: the sequence number of the last record that is done.
     checkpoints: dict[str, str] = field(default_factory=dict)
 
