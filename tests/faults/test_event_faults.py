@@ -249,14 +249,18 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Handle:
     return on
 
 
-@pytest.fixture
-def table(engine_url: str, template: Template) -> Table:
-    """A table of this test alone, with a stream of its own."""
-    client: Any = table_at(engine_url).client
+def table_of_its_own(url: str, template: Template) -> Table:
+    """A table with a stream of its own."""
+    client: Any = table_at(url).client
     arguments = {**template.tables[0].arguments, "TableName": f"events-{uuid.uuid4()}"}
     client.create_table(**arguments)
     client.get_waiter("table_exists").wait(TableName=arguments["TableName"], WaiterConfig={"Delay": 1})
     return Table(client, arguments["TableName"])
+
+
+@pytest.fixture
+def table(engine_url: str, template: Template) -> Table:
+    return table_of_its_own(engine_url, template)
 
 
 def writers_of(table: Table, count: int) -> list[Writer]:
@@ -461,3 +465,21 @@ def test_a_publisher_that_is_killed_again_and_again_loses_nothing(
     judge(sink.bus.events, table, writers)
     assert publisher.starts >= 3, sink.kills
     assert not checkpoints.with_suffix(".parked").exists()
+
+
+def test_a_write_that_was_rolled_back_is_in_no_stream(template: Template, moto_url: str) -> None:
+    """Moto writes the parts of a transaction one after the other, and takes the first back if the second fails."""
+    table = table_of_its_own(moto_url, template)
+    taken = {**items.key_of("alice", "taken"), "schema": items.number(1)}
+    table.client.put_item(TableName=table.name, Item=taken)
+    parts: list[Any] = [{"TableName": table.name, "Item": {**items.key_of("alice", name)}} for name in ("new", "taken")]
+    parts[1]["ConditionExpression"] = "attribute_not_exists(sk)"
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        table.client.transact_write_items(TransactItems=[{"Put": part} for part in parts])
+    keys: list[str] = []
+
+    def seen(event: Any, _context: object) -> None:
+        keys.extend(record["dynamodb"]["Keys"]["sk"]["S"] for record in event["Records"])
+
+    mapping_of(table, moto_url, seen).poll()
+    assert keys == ["TASK#taken"]
