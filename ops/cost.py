@@ -145,9 +145,10 @@ write of a task consumes four to six units.
 |{"---|" * len(of_events)}---|
 | {" | ".join(f"{cost:.2f}" for cost in of_events.values())} | **{sum(of_events.values()):.2f}** |
 
-Only with `Events=yes`; the webhook only with `WebhookUrl`. Each write is one event, and costs nothing more itself: Lambda reads the
-stream without a charge. A call of publish_events is assumed to get {EVENTS_PER_CALL} events and to run {PUBLISH_MS:.0f} ms. Deliveries of the bus to
-targets in the same account are free. Stored events cost as the storage of the archive: a million are {EVENT_BYTES * 1e6 / 1e9:.1f} GB.
+Only with `Events=yes`; the webhook only with `WebhookUrl`. Each write is one event, and costs nothing more itself:
+Lambda reads the stream without a charge. A call of publish_events is assumed to get {EVENTS_PER_CALL} events and to run
+{PUBLISH_MS:.0f} ms. Deliveries to targets in the same account are free. The archive also costs storage: a million events
+are {EVENT_BYTES * 1e6 / 1e9:.1f} GB.
 
 ## Storage
 
