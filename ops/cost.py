@@ -146,9 +146,9 @@ write of a task consumes four to six units.
 | {" | ".join(f"{cost:.2f}" for cost in of_events.values())} | **{sum(of_events.values()):.2f}** |
 
 Only with `Events=yes`; the webhook only with `WebhookUrl`. Each write is one event, and costs nothing more itself:
-Lambda reads the stream without a charge. A call of publish_events is assumed to get {EVENTS_PER_CALL} events and to run
-{PUBLISH_MS:.0f} ms. Deliveries to targets in the same account are free. The archive also costs storage: a million events
-are {EVENT_BYTES * 1e6 / 1e9:.1f} GB.
+Lambda reads the stream without a charge. A call of publish_events is assumed to get {EVENTS_PER_CALL} events
+and to run {PUBLISH_MS:.0f} ms. Deliveries to targets in the same account are free. The archive also costs storage: a
+million events are {EVENT_BYTES * 1e6 / 1e9:.1f} GB.
 
 ## Storage
 

@@ -1,6 +1,6 @@
 """A process that publishes the events of a table's stream, as Lambda would: started, killed and started again by tests.
 
-    python -m tests.publisher STREAM_ARN CHECKPOINTS
+    python -m tests.publisher STREAM_ARN SETTINGS CHECKPOINTS
 
 It writes the checkpoints into a file, as Lambda keeps them, and what it gives up into the file beside it.
 """
@@ -16,17 +16,9 @@ from typing import Any, Self
 
 import boto3
 
-from local import template
 from local.streams import Record, StreamMapping
 from local.workers import FunctionError
 from shared.store.bus import RESERVE
-from tests.conftest import ROOT, TABLE
-
-SETTINGS = next(
-    one.stream
-    for one in template.load(ROOT / "template.yaml", {"JwtIssuer": "x", "JwtAudience": "x", "Events": "yes"}).functions
-    if one.stream is not None
-)
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ def streams(url: str) -> Any:
     return boto3.client("dynamodbstreams", endpoint_url=url)
 
 
-def stream_of(url: str, table: str = TABLE) -> str:
+def stream_of(url: str, table: str) -> str:
     """The ARN of a table's stream."""
     arn: str = boto3.client("dynamodb", endpoint_url=url).describe_table(TableName=table)["Table"]["LatestStreamArn"]
     return arn
@@ -82,7 +74,7 @@ class _Saved(dict[str, str]):
         new.replace(self.path)
 
 
-def main(stream_arn: str, checkpoints: Path) -> None:
+def main(stream_arn: str, settings: Any, checkpoints: Path) -> None:
     """Publish until killed."""
     from functions.publish_events.app import handler  # noqa: PLC0415 - it reads the environment
 
@@ -92,7 +84,7 @@ def main(stream_arn: str, checkpoints: Path) -> None:
 
     client = streams(os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
     mapping = StreamMapping(
-        client, stream_arn, SETTINGS, invoking(handler), park, lambda _: time.sleep(0.01), _Saved.at(checkpoints)
+        client, stream_arn, settings, invoking(handler), park, lambda _: time.sleep(0.01), _Saved.at(checkpoints)
     )
     while True:
         if mapping.poll() == 0:
@@ -100,4 +92,4 @@ def main(stream_arn: str, checkpoints: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]))
