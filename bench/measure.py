@@ -37,6 +37,8 @@ def write_events() -> None:
     EVENTS.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / "events").glob("*.json"):
         event = json.loads(source.read_text())
+        if "headers" not in event:  # not an operation of the API
+            continue
         if event.get("isBase64Encoded"):
             event.update(body=base64.b64decode(event["body"]).decode(), isBase64Encoded=False)
         if source.stem == "list_tasks":
