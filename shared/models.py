@@ -177,7 +177,14 @@ class DeletedTask(Task):
 class Move(Input):
     """Where to put a task in a list: after another task or before it. Name exactly one of the two."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["after"]}, {"required": ["before"]}]})
+    # Generators of clients make no type of a oneOf without properties.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["after"]},
+            "then": {"not": {"required": ["before"]}},
+            "else": {"required": ["before"]},
+        }
+    )
 
     after: TaskId | None = None
     """The id of the task that this one goes after; null puts it at the beginning."""
