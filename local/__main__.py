@@ -54,7 +54,13 @@ def main() -> int:
     try:
         port = _port(os.environ.get("PORT", "8000"))
         with_events, name = _yes_or_no("EVENTS"), os.environ.get("DYNAMODB", "moto")
-        parameters = {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE, "Events": with_events}
+        parameters = {
+            "JwtIssuer": tokens.ISSUER,
+            "JwtAudience": tokens.AUDIENCE,
+            "TenantClaim": os.environ.get("TENANT_CLAIM", ""),
+            "SpacesClaim": os.environ.get("SPACES_CLAIM", ""),
+            "Events": with_events,
+        }
         loaded = template.load(ROOT / "template.yaml", parameters)
         with ExitStack() as stack:
             url = stack.enter_context(engine(name))
@@ -87,7 +93,7 @@ def _yes_or_no(variable: str) -> str:
 
 
 def _welcome(address: str) -> str:
-    token = tokens.make_token(docs.USER)
+    token = tokens.user_token(docs.USER)
     tasks = f"{address}/v1/users/me/tasks"
     curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""

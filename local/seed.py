@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from local.tokens import make_token
+from local.tokens import user_token
 
 TITLES = (
     "Buy milk",
@@ -23,12 +23,13 @@ TITLES = (
     "Fix the bike",
 )
 TAGS = ("home", "work", "shop", "phone", "caf\u00e9", "\N{BICYCLE}")
+LISTS = (None, "home", "home", "work")
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati")
 BATCH = 25  # the maximum of a batch
 
 
 def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, Any]]:
-    """Yield new tasks: some without a due date, some overdue, some with a time, some completed."""
+    """Yield new tasks: some without a due date, some overdue, some with a time, some completed, most in a list."""
     for number in range(1, count + 1):
         task: dict[str, Any] = {"title": f"{dice.choice(TITLES)} ({number})", "completed": dice.random() < 0.2}
         if dice.random() < 0.7:
@@ -42,6 +43,7 @@ def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, An
             task["description"] = "\n".join(dice.choices(TITLES, k=dice.randrange(1, 9)))
         if dice.random() < 0.2:
             task["metadata"] = {"source": dice.choice(("mail", "chat", "phone"))}
+        task["list"] = dice.choice(LISTS)
         yield task
 
 
@@ -53,7 +55,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=200, help="the number of tasks (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     new = list(tasks(chosen.count, random.Random(0), date.today()))  # noqa: S311 - no secret; the day of the reader
-    headers = {"Authorization": f"Bearer {make_token(chosen.user)}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {user_token(chosen.user)}", "Content-Type": "application/json"}
     for first in range(0, len(new), BATCH):
         operations = [{"op": "create", "task": task} for task in new[first : first + BATCH]]
         request = urllib.request.Request(  # noqa: S310 - the URL is that of the caller

@@ -107,6 +107,11 @@ def forbidden(detail: str) -> Problem:
     return Problem(403, "forbidden", "Forbidden", detail)
 
 
+def no_tenant() -> Problem:
+    """403: the token does not name the tenant of the caller."""
+    return Problem(403, "no-tenant", "No tenant", "This token does not name a tenant. Send a token of your tenant.")
+
+
 def task_not_found() -> Problem:
     """404: the user has no such task."""
     return Problem(404, "task-not-found", "Task not found", "This user has no task with this id.")
@@ -130,7 +135,10 @@ def anchor_not_in_list() -> Problem:
 
 def no_room() -> Problem:
     """409: so many tasks were moved to this place that a position between them would be too long."""
-    detail = "Too many tasks were moved to this place. Move one of its neighbours to the beginning or end of the list."
+    detail = (
+        "Too many tasks were moved to this place. To make room, move the task that you named to another place of the "
+        "list, and then back."
+    )
     return Problem(409, "no-room", "No room", detail)
 
 
