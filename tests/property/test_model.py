@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from local.streams import Record, StreamMapping
 from shared.events import happened
 from shared.models import Task
 from shared.store import items
@@ -99,6 +101,24 @@ def task_in(record: Any, image: str) -> Task | None:
     return items.from_item(item) if item is not None and item["sk"]["S"].startswith("TASK#") else None
 
 
+@cache
+def mapping(url: str) -> tuple[StreamMapping, list[Record]]:
+    """What reads the stream of the table, and what it has read."""
+    read: list[Record] = []
+    reader = StreamMapping(
+        streams(url), stream_of(url, TABLE), {"BatchSize": 1000}, lambda event: read.extend(event["Records"]), print
+    )
+    return reader, read
+
+
+def new_records(url: str) -> list[Record]:
+    """What was written since the last call."""
+    reader, read = mapping(url)
+    read.clear()
+    reader.poll()
+    return read
+
+
 class Handlers(RuleBasedStateMachine):
     """Sends each request to the handlers, and compares the answer with the model's."""
 
@@ -111,27 +131,16 @@ class Handlers(RuleBasedStateMachine):
         self.stack = ExitStack()
         table = table_at(self.url)
         self.ask = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
-        self.stream = streams(self.url)
-        arn = stream_of(self.url, TABLE)
-        shards = self.stream.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        self.iterators = [
-            self.stream.get_shard_iterator(StreamArn=arn, ShardId=one["ShardId"], ShardIteratorType="LATEST")
-            for one in shards
-        ]
 
     def published(self) -> dict[tuple[str, str, int], tuple[str, Any]]:
         """The event of each version that the stream shows, with the task in it."""
         found: dict[tuple[str, str, int], tuple[str, Any]] = {}
-        for iterator in (one["ShardIterator"] for one in self.iterators):
-            while (page := self.stream.get_records(ShardIterator=iterator))["Records"]:
-                for record in page["Records"]:
-                    event = happened(*(task_in(record, image) for image in ("OldImage", "NewImage")))
-                    if event is not None:
-                        detail = event.detail(full=True)
-                        version = (event.user_id, event.task_id, event.version)
-                        assert version not in found
-                        found[version] = (f"task.{event.type}", detail["task"])
-                iterator = page["NextShardIterator"]
+        for record in new_records(self.url):
+            event = happened(*(task_in(record, image) for image in ("OldImage", "NewImage")))
+            if event is not None and event.user_id.endswith(self.run):
+                version = (event.user_id, event.task_id, event.version)
+                assert version not in found
+                found[version] = (f"task.{event.type}", event.detail(full=True)["task"])
         return found
 
     def teardown(self) -> None:
