@@ -50,6 +50,7 @@ def changed(found: Task, **changes: Any) -> Task:
             ["list", "position", "title"],
         ),
         (OPEN, OPEN.model_copy(update={"list": "home", "version": 4}), "moved", ["list"]),
+        (OPEN, OPEN.model_copy(update={"position": "V", "version": 4}), "moved", ["position"]),
         (
             OPEN,
             DONE.model_copy(update={"list": "home", "version": 4}),
