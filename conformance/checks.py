@@ -698,6 +698,15 @@ def an_unknown_query_parameter_is_400(users: Users) -> None:
 
 
 @check("errors")
+def a_repeated_query_parameter_is_400(users: Users) -> None:
+    """A repeated query parameter is 400, but a value may contain a comma."""
+    mine = users.mine
+    for query in ("tag=a&tag=b", "tag=a&t%61g=b"):
+        mine.send("GET", f"{mine.tasks}?{query}").problem(400, "bad-query")
+    mine.send("GET", f"{mine.tasks}?tag=a,b&limit=1").expect(200)
+
+
+@check("errors")
 def an_unknown_route_is_404(users: Users) -> None:
     """An unknown route is 404."""
     response = users.mine.send("GET", "/v1/users/me/nothing")

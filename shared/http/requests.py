@@ -1,8 +1,10 @@
 """Reads and validates a request from an event of API Gateway."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
@@ -61,15 +63,16 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     claims: Mapping[str, str] = context.get("authorizer", {}).get("jwt", {}).get("claims") or {}
     path: Mapping[str, str] = event["pathParameters"]
     actor = identity.actor_of(claims)
-    record.actor = telemetry.pseudonym(actor)
-    record.user = telemetry.pseudonym(path["user_id"])
-    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope)
-    record.user = telemetry.pseudonym(user_id)
+    tenant = identity.tenant_of(claims, settings().tenant_claim)
+    record.actor = telemetry.pseudonym(actor, tenant)
+    record.user = telemetry.pseudonym(path["user_id"], tenant)
+    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope, settings().spaces_claim)
+    record.user = telemetry.pseudonym(user_id, tenant)
 
     task_id = path.get("task_id", "")
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
         raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID with lowercase letters.")
-    query = _query(event.get("queryStringParameters") or {}, query_model)
+    query = _query(event["rawQueryString"], event.get("queryStringParameters") or {}, query_model)
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
     key = None
@@ -77,10 +80,18 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
         hours = settings().idempotency_hours
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
     tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
-    return Request(TaskStore(table, user_id, deadline, key=key), tasks_path, task_id, query, body, headers)
+    return Request(
+        TaskStore(table, user_id, deadline, key=key, tenant=tenant), tasks_path, task_id, query, body, headers
+    )
 
 
-def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
+def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
+    # API Gateway joins the values of a repeated parameter with commas. A value may contain commas, too, so only the raw
+    # query shows a repetition. It is parsed only if it has more parts than there are names.
+    if raw.count("&") >= len(parameters) > 0:
+        names = Counter(name for name, _ in parse_qsl(raw, keep_blank_values=True))
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise problems.invalid_query([f"{problems.shortened(name)}: Must be given only once" for name in repeated])
     try:
         return model.model_validate(parameters)
     except ValidationError as error:

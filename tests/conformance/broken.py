@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 type Event = dict[str, Any]
 type Answer = dict[str, Any]
@@ -49,6 +50,11 @@ def _everybodys_list(real: Handler, event: Event, context: Any) -> Answer:
 
 def _cursor_ignored(real: Handler, event: Event, context: Any) -> Answer:
     event.get("queryStringParameters", {}).pop("cursor", None)
+    return real(event, context)
+
+
+def _repeated_parameters_joined(real: Handler, event: Event, context: Any) -> Answer:
+    event["rawQueryString"] = urlencode(event.get("queryStringParameters", {}))
     return real(event, context)
 
 
@@ -102,6 +108,7 @@ BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
     "the path's user is believed": _anybodys_tasks,
     "one list for everybody": _everybodys_list,
     "cursor ignored": _cursor_ignored,
+    "repeated parameters joined": _repeated_parameters_joined,
     "delete forgotten": _delete_forgotten,
     "anchor ignored": _anchor_ignored,
     "unknown fields pass": _unknown_fields_pass,

@@ -25,6 +25,7 @@ FINDS = {
     "Idempotency-Key ignored": ("Idempotency-Key", "Simultaneous requests"),
     "the path's user is believed": ("isolation", "names another user is 403"),
     "cursor ignored": ("list", "exactly once and in order"),
+    "repeated parameters joined": ("errors", "repeated query parameter"),
     "delete forgotten": ("delete", "only in the trash"),
     "anchor ignored": ("move", "after or before another one"),
     "unknown fields pass": ("errors", "every fault"),

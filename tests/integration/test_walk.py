@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.models import Move, NewTask, Task, TaskQuery
+from shared.store import queries
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api, Backend, serving
@@ -88,6 +89,23 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     finally:
         stop.set()
         writer.join()
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_a_filtered_list_is_complete_though_one_query_reads_a_part_of_it(
+    store: TaskStore, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FILTERED", 4)
+    rare = {0, 1, 2, 3, 13, 19}
+    created = [store.create(NewTask(title="x", tags=["rare"] if place in rare else [])) for place in range(20)]
+    page = store.list(query := TaskQuery(tag="rare", limit=limit))
+    found, sizes = [*page.items], [len(page.items)]
+    while page.next_cursor is not None:
+        page = store.list(query.following(page.next_cursor))
+        found += page.items
+        sizes.append(len(page.items))
+    assert found == [created[place] for place in sorted(rare)]
+    assert (min(sizes), max(sizes) <= limit) == (0, True)
 
 
 def new_task(number: int) -> NewTask:

@@ -28,7 +28,7 @@ class Store:
     tasks: dict[str, Task] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
     table: str = "tasks"
-    user_id: str = "alice"
+    partition = items.partition_of("alice")
 
     def create(self, name: str | None = "home", *, completed: bool = False) -> str:
         task_id = str(uuid7((NOW + len(self.tasks)) * 1_000_000))
