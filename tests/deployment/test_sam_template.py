@@ -201,7 +201,7 @@ def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str
 
 def test_every_parameter_is_described_and_bounded(translated: dict[str, Any]) -> None:
     parameters = translated["Parameters"]
-    assert len(parameters) <= 26
+    assert len(parameters) <= 40
     for name, parameter in parameters.items():
         assert parameter["Description"].endswith("."), name
         assert "Default" in parameter, name

@@ -74,7 +74,9 @@ class Writer:
             if kind == "restore":
                 self._made("restored", self.store().restore(found.id, tasks.ANY_VERSION))
             else:
-                self.table.client.delete_item(TableName=self.table.name, Key=items.key_of(self.user, found.id))
+                self.table.client.delete_item(
+                    TableName=self.table.name, Key=items.key_of(items.partition_of(self.user), found.id)
+                )
                 self.expected[self.user, found.id, found.version + 1] = ("purged", None)
         elif kind == "create" or not self.live:
             key = IdempotencyKey(uuid.uuid4().hex * 2, "f" * 64, 3600) if self.random.random() < 0.3 else None
@@ -101,7 +103,7 @@ class Writer:
             # A back-fill: it changes the item, and makes no version.
             self.table.client.update_item(
                 TableName=self.table.name,
-                Key=items.key_of(self.user, task.id),
+                Key=items.key_of(items.partition_of(self.user), task.id),
                 UpdateExpression="SET later_release = :x",
                 ExpressionAttributeValues={":x": items.text(self._title())},
             )
@@ -331,7 +333,10 @@ def test_only_the_record_that_cannot_be_read_is_given_up(table: Table, engine_ur
     (writer,) = writers_of(table, 1)
     for _ in range(30):
         writer.write()
-    broken = {**items.key_of(writer.user, "01a20720-1d65-7ec7-a429-721882d38931"), "schema": items.number(1)}
+    broken = {
+        **items.key_of(items.partition_of(writer.user), "01a20720-1d65-7ec7-a429-721882d38931"),
+        "schema": items.number(1),
+    }
     table.client.put_item(TableName=table.name, Item=broken)
     for _ in range(30):
         writer.write()
@@ -496,9 +501,12 @@ def test_a_publisher_that_is_killed_again_and_again_loses_nothing(
 def test_a_write_that_was_rolled_back_is_in_no_stream(template: Template, moto_url: str) -> None:
     """Moto writes the parts of a transaction one after the other, and takes the first back if the second fails."""
     table = table_of_its_own(moto_url, template)
-    taken = {**items.key_of("alice", "taken"), "schema": items.number(1)}
+    taken = {**items.key_of(items.partition_of("alice"), "taken"), "schema": items.number(1)}
     table.client.put_item(TableName=table.name, Item=taken)
-    parts: list[Any] = [{"TableName": table.name, "Item": {**items.key_of("alice", name)}} for name in ("new", "taken")]
+    parts: list[Any] = [
+        {"TableName": table.name, "Item": {**items.key_of(items.partition_of("alice"), name)}}
+        for name in ("new", "taken")
+    ]
     parts[1]["ConditionExpression"] = "attribute_not_exists(sk)"
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
         table.client.transact_write_items(TransactItems=[{"Put": part} for part in parts])
