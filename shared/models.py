@@ -177,12 +177,12 @@ class DeletedTask(Task):
 class Move(Input):
     """Where to put a task in a list: after another task or before it. Name exactly one of the two."""
 
-    # Generators of clients make no type of a oneOf without properties.
+    # Exactly one of the two. Generators of clients make no type of a `oneOf` whose members have no types.
     model_config = ConfigDict(
         json_schema_extra={
-            "if": {"required": ["after"]},
-            "then": {"not": {"required": ["before"]}},
-            "else": {"required": ["before"]},
+            "if": {"required": ["after"], "properties": {"after": {}}},
+            "then": {"not": {"required": ["before"], "properties": {"before": {}}}},
+            "else": {"required": ["before"], "properties": {"before": {}}},
         }
     )
 
