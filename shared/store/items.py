@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -86,8 +86,6 @@ FIELDS: Final[dict[str, Field]] = {
     "version": NUMBER,
     "deleted_at": NUMBER,
 }
-_ABSENT: Final = {name: field.absent for name, field in FIELDS.items() if name != "deleted_at"}
-_DECODERS: Final = [(name, field.decode) for name, field in FIELDS.items()]
 # Fields that follow from other attributes: id and user_id from the keys, completed from completed_at, and purge_at
 # from expires_at, which is the table's TTL attribute and counts seconds.
 _DERIVED: Final = {"id", "user_id", "completed", "purge_at"}
@@ -144,19 +142,28 @@ def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> di
 def from_item(item: Item) -> Task | DeletedTask:
     """The task that an item of this release or an older one holds."""
     item = current(item)
+    absent, decoders = _layout()
     fields: dict[str, Any] = {
-        **_ABSENT,
+        **absent,
         "id": item["sk"]["S"].removeprefix("TASK#"),
         "user_id": user_of(item),
         "completed": "completed_at" in item,
     }
     # A list decodes a hundred of these: this loop is a tenth of its time.
-    for name, decode in _DECODERS:
+    for name, decode in decoders:
         if name in item:
             fields[name] = decode(item[name])
     if "deleted_at" in item:
         return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
     return Task(**fields)
+
+
+@cache
+def _layout() -> tuple[dict[str, Any], list[tuple[str, Callable[[AttributeValueTypeDef], Any]]]]:
+    """The values of absent fields, and the decoders of all, by name."""
+    # A live task has no `deleted_at`: the models tell the two apart.
+    absent = {name: field.absent for name, field in FIELDS.items() if name != "deleted_at"}
+    return absent, [(name, field.decode) for name, field in FIELDS.items()]
 
 
 def write_tokens(item: Item) -> list[str]:

@@ -80,7 +80,7 @@ def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
     shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
     (python,) = re.findall(r"```python\n(.*?)```", clients, re.DOTALL)
     (tmp_path / "client.py").write_text(python)
-    (javascript,) = re.findall(r"```js\n(.*?)```", clients, re.DOTALL)
+    javascript = "\n".join(re.findall(r"```js\n(.*?)```", clients, re.DOTALL))
     call = 'create("Buy milk", process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
     (tmp_path / "client.mjs").write_text(f"{javascript}\n{call}\n")
     node = shutil.which("node")

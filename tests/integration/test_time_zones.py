@@ -21,7 +21,7 @@ for due in ("2026-12-24", "2026-12-24T00:30:00", "2026-03-29T02:30:00"):
     item = items.to_item(task, "token")
     print(items.from_item(item).due, item["by_status"]["S"][:31], time.timezone != 0)
 query = TaskQuery(status="open", due_after="2026-12-23", due_before="2026-12-25")
-print(queries.of_list("tasks", "alice", query, 1, None)["ExpressionAttributeValues"])
+print(queries.of_list("tasks", items.partition_of("alice"), query, 1, None)["ExpressionAttributeValues"])
 """
 EXPECTED = """
 2026-12-24 task#open#2026-12-24T24:00:00Z# True
