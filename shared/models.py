@@ -256,6 +256,13 @@ class NoQuery(Model):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ReplaceQuery(NoQuery):
+    """How to create a task under the client's id."""
+
+    importing: Literal["true"] | None = Field(None, alias="import")
+    """With `If-None-Match: *`: the id may be of any age. It needs the service scope."""
+
+
 class TaskQuery(NoQuery):
     """Which tasks to list, and how."""
 

@@ -29,6 +29,11 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     query: Query
     body: Body
     headers: Mapping[str, str]
+    claims: Mapping[str, str] = {}
+
+    def require_service_scope(self) -> None:
+        """Raise a 403 problem unless the caller is a service."""
+        identity.require_service_scope(self.claims, settings().service_scope)
 
     @property
     def precondition(self) -> Precondition:
@@ -77,7 +82,7 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
         hours = settings().idempotency_hours
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
     tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
-    return Request(TaskStore(table, user_id, deadline, key=key), tasks_path, task_id, query, body, headers)
+    return Request(TaskStore(table, user_id, deadline, key=key), tasks_path, task_id, query, body, headers, claims)
 
 
 def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:

@@ -19,7 +19,7 @@ class Response[Result: BaseModel | None](NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-def created(task: Task, request: Request[Any]) -> Response[Task]:
+def created(task: Task, request: Request[Any, Any]) -> Response[Task]:
     """201, with the new task, its ETag and its path."""
     return Response(201, task, {"ETag": task.etag, "Location": f"{request.tasks_path}/{task.id}"})
 

@@ -113,13 +113,14 @@ class TaskStore:
         self._key = key
         self._engine = Engine(table, user_id, deadline, clock, key)
 
-    def create(self, new: NewTask, task_id: str | None = None) -> Task:
+    def create(self, new: NewTask, task_id: str | None = None, *, importing: bool = False) -> Task:
         """Create a task, under the client's id if there is one: one request, keyed or not.
 
         Under a client's id it can be sent again: a task that is at version 1, with the same content, is returned.
-        Raises UnusableId, VersionMismatch where the id is taken by any other task, and InvalidTask.
+        The id of a task that is imported may have any age. Raises UnusableId, VersionMismatch where the id is taken by
+        any other task, and InvalidTask.
         """
-        return self._write(self._creation(new, task_id))
+        return self._write(self._creation(new, task_id, importing=importing))
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
@@ -287,11 +288,15 @@ class TaskStore:
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 
-    def _creation(self, new: NewTask, client_id: str | None) -> Write:
+    def _creation(self, new: NewTask, client_id: str | None, *, importing: bool = False) -> Write:
         task_id = client_id or str(uuid7(self._clock()))
         # An id can become too old to be used. A retry of a keyed request must find its record before that is checked.
         read = client_id is not None and self._key is not None
-        return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=read)
+
+        def decide(found: Task | None, now: int) -> Task:
+            return tasks.create(found, task_id, self._user_id, new, now, importing=importing)
+
+        return Write(task_id, decide, read=read)
 
     def _part_of_batch(self, one: BatchOperation, places: Places, results: Sequence[Task]) -> Write:
         """The write of an operation; `results` are those of the operations before it."""
