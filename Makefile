@@ -47,13 +47,13 @@ help: ## List the commands
 
 setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
 
-run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL)
+run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; TENANT_CLAIM=; SPACES_CLAIM=)
 	@exec $(BIN)/python -m local
 
-token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service)
+token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service; CLAIMS=JSON)
 	@# Only accept USER from the command line: the shell also sets a variable USER.
-	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...]" >&2; exit 2;) \
-	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE"
+	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...] [CLAIMS=...]" >&2; exit 2;) \
+	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE" "$$CLAIMS"
 
 seed: .venv/.ready ## Create 200 varied tasks in a running `make run` (ARGS="--user alice --url http://127.0.0.1:8000")
 	@$(BIN)/python -m local.seed $(ARGS)

@@ -24,5 +24,11 @@ def handler(event: dict[str, Any], context: object) -> Any:
     if "authorizer" not in event["requestContext"] and token.count(".") == 2:  # noqa: PLR2004 - the parts of a JWT
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        event["requestContext"]["authorizer"] = {"jwt": {"claims": claims, "scopes": None}}
+        texts = {name: _text(value) for name, value in claims.items()}
+        event["requestContext"]["authorizer"] = {"jwt": {"claims": texts, "scopes": None}}
     return deployed_handler(event, context)
+
+
+def _text(claim: object) -> str:
+    """Convert a claim to a string, as API Gateway does: an array becomes "[a b]"."""
+    return f"[{' '.join(map(str, claim))}]" if isinstance(claim, list) else str(claim)

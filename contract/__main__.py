@@ -146,7 +146,15 @@ class Operation:
         """The kinds of problem that it may end in: those that its route and its body imply, and those it declares."""
         if self.declared is None:
             return
-        yield from ("bad-query", "bad-user-id", "no-identity", "forbidden", "body-too-large", "internal-error")
+        yield from (
+            "bad-query",
+            "bad-user-id",
+            "no-identity",
+            "forbidden",
+            "no-tenant",
+            "body-too-large",
+            "internal-error",
+        )
         yield from ("database-throttled", "database-unavailable")
         if self.writes:
             yield from ("contended", "outcome-unknown", "storage-full")

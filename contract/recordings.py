@@ -19,7 +19,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from local import dynamodb as engines
 from local.template import Template
 from shared import tasks
-from shared.http import bodies, requests, telemetry
+from shared.http import bodies, problems, requests, telemetry
 from shared.http import operation as frame
 from shared.http.operation import Declaration
 from shared.models import NewTask, NoQuery, TaskQuery
@@ -232,7 +232,7 @@ def _garbled(event: Event) -> None:
 
 # The id of the live task that events/ speak of.
 _TASK_ID = _event("get_task")["pathParameters"]["task_id"]
-_OLD = cursors.encode("000000000000001", "alice", "changes")
+_OLD = cursors.encode("000000000000001", "USER#alice", "changes")
 # Queries whose answers look different.
 _MORE_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
     TaskQuery: [{"limit": "1"}, {"status": "deleted"}]
@@ -276,5 +276,6 @@ _FAILURES: Mapping[str, Exception] = {
     "storage-full": StorageFull(),
     "batch-too-large": BatchTooLarge(),
     "no-room": NoRoom(),
+    "no-tenant": problems.no_tenant(),
     "internal-error": RuntimeError(),
 }

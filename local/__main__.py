@@ -53,7 +53,13 @@ def main() -> int:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
     try:
         port = _port(os.environ.get("PORT", "8000"))
-        loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
+        parameters = {
+            "JwtIssuer": tokens.ISSUER,
+            "JwtAudience": tokens.AUDIENCE,
+            "TenantClaim": os.environ.get("TENANT_CLAIM", ""),
+            "SpacesClaim": os.environ.get("SPACES_CLAIM", ""),
+        }
+        loaded = template.load(ROOT / "template.yaml", parameters)
         with ExitStack() as stack:
             url = stack.enter_context(engine(os.environ.get("DYNAMODB", "moto")))
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
@@ -75,7 +81,7 @@ def _port(text: str) -> int:
 
 
 def _welcome(address: str) -> str:
-    token = tokens.make_token(docs.USER)
+    token = tokens.user_token(docs.USER)
     tasks = f"{address}/v1/users/me/tasks"
     curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
     return f"""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aws_lambda_powertools.event_handler.openapi import swagger_ui
 
-from local.tokens import make_token
+from local.tokens import user_token
 
 PATH = "/docs"
 USER = "alice"
@@ -25,6 +25,6 @@ def page() -> str:
     html = swagger_ui.generate_swagger_html(spec, script, style, swagger_base_url="", oauth2_config=None)
     # Powertools' page expects the document at the URL that its own resolver serves.
     html = html.replace('currentUrl.pathname + "?format=json"', '"/v1/openapi.json"')
-    authorize = f"<script>ui.preauthorizeApiKey('Jwt', {json.dumps(make_token(USER))});</script>"
+    authorize = f"<script>ui.preauthorizeApiKey('Jwt', {json.dumps(user_token(USER))});</script>"
     head = "<title>Tasks: try it</title><link rel='icon' href='data:,'>"  # else browsers request favicon.ico
     return html.replace("<title>Swagger UI</title>", head) + authorize

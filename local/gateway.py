@@ -178,7 +178,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a gateway
 
     Args:
         template: The template whose API is served.
-        environment: Environment variables for every function, in addition to those of the template.
+        environment: Environment variables for every function. They override those of the template.
         port: The port, or 0 for a free one.
         workers: The maximum number of processes of each function.
         queue_timeout: How many seconds a request waits for a free process.

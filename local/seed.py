@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from local.tokens import make_token
+from local.tokens import user_token
 
 TITLES = (
     "Buy milk",
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=200, help="the number of tasks (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     new = list(tasks(chosen.count, random.Random(0), date.today()))  # noqa: S311 - no secret; the day of the reader
-    headers = {"Authorization": f"Bearer {make_token(chosen.user)}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {user_token(chosen.user)}", "Content-Type": "application/json"}
     for first in range(0, len(new), BATCH):
         operations = [{"op": "create", "task": task} for task in new[first : first + BATCH]]
         request = urllib.request.Request(  # noqa: S310 - the URL is that of the caller

@@ -1,11 +1,13 @@
-"""Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE]` prints one."""
+"""Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE] [CLAIMS]` prints one."""
 
+import json
+import os
 import sys
 import time
 import uuid
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -37,6 +39,13 @@ def make_token(user: str, scope: str = "", expires_in: float = _TWELVE_HOURS, **
     }
     present = {name: value for name, value in all_claims.items() if value is not None}
     return jwt.encode(present, _key(), algorithm="RS256", headers={"kid": "local"})
+
+
+def user_token(user: str) -> str:
+    """Return a token for `make run`: if it has tenants (TENANT_CLAIM), of the tenant `local`."""
+    claim = os.environ.get("TENANT_CLAIM")
+    claims: dict[str, Any] = {claim: "local"} if claim else {}
+    return make_token(user, **claims)
 
 
 def verify(token: str, template: Template) -> dict[str, object]:
@@ -78,12 +87,16 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a token for a user."""
-    user, scope = (*arguments, "", "")[:2]
-    if not user:
-        sys.stderr.write("Usage: python -m local.tokens USER [SCOPE]\n")
+    """Print a token for a user, with further claims if there are any: a JSON object."""
+    user, scope, claims = (*arguments, "", "", "")[:3]
+    try:
+        further = json.loads(claims or "{}")
+    except ValueError:
+        further = None
+    if not user or not isinstance(further, dict):
+        sys.stderr.write('Usage: python -m local.tokens USER [SCOPE] [CLAIMS, such as \'{"tenant": "acme"}\']\n')
         return 2
-    sys.stdout.write(make_token(user, scope) + "\n")
+    sys.stdout.write(make_token(user, **{"scope": scope, **further}) + "\n")
     return 0
 
 

@@ -63,7 +63,7 @@ class Workers:
         self, function: Function, environment: Mapping[str, str], max_workers: int, queue_timeout: float
     ) -> None:
         self._function = function
-        self._environment = {**environment, **_lambda_variables(function), **function.environment}
+        self._environment = {**_lambda_variables(function), **function.environment, **environment}
         self._slots = threading.Semaphore(max_workers)
         self._queue_timeout = queue_timeout
         self._idle: list[_Worker] = []

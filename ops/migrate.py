@@ -43,7 +43,7 @@ class Migration:
             if found is None or items.schema_of(found) >= items.SCHEMA:
                 return "overtaken"
             try:
-                upgraded = items.to_item(items.from_item(found), before=items.current(found))
+                upgraded = items.to_item(items.from_item(found), before=items.current(found), partition=found["pk"])
             except Exception as error:  # noqa: BLE001 - an item that cannot be upgraded must not stop the others
                 return _failed(found, type(error).__name__)
             self._limiter.wait()
@@ -76,7 +76,7 @@ class Migration:
 
 
 def _failed(item: Item, reason: str) -> str:
-    user = pseudonym(items.user_of(item))
+    user = pseudonym(items.user_of(item), items.tenant_of(item))
     sys.stderr.write(f"{item['sk']['S']} of user {user}: {reason}\n")
     return "failed"
 

@@ -81,7 +81,7 @@ def _restored_item(backup: Item, live: Item | None, token: str, now: int) -> Ite
     # For a missing task the time in ms is a safe version: no task was written more than once per ms.
     version = now if live is None else items.version_of(live) + 1
     task = items.from_item(backup).model_copy(update={"version": version, "updated_at": now})
-    return items.to_item(task, token, {**backup, "write_tokens": (live or backup)["write_tokens"]})
+    return items.to_item(task, token, {**backup, "write_tokens": (live or backup)["write_tokens"]}, backup["pk"])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,10 +99,11 @@ def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
     }
     if options.user:  # query one partition instead of scanning the table
         search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
-        search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user)
+        search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user, options.tenant or "")
     table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
     kind = "count" if options.dry_run else "restore"
-    purpose = f"{kind} {options.user or 'everyone'} from {options.source} to {table}"
+    whose = " of ".join(filter(None, (options.user or "everyone", options.tenant)))
+    purpose = f"{kind} {whose} from {options.source} to {table}"
     segments = 1 if options.user else options.segments
     with State.at(Path(f".local/restore-{table}.{kind}.json"), purpose, segments) as state:
         client, limiter = new_client(), RateLimiter(options.units)
@@ -110,11 +111,11 @@ def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
         return walk(client, search, work, state, limiter, stop)
 
 
-def _user_id(user: str) -> str:
-    """Return the user id. Raises ValueError if it is empty: an empty id must not mean all users."""
-    if not user:
-        raise ValueError(user)
-    return user
+def _id(text: str) -> str:
+    """Return the id. Raises ValueError if it is empty: an empty id must not mean all users."""
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -124,8 +125,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which.add_argument("--stack", help="a deployed stack: write to its table")
     which.add_argument("--table", help="the name of a table: write to it")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", type=_user_id, help="restore the tasks of this user")
+    whose.add_argument("--user", type=_id, help="restore the tasks of this user")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
+    parser.add_argument("--tenant", type=_id, help="the tenant of this user")
     parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
     parser.add_argument(
         "--units",
@@ -134,7 +136,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         help="maximum capacity units per second, reads and writes together (1000)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only count the tasks to restore")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.tenant and not options.user:
+        parser.error("--tenant needs --user")
+    return options
 
 
 if __name__ == "__main__":

@@ -287,12 +287,12 @@ class Backend:
     log: Path
     table: Table
 
-    def stored(self, user: str) -> list[dict[str, Any]]:
+    def stored(self, user: str, tenant: str = "") -> list[dict[str, Any]]:
         """Everything in the user's partition."""
         pages = self.table.client.get_paginator("query").paginate(
             TableName=self.table.name,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": guard.partition_of(user)}},
+            ExpressionAttributeValues={":pk": {"S": guard.partition_of(user, tenant)}},
             ConsistentRead=True,
         )
         return [dict(item) for page in pages for item in page["Items"]]

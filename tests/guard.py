@@ -5,6 +5,7 @@ that a store is made for.
 """
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,30 +30,31 @@ class ForeignPartition(BaseException):
 
 class _Addressed(threading.local):
     def __init__(self) -> None:
-        self.users: list[str] = []
+        self.partitions: list[str] = []
 
 
 _addressed = _Addressed()
 
 
 @contextmanager
-def addressing(user: str) -> Iterator[None]:
+def addressing(user: str, tenant: str = "") -> Iterator[None]:
     """Until it ends, this thread may reach this user's partition only."""
-    _addressed.users.append(user)
+    _addressed.partitions.append(partition_of(user, tenant))
     try:
         yield
     finally:
-        _addressed.users.pop()
+        _addressed.partitions.pop()
 
 
-def partition_of(user: str) -> str:
+def partition_of(user: str, tenant: str = "") -> str:
     """The partition key of a user, as docs/data-model.md says; written without the code under test."""
-    return "USER#" + user.replace("%", "%25").replace("#", "%23")
+    names = [tenant, user] if tenant else [user]
+    return "USER#" + "#".join(name.replace("%", "%25").replace("#", "%23") for name in names)
 
 
 def check(request: AWSPreparedRequest) -> None:
     """Raise ForeignPartition where a request that goes out for a user names another partition."""
-    partitions = {partition_of(user) for user in _addressed.users}
+    partitions = set(_addressed.partitions)
     if not partitions:
         return
     name, body = action_of(request)
@@ -97,7 +99,9 @@ def guarded(handler: Handler) -> Handler:
     def guarded_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims") or {}
         user = (event.get("pathParameters") or {}).get("user_id", _NOBODY)
-        with addressing(claims.get("sub", _NOBODY) if user == "me" else user):
+        claim = os.environ.get("TENANT_CLAIM")
+        tenant = claims.get(claim, "") if claim else ""
+        with addressing(claims.get("sub", _NOBODY) if user == "me" else user, tenant):
             return handler(event, context)
 
     return guarded_handler
@@ -118,7 +122,7 @@ def install() -> None:
     @wraps(init)
     def made(self: TaskStore, table: Any, user_id: str, *arguments: Any, **named: Any) -> None:
         init(self, table, user_id, *arguments, **named)
-        self.addressed = user_id  # type: ignore[attr-defined]
+        self.addressed = user_id, named.get("tenant", "")  # type: ignore[attr-defined]
 
     endpoint._do_get_response = sent
     TaskStore.__init__ = made  # type: ignore[method-assign]
@@ -130,7 +134,7 @@ def install() -> None:
 def _for_its_user(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def guarded_method(self: Any, *arguments: Any, **named: Any) -> Any:
-        with addressing(self.addressed):
+        with addressing(*self.addressed):
             return method(self, *arguments, **named)
 
     return guarded_method

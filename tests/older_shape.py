@@ -48,7 +48,9 @@ def old_task(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool =
 
 def toggle_as_before(table: Table, user: str, task_id: str) -> bool:
     """Toggle a task as the older release does: it reads, and writes what it knows. False if another was quicker."""
-    item = table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
+    item = table.client.get_item(
+        TableName=table.name, Key=items.key_of(items.partition_of(user), task_id), ConsistentRead=True
+    )["Item"]
     completed, version, now = "#done#" in item["by_status"]["S"], items.version_of(item), int(item["updated_at"]["N"])
     slot = "open#9999-99-99T99:99:99Z" if completed else f"done#{items.moment(now)}"
     after: Any = {

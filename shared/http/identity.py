@@ -28,14 +28,30 @@ def actor_of(claims: Mapping[str, str]) -> str:
     return actor
 
 
-def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str) -> str:
+def tenant_of(claims: Mapping[str, str], claim: str) -> str:
+    """Return the tenant of the caller, or the empty string if the deployment has no tenants: `claim` is then empty.
+
+    Raises a 403 problem if the claim is missing, is an array, or is not 1 to 255 printable ASCII characters.
+    """
+    if not claim:
+        return ""
+    tenant = claims.get(claim, "")
+    if not USER_ID.fullmatch(tenant) or _is_array(tenant):
+        raise problems.no_tenant()
+    return tenant
+
+
+def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str, spaces_claim: str) -> str:
     """Return the user whose tasks the path addresses. `me` is the caller.
 
-    Raises a 403 problem if this is another user and the token does not have the service scope. The problem is the same
+    The caller may use the user ids that the claim `spaces_claim` lists, and with the service scope those of all users.
+    Raises a 403 problem for any other user. The problem is the same
     whether or not the other user exists, and whether or not the id is valid.
     """
     if path_user in (ME, actor):
         return actor
+    if spaces_claim and path_user in _spaces(claims.get(spaces_claim, "")):
+        return path_user
     if service_scope not in _scopes(claims):
         raise problems.forbidden(
             "This token does not give access to the tasks of this user. Use your own user id, or me, in the path."
@@ -63,8 +79,18 @@ def path_segment(user_id: str, path_user: str) -> str:
     return quote(user_id, safe="")
 
 
+def _is_array(value: str) -> bool:
+    """Whether the value of a claim is an array, which API Gateway converts to a string such as "[a b]"."""
+    return value[:1] + value[-1:] == "[]"
+
+
+def _spaces(value: str) -> set[str]:
+    """The user ids in the value of a claim: an array, or one string with commas. An id with a blank is not usable."""
+    ids = value[1:-1].split(" ") if _is_array(value) else value.split(",")
+    return {one for one in ids if USER_ID.fullmatch(one) and " " not in one and one != ME}
+
+
 def _scopes(claims: Mapping[str, str]) -> set[str]:
     values = (claims.get(claim, "") for claim in ("scope", "scp"))
-    # API Gateway converts a claim that is an array, such as the scp of some issuers, to the string "[a b]".
-    lists = (value[1:-1] if value[:1] + value[-1:] == "[]" else value for value in values)
+    lists = (value[1:-1] if _is_array(value) else value for value in values)
     return {scope for value in lists for scope in value.split(" ") if scope}

@@ -107,6 +107,11 @@ def forbidden(detail: str) -> Problem:
     return Problem(403, "forbidden", "Forbidden", detail)
 
 
+def no_tenant() -> Problem:
+    """403: the token does not name the tenant of the caller."""
+    return Problem(403, "no-tenant", "No tenant", "This token does not name a tenant. Send a token of your tenant.")
+
+
 def task_not_found() -> Problem:
     """404: the user has no such task."""
     return Problem(404, "task-not-found", "Task not found", "This user has no task with this id.")

@@ -66,10 +66,11 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     claims: Mapping[str, str] = context.get("authorizer", {}).get("jwt", {}).get("claims") or {}
     path: Mapping[str, str] = event["pathParameters"]
     actor = identity.actor_of(claims)
-    record.actor = telemetry.pseudonym(actor)
-    record.user = telemetry.pseudonym(path["user_id"])
-    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope)
-    record.user = telemetry.pseudonym(user_id)
+    tenant = identity.tenant_of(claims, settings().tenant_claim)
+    record.actor = telemetry.pseudonym(actor, tenant)
+    record.user = telemetry.pseudonym(path["user_id"], tenant)
+    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope, settings().spaces_claim)
+    record.user = telemetry.pseudonym(user_id, tenant)
 
     task_id = path.get("task_id", "")
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
@@ -82,7 +83,8 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
         hours = settings().idempotency_hours
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
     tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
-    return Request(TaskStore(table, user_id, deadline, key=key), tasks_path, task_id, query, body, headers, claims)
+    store = TaskStore(table, user_id, deadline, key=key, tenant=tenant)
+    return Request(store, tasks_path, task_id, query, body, headers, claims)
 
 
 def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:

@@ -5,6 +5,9 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# The name of a claim, or nothing.
+CLAIM = r"^[!-~]{0,128}$"
+
 
 class Settings(BaseModel):
     """The environment variables of this project. Powertools and botocore read their own (POWERTOOLS_*, AWS_*)."""
@@ -13,6 +16,8 @@ class Settings(BaseModel):
 
     table_name: str = Field(alias="TABLE_NAME", min_length=3, max_length=255, pattern=r"^[A-Za-z0-9_.-]+$")
     service_scope: str = Field(alias="SERVICE_SCOPE", default="tasks/service", pattern=r"^[!#-\[\]-~]*$")
+    tenant_claim: str = Field(alias="TENANT_CLAIM", default="", pattern=CLAIM)
+    spaces_claim: str = Field(alias="SPACES_CLAIM", default="", pattern=CLAIM)
     idempotency_hours: int = Field(alias="IDEMPOTENCY_HOURS", default=24, ge=1, le=720)
 
 

@@ -46,13 +46,16 @@ class Record:
 
 
 @lru_cache(256)
-def pseudonym(user_id: str) -> str:
-    """Return the name of a user in logs: the first 16 hexadecimal digits of the SHA-256 of the user id.
+def pseudonym(user_id: str, tenant: str = "") -> str:
+    """Return the name of a user in logs: the first 16 hexadecimal digits of a SHA-256.
+
+    It is that of the user id; in a tenant, that of the tenant, a tab and the user id.
 
     User ids may be email addresses, and more people can read the logs than the tasks. If you know a user id, you can
     still find its requests.
     """
-    return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
+    name = f"{tenant}\t{user_id}" if tenant else user_id
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
 
 
 def cause_of(error: BaseException) -> str:

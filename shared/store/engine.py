@@ -61,7 +61,7 @@ class Replayed(Exception):
 
 
 class Engine:
-    """Reads and writes the tasks of one user.
+    """Reads and writes the tasks of one user, whose partition key is `partition`.
 
     `deadline` is the end of the function's time, as a value of time.monotonic. `clock` returns nanoseconds since 1970.
     With an idempotency `key`, a write is applied once, however often the client sends its request. Every method raises
@@ -72,13 +72,13 @@ class Engine:
     def __init__(
         self,
         table: Table,
-        user_id: str,
+        partition: AttributeValueTypeDef,
         deadline: float,
         clock: Callable[[], int] = time.time_ns,
         key: IdempotencyKey | None = None,
     ) -> None:
         self.table = table.name
-        self.user_id = user_id
+        self.partition = partition
         self._client = table.client
         self._deadline = deadline
         self._clock = clock
@@ -104,7 +104,7 @@ class Engine:
 
     def item(self, task_id: str) -> Item | None:
         """Read the item of a task, with a consistent read."""
-        key = items.key_of(self.user_id, task_id)
+        key = items.key_of(self.partition, task_id)
         response = self.read(lambda: self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True))
         return response.get("Item")
 
@@ -114,7 +114,7 @@ class Engine:
             (task_id,) = task_ids
             item = self.item(task_id)
             return {} if item is None else {task_id: item}
-        keys = [items.key_of(self.user_id, task_id) for task_id in sorted(task_ids)]
+        keys = [items.key_of(self.partition, task_id) for task_id in sorted(task_ids)]
 
         def send() -> Sequence[Item]:
             wanted = {self.table: {"Keys": keys, "ConsistentRead": True}}
@@ -165,9 +165,9 @@ class Engine:
         if self._key is None and len(unread) == 1:
             read = [self.item(unread[0])]
         else:
-            keys = [items.key_of(self.user_id, task_id) for task_id in unread]
+            keys = [items.key_of(self.partition, task_id) for task_id in unread]
             if self._key is not None:
-                keys.append(items.record_key(self.user_id, self._key))
+                keys.append(items.record_key(self.partition, self._key))
             gets = [{"Get": {"TableName": self.table, "Key": key}} for key in keys]
             response = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
             read = [part.get("Item") for part in response["Responses"]]
@@ -220,7 +220,7 @@ class Engine:
             return lambda: self._client.put_item(**put)  # PutItem takes the same members as a Put of a transaction
         request: TransactWriteItemsInputTypeDef = {"TransactItems": list(parts), "ClientRequestToken": token}
         if self._key is not None:
-            item = items.to_record(self.user_id, self._key, after, token, now)
+            item = items.to_record(self.partition, self._key, after, token, now)
             if size_of(item) > MOST_BYTES:
                 raise BatchTooLarge
             record: PutTypeDef = {
@@ -235,7 +235,11 @@ class Engine:
         return lambda: self._client.transact_write_items(**request)
 
     def _put(self, task: Task, token: str, before: Item | None) -> TransactWriteItemTypeDef:
-        put: PutTypeDef = {"TableName": self.table, "Item": items.to_item(task, token, before), **_unchanged(before)}
+        put: PutTypeDef = {
+            "TableName": self.table,
+            "Item": items.to_item(task, token, before, self.partition),
+            **_unchanged(before),
+        }
         return {"Put": put}
 
     def _check(self, item: Item) -> TransactWriteItemTypeDef:

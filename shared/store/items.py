@@ -101,25 +101,31 @@ _OTHERS: Final = {
 }
 
 
-def to_item(task: Task, token: str | None = None, before: Item | None = None) -> dict[str, AttributeValueTypeDef]:
+def to_item(
+    task: Task,
+    token: str | None = None,
+    before: Item | None = None,
+    partition: AttributeValueTypeDef | None = None,
+) -> dict[str, AttributeValueTypeDef]:
     """The item of a task. `before` is the item that it replaces, and `token` marks the write that replaces it.
 
-    Attributes that this release does not know, since a newer one wrote them, are kept as they were.
+    `partition` is the partition key, by default that of the user without a tenant. Attributes that this release does
+    not know, since a newer one wrote them, are kept as they were.
     """
     before = before or {}
     tokens = [*([token] if token else []), *write_tokens(before)][:REMEMBERED_WRITES]
     return {
         **{name: value for name, value in before.items() if name not in FIELDS and name not in _OTHERS},
-        **to_content(task),
+        **to_content(task, partition),
         **_index_keys(task),
         "write_tokens": {"L": [text(one) for one in tokens]},
     }
 
 
-def to_content(task: Task) -> dict[str, AttributeValueTypeDef]:
+def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> dict[str, AttributeValueTypeDef]:
     """What an item says of its task, without index keys and tokens: all that `from_item` needs."""
     content = {
-        **key_of(task.user_id, task.id),
+        **key_of(partition or partition_of(task.user_id), task.id),
         "schema": number(SCHEMA),
         **{
             name: FIELDS[name].encode(value)
@@ -208,39 +214,45 @@ def task_id_of(item: Item) -> str:
     return item["sk"]["S"].removeprefix("TASK#")
 
 
-def partition_of(user_id: str) -> AttributeValueTypeDef:
-    """The partition key of a user's items.
+def partition_of(user_id: str, tenant: str = "") -> AttributeValueTypeDef:
+    """The partition key of a user's items, in a tenant if there is one.
 
-    `#` separates the parts of a key, so a `#` of a user id is percent-encoded, and `%` with it.
+    `#` separates the parts of a key, so a `#` of a user id or tenant is percent-encoded, and `%` with it.
     """
-    return text("USER#" + quote(user_id, safe=_UNCHANGED))
+    names = [tenant, user_id] if tenant else [user_id]
+    return text("#".join(("USER", *(quote(name, safe=_UNCHANGED) for name in names))))
 
 
 def user_of(item: Item) -> str:
     """The id of the user whose item this is."""
-    return unquote(item["pk"]["S"].removeprefix("USER#"))
+    return unquote(item["pk"]["S"].rpartition("#")[2])
 
 
-def key_of(user_id: str, task_id: str) -> dict[str, AttributeValueTypeDef]:
+def tenant_of(item: Item) -> str:
+    """The tenant of the user whose item this is, or the empty string."""
+    return unquote("#".join(item["pk"]["S"].split("#")[1:-1]))
+
+
+def key_of(partition: AttributeValueTypeDef, task_id: str) -> dict[str, AttributeValueTypeDef]:
     """The key of a task's item."""
-    return {"pk": partition_of(user_id), "sk": text(f"TASK#{task_id}")}
+    return {"pk": partition, "sk": text(f"TASK#{task_id}")}
 
 
-def record_key(user_id: str, key: IdempotencyKey) -> dict[str, AttributeValueTypeDef]:
+def record_key(partition: AttributeValueTypeDef, key: IdempotencyKey) -> dict[str, AttributeValueTypeDef]:
     """The key of the item that remembers a keyed operation."""
-    return {"pk": partition_of(user_id), "sk": text(f"KEY#{key.digest}")}
+    return {"pk": partition, "sk": text(f"KEY#{key.digest}")}
 
 
 def to_record(
-    user_id: str, key: IdempotencyKey, results: Sequence[Task], token: str, now: int
+    partition: AttributeValueTypeDef, key: IdempotencyKey, results: Sequence[Task], token: str, now: int
 ) -> dict[str, AttributeValueTypeDef]:
     """The item that remembers a keyed operation: what was asked, and the tasks that answered it."""
     return {
-        **record_key(user_id, key),
+        **record_key(partition, key),
         "schema": number(SCHEMA),
         "fingerprint": text(key.fingerprint),
         "write_token": text(token),
-        "results": {"L": [{"M": to_content(task)} for task in results]},
+        "results": {"L": [{"M": to_content(task, partition)} for task in results]},
         "expires_at": number(now // 1000 + key.lifetime),
     }
 

@@ -76,7 +76,7 @@ class Places:
             edge = _position_in(name, self._known.get(move.anchor)) or positions.of_id(move.anchor)
         # The batch may move or delete the nearest tasks.
         request = queries.of_neighbours(
-            engine.table, engine.user_id, name, completed, edge, move.is_after, self._operations + 1
+            engine.table, engine.partition, name, completed, edge, move.is_after, self._operations + 1
         )
         for item in engine.query(request)["Items"]:
             self._known.setdefault(items.task_id_of(item), items.from_item(item))

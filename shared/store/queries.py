@@ -34,7 +34,9 @@ _POSITION: Final = "[0-9a-z]+#"
 _CHANGE: Final = re.compile(rf"[0-9]{{15}}#task#{UUID}")
 
 
-def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: str | None) -> QueryInputTypeDef:
+def of_list(
+    table: str, partition: AttributeValueTypeDef, query: TaskQuery, limit: int, position: str | None
+) -> QueryInputTypeDef:
     """Read a page of a list, from behind a position on. Raises InvalidCursor where that lies outside the list."""
     index = _index_of(query)
     # In a key, # follows the slot; $ is the next character, so no key with this slot or a lower one is in the range.
@@ -47,8 +49,8 @@ def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: st
         or (in_range and not index.prefix + start < position < index.prefix + end)
     ):
         raise InvalidCursor
-    request = _query(table, user_id, index.name, limit, position)
-    values = {":pk": items.partition_of(user_id), ":start": items.text(index.prefix + start)}
+    request = _query(table, partition, index.name, limit, position)
+    values = {":pk": partition, ":start": items.text(index.prefix + start)}
     if in_range:
         request["KeyConditionExpression"] = "#pk = :pk AND #index BETWEEN :start AND :end"
         values[":end"] = items.text(index.prefix + end)
@@ -62,17 +64,23 @@ def of_list(table: str, user_id: str, query: TaskQuery, limit: int, position: st
 
 
 def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
-    table: str, user_id: str, name: str, completed: bool, edge: str | None, forward: bool, limit: int
+    table: str,
+    partition: AttributeValueTypeDef,
+    name: str,
+    completed: bool,
+    edge: str | None,
+    forward: bool,
+    limit: int,
 ) -> QueryInputTypeDef:
     """Read the tasks next to a position of a list, or to an end of it: after it if `forward`, else before it."""
     prefix = items.list_prefix(name, completed)
     # In a key, # follows the position; $ is the next character, and ~ comes after all that a position may have.
     start = f"{prefix}{edge}$" if edge is not None and forward else prefix
     end = f"{prefix}{edge}#" if edge is not None and not forward else f"{prefix}~"
-    request = _query(table, user_id, "by_list", limit, None)
+    request = _query(table, partition, "by_list", limit, None)
     request["KeyConditionExpression"] = "#pk = :pk AND #index BETWEEN :start AND :end"
     request["ExpressionAttributeValues"] = {
-        ":pk": items.partition_of(user_id),
+        ":pk": partition,
         ":start": items.text(start),
         ":end": items.text(end),
     }
@@ -112,7 +120,9 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
     del request["Limit"]
 
 
-def of_changes(table: str, user_id: str, since: int, limit: int, position: str | None) -> QueryInputTypeDef:
+def of_changes(
+    table: str, partition: AttributeValueTypeDef, since: int, limit: int, position: str | None
+) -> QueryInputTypeDef:
     """Read what is stamped at `since` (ms) or later, newest first, tombstones too, from behind a position on.
 
     Raises InvalidCursor where that lies outside.
@@ -120,9 +130,9 @@ def of_changes(table: str, user_id: str, since: int, limit: int, position: str |
     start = items.moment(since)
     if position is not None and (not _CHANGE.fullmatch(position) or position < start):
         raise InvalidCursor
-    request = _query(table, user_id, "by_change", limit, position)
+    request = _query(table, partition, "by_change", limit, position)
     request["KeyConditionExpression"] = "#pk = :pk AND #index >= :start"
-    request["ExpressionAttributeValues"] = {":pk": items.partition_of(user_id), ":start": items.text(start)}
+    request["ExpressionAttributeValues"] = {":pk": partition, ":start": items.text(start)}
     request["ScanIndexForward"] = False
     return request
 
@@ -132,7 +142,9 @@ def position_of(request: QueryInputTypeDef, last_key: Item) -> str:
     return last_key[request["IndexName"]]["S"]
 
 
-def _query(table: str, user_id: str, index: str, limit: int, position: str | None) -> QueryInputTypeDef:
+def _query(
+    table: str, partition: AttributeValueTypeDef, index: str, limit: int, position: str | None
+) -> QueryInputTypeDef:
     request: QueryInputTypeDef = {
         "TableName": table,
         "IndexName": index,
@@ -142,5 +154,5 @@ def _query(table: str, user_id: str, index: str, limit: int, position: str | Non
     }
     if position is not None:
         # Every index key ends with the id of its task.
-        request["ExclusiveStartKey"] = {**items.key_of(user_id, position[-36:]), index: items.text(position)}
+        request["ExclusiveStartKey"] = {**items.key_of(partition, position[-36:]), index: items.text(position)}
     return request

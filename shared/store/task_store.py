@@ -86,7 +86,7 @@ class SyncTokenExpired(Exception):
 
 
 class TaskStore:
-    """The tasks of one user, and of no other: no method takes a user id.
+    """The tasks of one user, in a tenant if there is one, and of no other: no method takes a user id.
 
     `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
     1970. With an idempotency `key`, create, toggle, restore and batch are done once: when the key has been used before,
@@ -98,20 +98,22 @@ class TaskStore:
 
     replayed = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - where, whose, until when, and how
         self,
         table: Table,
         user_id: str,
         deadline: float,
         clock: Callable[[], int] = time.time_ns,
         key: IdempotencyKey | None = None,
+        tenant: str = "",
     ) -> None:
         self._table = table.name
         self._user_id = user_id
+        self._partition = items.partition_of(user_id, tenant)
         self._deadline = deadline
         self._clock = clock
         self._key = key
-        self._engine = Engine(table, user_id, deadline, clock, key)
+        self._engine = Engine(table, self._partition, deadline, clock, key)
 
     def create(self, new: NewTask, task_id: str | None = None, *, importing: bool = False) -> Task:
         """Create a task, under the client's id if there is one: one request, keyed or not.
@@ -132,9 +134,9 @@ class TaskStore:
 
         A filtered page is filled as far as the 1 MB reaches that one query reads.
         """
-        scope = (self._user_id, *query.scope)
+        scope = (self._partition["S"], *query.scope)
         position = None if query.cursor is None else cursors.decode(query.cursor, *scope)
-        request = queries.of_list(self._table, self._user_id, query, query.page_size, position)
+        request = queries.of_list(self._table, self._partition, query, query.page_size, position)
         found, position = self._page(request, query.page_size)
         now = self._engine.now
         return TaskPage(
@@ -153,7 +155,7 @@ class TaskStore:
 
         Raises InvalidCursor for a token that was not made for this user, and SyncTokenExpired.
         """
-        now, scope = self._engine.now, (self._user_id, "changes")
+        now, scope = self._engine.now, (self._partition["S"], "changes")
         position: str | None = None
         if query.since is None:
             since, watermark = 0, max(0, now - SYNC_OVERLAP)
@@ -171,7 +173,7 @@ class TaskStore:
             # A walk that began without a token has seen no task that it could miss the deletion of.
             if watermark > now or now - (since or watermark) > tasks.RETENTION:
                 raise SyncTokenExpired
-        request = queries.of_changes(self._table, self._user_id, since, query.page_size, position)
+        request = queries.of_changes(self._table, self._partition, since, query.page_size, position)
         found, position = self._page(request, query.page_size)
         token = items.moment(watermark)
         if position is not None:
@@ -232,7 +234,7 @@ class TaskStore:
         """
         cleared = 0
         listed = TaskQuery(status=query.status or "all", list=query.list)
-        request = queries.of_list(self._table, self._user_id, listed, MOST_CLEARED, None)
+        request = queries.of_list(self._table, self._partition, listed, MOST_CLEARED, None)
         page = self._engine.query(request)
 
         def decide(found: Task | None, now: int) -> Task:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.store import cursors
+from tests import guard
 from tests.api import Api, Backend, Task
 from tests.conftest import ROOT
 from tests.contract.shapes import is_problem
@@ -17,7 +18,7 @@ PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
 
 def token(user: str, *times: object) -> str:
     text = ".".join(f"{one:015}" if isinstance(one, int) else str(one) for one in times)
-    return cursors.encode(text, user, "changes")
+    return cursors.encode(text, guard.partition_of(user), "changes")
 
 
 def now() -> int:

@@ -9,7 +9,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from conformance.checks import MEMBERS, TIME
+from shared.models import TaskQuery
 from shared.store import cursors
+from tests import guard
 from tests.api import JSON, Answer, Api, Backend, Task
 from tests.contract.shapes import NO_STORE, is_problem, is_task
 
@@ -235,7 +237,7 @@ def test_a_broken_cursor_is_400(reader: Api, tasks: dict[str, list[Task]], garbl
 @pytest.mark.parametrize("position", BAD_POSITIONS.values(), ids=BAD_POSITIONS)
 def test_a_forged_cursor_reaches_nothing_outside_its_list(api: Api, position: str) -> None:
     api.made()
-    cursor = cursors.encode(position, api.caller, "all", "asc")
+    cursor = cursors.encode(position, guard.partition_of(api.caller), *TaskQuery().scope)
     assert is_problem(api.page(cursor=cursor), 400, "bad-cursor")
 
 

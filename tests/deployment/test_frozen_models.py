@@ -69,6 +69,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "BatchResults": {"results": [RESULT, {**RESULT, "task": None}]},
         "Changes": {"items": [TASK, TOMBSTONE], "next_since": "x", "has_more": True},
         "TaskQuery": {"status": "open", "order": "desc", "limit": "20", "cursor": "x"},
+        "ReplaceQuery": {"import": "true"},
         "ChangesQuery": {"since": "x", "limit": "20"},
         "ClearQuery": {"status": "completed"},
         "_Fields": {name: value for name, value in NEW.items() if name != "metadata"},

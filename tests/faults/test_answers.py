@@ -158,7 +158,7 @@ def test_an_answer_that_drips_is_ended_in_time(
     before = relay.connections
     relay.delivery = dripping(part)
     with pytest.raises(ReadTimeoutError):
-        client.get_item(TableName=TABLE, Key=items.key_of(user, task.id))
+        client.get_item(TableName=TABLE, Key=items.key_of(items.partition_of(user), task.id))
     assert relay.connections == before + (not reused)
 
 

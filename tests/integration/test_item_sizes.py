@@ -49,7 +49,9 @@ def test_a_batch_is_done_up_to_the_limit_and_refused_above(
         monkeypatch.setattr(engine, "MOST_BYTES", limit)
         key = IdempotencyKey(uuid.uuid4().hex, "f" * 64, 3600)
         TaskStore(table, user, deadline_in(10), key=key).batch([ToggleOperation(op="toggle", id=one) for one in ids])
-        return size_of(table.client.get_item(TableName=table.name, Key=items.record_key(user, key))["Item"])
+        return size_of(
+            table.client.get_item(TableName=table.name, Key=items.record_key(items.partition_of(user), key))["Item"]
+        )
 
     store = TaskStore(table, user, deadline_in(10))
     ids = [store.create(NewTask(title=title, completed=True)).id for title in ("one", "two")]

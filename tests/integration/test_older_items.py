@@ -43,7 +43,9 @@ def old(table: Table, user: str) -> Callable[..., str]:
 
 
 def stored(table: Table, user: str, task_id: str) -> Any:
-    return table.client.get_item(TableName=table.name, Key=items.key_of(user, task_id), ConsistentRead=True)["Item"]
+    return table.client.get_item(
+        TableName=table.name, Key=items.key_of(items.partition_of(user), task_id), ConsistentRead=True
+    )["Item"]
 
 
 def once(key: str = "") -> IdempotencyKey:
@@ -125,7 +127,7 @@ def test_an_answer_that_a_key_remembers_is_upgraded(table: Table, user: str, old
         for name, value in stored(table, user, task_id).items()
         if name not in {"by_creation", "by_change", "write_tokens"}
     }
-    record = items.to_record(user, once(key), [], "old", 4_000_000_000_000)
+    record = items.to_record(items.partition_of(user), once(key), [], "old", 4_000_000_000_000)
     record |= {"schema": items.number(0), "results": {"L": [{"M": answer}]}}
     table.client.put_item(TableName=table.name, Item=record)
     again = keyed(table, user, key)

@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSPreparedRequest
 
 from shared.http import problems
 from shared.models import NewTask, TaskQuery
-from shared.store import queries
+from shared.store import items, queries
 from shared.store.task_store import TaskStore
 from shared.tasks import TaskNotFound
 from tests import guard
@@ -173,7 +173,7 @@ def test_every_operation_asks_the_same_check(
     """So the tests of this folder send each spelling to one operation only."""
     asked: list[tuple[object, ...]] = []
 
-    def check(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str) -> str:
+    def check(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str, _: str) -> str:
         asked.append((actor, claims["sub"], path_user, service_scope))
         raise problems.forbidden("the one check")
 
@@ -209,7 +209,8 @@ def test_the_guard_refuses_what_could_reach_every_partition(name: str, body: dic
 def test_the_guard_sees_a_start_key_of_another_partition() -> None:
     task_id = str(uuid.uuid4())
     mine, other = (
-        dict(queries.of_list("TaskTable", user, TaskQuery(), 1, f"task#{task_id}")) for user in ("alice", "bob")
+        dict(queries.of_list("TaskTable", items.partition_of(user), TaskQuery(), 1, f"task#{task_id}"))
+        for user in ("alice", "bob")
     )
     seen = Seen([("Query", mine | {"ExclusiveStartKey": other["ExclusiveStartKey"]})])
     assert seen.partitions == {"USER#alice", "USER#bob"}
@@ -224,7 +225,7 @@ def test_the_guard_ends_a_test_whose_store_reaches_for_another_partition(
     other = TaskStore(table_at(moto_url), f"other-{user}", deadline_in(10))
     with pytest.raises(TaskNotFound):
         other.get(task.id)
-    for name in ("_engine", "_user_id"):
+    for name in ("_engine", "_partition"):
         monkeypatch.setattr(other, name, getattr(store, name))
     for reach in (lambda: other.get(task.id), lambda: other.clear(COMPLETED), lambda: other.create(NewTask(title="x"))):
         with pytest.raises(guard.ForeignPartition):

@@ -151,7 +151,7 @@ def test_a_token_is_all_that_is_printed_and_the_key_is_kept(clone: Path) -> None
     assert [path.name for path in (clone / ".local").iterdir()] == [key.name]
 
 
-@pytest.mark.parametrize("arguments", [(), ("",), ("", "scope")])
+@pytest.mark.parametrize("arguments", [(), ("",), ("", "scope"), ("bob", "", "{"), ("bob", "", "[]")])
 def test_a_token_needs_a_user(clone: Path, arguments: tuple[str, ...]) -> None:
     result = token_command(clone, *arguments)
     assert (result.returncode, result.stdout) == (2, "")

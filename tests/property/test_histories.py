@@ -215,7 +215,7 @@ def history(url: str, user: str, operations: int, happens: Faults) -> History:
     events += [event for worker in workers for event in worker.events]
     astray = []
     for name, task_id in [(name, task_id) for name, ids in tasks.items() for task_id in ids]:
-        began, key = time.monotonic(), items.key_of(name, task_id)
+        began, key = time.monotonic(), items.key_of(items.partition_of(name), task_id)
         item = table.client.get_item(TableName=table.name, Key=key, ConsistentRead=True)["Item"]
         task = items.from_item(item)
         events.append(Event("end", task_id, "get", "done", began, time.monotonic(), task.version, state_of(task)))

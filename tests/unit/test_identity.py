@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.http.identity import actor_of, addressed_user, path_segment
+from shared.http.identity import actor_of, addressed_user, path_segment, tenant_of
 from shared.http.problems import Problem
 
 SERVICE = "tasks/service"
@@ -49,7 +49,7 @@ def test_no_subjects(claims: dict[str, str], status: int, detail: str) -> None:
 
 @pytest.mark.parametrize("path", ["alice", "me"])
 def test_ones_own_tasks(path: str) -> None:
-    assert addressed_user("alice", {}, path, SERVICE) == "alice"
+    assert addressed_user("alice", {}, path, SERVICE, "") == "alice"
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_ones_own_tasks(path: str) -> None:
     ],
 )
 def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> None:
-    assert addressed_user("backend", claims, "bob", SERVICE) == "bob"
+    assert addressed_user("backend", claims, "bob", SERVICE, "") == "bob"
     with pytest.raises(Problem) as problem:
-        addressed_user("backend", claims, "bob\n", SERVICE)
+        addressed_user("backend", claims, "bob\n", SERVICE, "")
     assert problem.value.kind == "bad-user-id"
     assert problem.value.detail == "The user id in the path must be 1 to 255 printable ASCII characters."
 
@@ -89,16 +89,62 @@ def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> No
 )
 def test_anothers_are_forbidden_and_all_in_the_same_words(path: str, claims: dict[str, str]) -> None:
     with pytest.raises(Problem) as problem:
-        addressed_user("alice", claims, path, SERVICE)
+        addressed_user("alice", claims, path, SERVICE, "")
     assert (problem.value.status, str(problem.value)) == (403, "forbidden")
     assert problem.value.detail == (
         "This token does not give access to the tasks of this user. Use your own user id, or me, in the path."
     )
 
 
+@pytest.mark.parametrize("tenant", ["acme", "a", "x" * 255, "a b", "a#b%c", "[acme", "acme]"])
+def test_a_claim_names_the_tenant(tenant: str) -> None:
+    assert tenant_of({"sub": "alice", "t": tenant}, "t") == tenant
+    assert not tenant_of({"sub": "alice", "t": tenant}, "")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{}, {"T": "acme"}, *({"t": value} for value in ("", "x" * 256, "caf\u00e9", "a\n", "[acme]", "[a b]", "[]"))],
+)
+def test_without_a_good_claim_there_is_no_tenant(claims: dict[str, str]) -> None:
+    with pytest.raises(Problem) as problem:
+        tenant_of({"sub": "alice", **claims}, "t")
+    assert (problem.value.status, str(problem.value)) == (403, "no-tenant")
+
+
+@pytest.mark.parametrize("value", ["team", "[team]", "[a team]", "[team a]", "a,team", "team,a"])
+def test_a_claim_lists_the_spaces_of_the_caller(value: str) -> None:
+    assert addressed_user("alice", {"s": value}, "team", "", "s") == "team"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("", "team"),
+        ("[]", "team"),
+        ("teams", "team"),
+        ("[teams a,team]", "team"),
+        ("a team", "team"),
+        ("a team", "a team"),
+        ("a, team", "team"),
+        ("a, team", " team"),
+        ("[a team]", "a team"),
+        ("[team", "team"),
+        ("team]", "team"),
+        ("Team", "team"),
+        ("caf\u00e9", "caf\u00e9"),
+        ("a,,b", ""),
+    ],
+)
+def test_what_is_not_listed_is_forbidden(value: str, path: str) -> None:
+    for claims, claim in (({"s": value}, "s"), ({"x": path}, "s"), ({"s": path, "": path}, "")):
+        with pytest.raises(Problem, match="forbidden"):
+            addressed_user("alice", claims, path, "", claim)
+
+
 def test_without_a_service_scope_nobody_acts_for_others() -> None:
     with pytest.raises(Problem):
-        addressed_user("alice", {"scope": "  "}, "bob", "")
+        addressed_user("alice", {"scope": "  "}, "bob", "", "")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_an_item_names_its_task() -> None:
 def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
     once = items.IdempotencyKey("digest", "asked", 3600)
     results = [task(), tasks.delete(task(), ANY_VERSION, LATER)]
-    record = to_record("alice", once, results, "token", NOW)
+    record = to_record(items.partition_of("alice"), once, results, "token", NOW)
     assert (record["pk"], record["sk"], record["schema"]) == ({"S": "USER#alice"}, {"S": "KEY#digest"}, {"N": "1"})
     assert not {"by_status", "by_change", "by_creation", "write_tokens"} & {
         name for result in record["results"]["L"] for name in result["M"]
@@ -170,6 +170,8 @@ def test_a_partition_key_changes_no_more_of_a_user_id_than_it_must() -> None:
     assert items.partition_of("CORP\\a/b@c+d|e: #%") == {"S": "USER#CORP\\a/b@c+d|e: %23%25"}
 
 
-@given(ALIKE, ALIKE)
-def test_two_users_have_two_partitions(one: str, other: str) -> None:
-    assert (items.partition_of(one) == items.partition_of(other)) is (one == other)
+@given(st.tuples(ALIKE, ALIKE | st.just("")), st.tuples(ALIKE, ALIKE | st.just("")))
+def test_two_users_have_two_partitions_in_tenants_and_without(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (items.partition_of(*one) == items.partition_of(*other)) is (one == other)
+    stored = {"pk": items.partition_of(*one)}
+    assert (items.user_of(stored), items.tenant_of(stored)) == one

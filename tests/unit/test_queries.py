@@ -8,7 +8,10 @@ from shared.fields import due_slot
 from shared.models import Order, Status, TaskQuery
 from shared.store import queries
 from shared.store.cursors import InvalidCursor
+from shared.store.items import partition_of
 from tests.unit.conftest import NO_DUE, NOW, TASK_ID
+
+ALICE = partition_of("alice")
 
 PK = {"S": "USER#alice"}
 KEY = {"pk": PK, "sk": {"S": f"TASK#{TASK_ID}"}}
@@ -26,7 +29,7 @@ LISTS: dict[Status, tuple[str, str, str]] = {
 def test_a_list(status: Status, order: Order, forward: bool, goes_on: bool) -> None:
     index, prefix, position = LISTS[status]
     query = TaskQuery(status=status, order=order)
-    request: Any = queries.of_list("tasks", "alice", query, 7, position if goes_on else None)
+    request: Any = queries.of_list("tasks", ALICE, query, 7, position if goes_on else None)
     start = {"ExclusiveStartKey": {**KEY, index: {"S": position}}} if goes_on else {}
     assert request == {
         "TableName": "tasks",
@@ -59,12 +62,12 @@ def test_a_list_does_not_go_on_from_a_position_outside_it(status: Status) -> Non
         "#",
     ):
         with pytest.raises(InvalidCursor):
-            queries.of_list("tasks", "alice", TaskQuery(status=status), 7, position)
+            queries.of_list("tasks", ALICE, TaskQuery(status=status), 7, position)
 
 
 @pytest.mark.parametrize("position", [None, f"00{NOW}#task#{TASK_ID}", f"00{NOW + 1}#task#{TASK_ID}"])
 def test_changes(position: str | None) -> None:
-    request: Any = queries.of_changes("tasks", "alice", NOW, 7, position)
+    request: Any = queries.of_changes("tasks", ALICE, NOW, 7, position)
     start = {} if position is None else {"ExclusiveStartKey": {**KEY, "by_change": {"S": position}}}
     assert request == {
         "TableName": "tasks",
@@ -93,7 +96,7 @@ def test_changes(position: str | None) -> None:
 )
 def test_changes_do_not_go_on_from_a_position_outside_them(position: str) -> None:
     with pytest.raises(InvalidCursor):
-        queries.of_changes("tasks", "alice", NOW, 7, position)
+        queries.of_changes("tasks", ALICE, NOW, 7, position)
 
 
 def open_tasks(**query: str) -> TaskQuery:
@@ -111,7 +114,7 @@ def open_tasks(**query: str) -> TaskQuery:
     ],
 )
 def test_due_dates_are_a_range_of_keys(query: dict[str, str], start: str, end: str) -> None:
-    request: Any = queries.of_list("tasks", "alice", open_tasks(**query), 7, None)
+    request: Any = queries.of_list("tasks", ALICE, open_tasks(**query), 7, None)
     assert request["KeyConditionExpression"] == "#pk = :pk AND #index BETWEEN :start AND :end"
     values = {":pk": PK, ":start": {"S": f"task#open#{start}"}, ":end": {"S": f"task#open#{end}"}}
     assert (request["ExpressionAttributeValues"], request["Limit"]) == (values, 7)
@@ -141,7 +144,7 @@ DUE = [
     ],
 )
 def test_which_due_dates_are_in_a_range(query: dict[str, str], found: list[str]) -> None:
-    values: Any = queries.of_list("tasks", "alice", open_tasks(**query), 7, None)["ExpressionAttributeValues"]
+    values: Any = queries.of_list("tasks", ALICE, open_tasks(**query), 7, None)["ExpressionAttributeValues"]
     keys = {due: f"task#open#{due_slot(due)}#{TASK_ID}" for due in (*DUE, None)}
     assert sorted(keys.values()) == list(keys.values())
     assert [due for due, key in keys.items() if values[":start"]["S"] <= key <= values[":end"]["S"]] == found
@@ -151,9 +154,9 @@ def test_which_due_dates_are_in_a_range(query: dict[str, str], found: list[str])
 def test_a_range_of_due_dates_does_not_go_on_from_a_position_outside_it(slot: str) -> None:
     query = open_tasks(due_after="2026-12-20", due_before="2026-12-28")
     inside = f"task#open#2026-12-24T24:00:00Z#{TASK_ID}"
-    assert queries.of_list("tasks", "alice", query, 7, inside)["ExclusiveStartKey"]["by_status"] == {"S": inside}
+    assert queries.of_list("tasks", ALICE, query, 7, inside)["ExclusiveStartKey"]["by_status"] == {"S": inside}
     with pytest.raises(InvalidCursor):
-        queries.of_list("tasks", "alice", query, 7, f"task#open#{slot}#{TASK_ID}")
+        queries.of_list("tasks", ALICE, query, 7, f"task#open#{slot}#{TASK_ID}")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_a_range_of_due_dates_does_not_go_on_from_a_position_outside_it(slot: st
 def test_a_filter_reads_as_far_as_one_query_reaches(
     query: dict[str, str], condition: str, values: dict[str, Any]
 ) -> None:
-    request: Any = queries.of_list("tasks", "alice", TaskQuery.model_validate(query), 7, None)
+    request: Any = queries.of_list("tasks", ALICE, TaskQuery.model_validate(query), 7, None)
     assert request["FilterExpression"] == condition
     assert "Limit" not in request
     assert request["ExpressionAttributeValues"] == {":pk": PK, ":start": {"S": "task#"}, **values}

@@ -391,7 +391,9 @@ def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keye
         {"S": "token1"},
     )
     assert {name: value for name, value in put.items() if name not in {"TableName", "Item"}} == STILL
-    assert kept.pop("Item") == items.to_record("alice", ONCE, [items.from_item(put["Item"])], "token1", NOW)
+    assert kept.pop("Item") == items.to_record(
+        items.partition_of("alice"), ONCE, [items.from_item(put["Item"])], "token1", NOW
+    )
     assert kept == {
         "TableName": "tasks",
         "ConditionExpression": "attribute_not_exists(#sk) OR #expires_at <= :now",

@@ -1,0 +1,123 @@
+"""Tenants and spaces: the tenant of a token is part of all that a request reaches; a space is whose tasks it opens."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api import OPERATIONS, Api, Backend, Operation, serving
+from tests.conftest import mixed
+from tests.contract.shapes import is_problem
+
+TENANT, SPACES = "custom:tenant", "https://example.com/spaces"
+
+
+@pytest.fixture(scope="module")
+def tenants(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    log = tmp_path_factory.mktemp("tenants") / "log"
+    with serving(moto_url, moto_url, log, TENANT_CLAIM=TENANT, SPACES_CLAIM=SPACES) as running:
+        yield running
+
+
+@pytest.fixture
+def acme(tenants: Backend, user: str) -> Api:
+    return Api(tenants.url, user, claims={TENANT: "acme"})
+
+
+def of(api: Api, tenant: object, path_user: str = "", **claims: Any) -> Api:
+    """The API as the same caller sees it with a token of another tenant."""
+    return Api(api.url, api.caller, path_user, {**api.claims, TENANT: tenant, **claims})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_the_same_user_of_another_tenant_is_another_user(tenants: Backend, acme: Api, operation: Operation) -> None:
+    task = operation.task_for(acme)
+    kept = tenants.stored(acme.caller, "acme")
+    other = of(acme, "acme2")
+    answer = operation.ask(other, task["id"])
+    assert task["title"] not in {one["title"] for one in answer.tasks if one["id"] == task["id"]}
+    if operation.on_a_task:
+        assert is_problem(answer, 404, "task-not-found")
+    assert tenants.stored(acme.caller, "acme") == kept
+    assert operation.ask(acme, task["id"]).status < 300
+    assert tenants.stored(acme.caller) == []
+
+
+@pytest.mark.parametrize(
+    ("tenant", "name"), mixed([None, "", "caf\u00e9", "x" * 256, ["acme"], ["a", "b"], "acme\n"], OPERATIONS)
+)
+def test_without_a_tenant_nothing_is_done(tenants: Backend, acme: Api, tenant: object, name: str) -> None:
+    task = OPERATIONS[name].task_for(acme)
+    kept = tenants.stored(acme.caller, "acme")
+    for caller in (of(acme, tenant), of(acme, tenant, acme.caller, scope="tasks/service")):
+        assert is_problem(OPERATIONS[name].ask(caller, task["id"]), 403, "no-tenant")
+    assert tenants.stored(acme.caller, "acme") == kept
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_the_service_scope_and_spaces_reach_users_of_their_own_tenant(
+    tenants: Backend, acme: Api, operation: Operation
+) -> None:
+    for claims in ({"scope": "tasks/service"}, {SPACES: [f"other-{acme.caller}", acme.caller]}):
+        task = operation.task_for(acme)
+        kept = tenants.stored(acme.caller, "acme")
+        caller = Api(acme.url, f"caller-{acme.caller}", acme.caller, {TENANT: "acme2", **claims})
+        operation.ask(caller, task["id"])
+        assert tenants.stored(acme.caller, "acme") == kept
+        assert operation.ask(of(caller, "acme", acme.caller), task["id"]).status < 300
+
+
+@pytest.mark.parametrize(
+    ("spaces", "name"),
+    mixed(["{}x", "x{}", ["{}x"], ["a,{}"], "a, {}", "a {}", None, [], "", {"{}": 1}, [["{}"]], "*"], OPERATIONS),
+)
+def test_a_space_that_is_not_listed_stays_closed(tenants: Backend, acme: Api, spaces: Any, name: str) -> None:
+    task = OPERATIONS[name].task_for(acme)
+    kept = tenants.stored(acme.caller, "acme")
+    claim = json.loads(json.dumps(spaces).replace("{}", acme.caller))
+    caller = Api(acme.url, f"caller-{acme.caller}", acme.caller, {TENANT: "acme", SPACES: claim})
+    assert is_problem(OPERATIONS[name].ask(caller, task["id"]), 403, "forbidden")
+    assert tenants.stored(acme.caller, "acme") == kept
+
+
+def test_cursors_tokens_and_keys_belong_to_their_tenant(acme: Api) -> None:
+    other = of(acme, "acme2")
+    for api in (acme, other):
+        for _ in range(2):
+            api.made()
+    cursor, since = acme.page(limit=1).json["next_cursor"], acme.changes().json["next_since"]
+    assert is_problem(other.page(cursor=cursor), 400, "bad-cursor")
+    assert is_problem(other.changes(since=since), 400, "bad-cursor")
+    key = str(uuid.uuid4())
+    first, second = acme.create_once(key, title="one"), other.create_once(key, title="other")
+    assert (first.status, second.status) == (201, 201)
+    assert second.json["title"] == "other"
+
+
+@pytest.mark.parametrize(("tenant", "user"), [("a#b", "c"), ("a", "b#c"), ("a%23b", "c"), ("a", "b%23c")])
+def test_hostile_names_are_no_other_pair(tenants: Backend, tenant: str, user: str) -> None:
+    """Each pair creates one task and sees no other."""
+    mark = str(uuid.uuid4())
+    api = Api(tenants.url, f"{user}{mark}", "me", {TENANT: f"{mark}{tenant}"})
+    task = api.made()
+    assert api.walk() == [task]
+    assert task["user_id"] == f"{user}{mark}"
+    assert len(tenants.stored(f"{user}{mark}", f"{mark}{tenant}")) == 1
+
+
+def test_the_log_names_actor_and_space_in_their_tenant(tenants: Backend, acme: Api) -> None:
+    caller = Api(acme.url, f"caller-{acme.caller}", acme.caller, {TENANT: "acme", SPACES: [acme.caller]})
+    line = tenants.logged(caller.create().headers["apigw-requestid"])
+    names = (f"acme\t{caller.caller}", f"acme\t{acme.caller}")
+    assert (line["actor"], line["user"]) == tuple(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
+
+
+def test_without_the_parameters_the_claims_mean_nothing(backend: Backend, user: str) -> None:
+    api = Api(backend.url, user, claims={TENANT: "acme", SPACES: ["bob"], "": "bob"})
+    task = api.made()
+    assert [item["pk"]["S"] for item in backend.stored(user)] == [f"USER#{user}"]
+    assert Api(backend.url, user).walk() == [task]
+    assert is_problem(of(api, "acme", "bob").page(), 403, "forbidden")
