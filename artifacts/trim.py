@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # The DynamoDB operations that shared/ uses. tests/deployment checks that the artifacts use no others.
-OPERATIONS = ("BatchGetItem", "GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
+OPERATIONS = ("BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
 MODEL = "dynamodb/2012-08-10"
 # botocore reads these besides; the endpoints are those of the whole AWS, China and GovCloud included.
 DATA = ("endpoints.json", "sdk-default-configuration.json", "_retry.json")

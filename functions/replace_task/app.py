@@ -5,10 +5,11 @@ from shared.http.operation import operation
 from shared.http.requests import Request
 from shared.http.responses import Response, created, ok
 from shared.models import ReplaceQuery, Task, TaskReplacement
+from shared.store.marks import UserErased
 from shared.tasks import InvalidTask, TaskNotFound, UnusableId, VersionMismatch
 
 
-@operation(raises=[TaskNotFound, VersionMismatch, UnusableId, InvalidTask])
+@operation(raises=[TaskNotFound, VersionMismatch, UnusableId, InvalidTask, UserErased])
 def handler(request: Request[TaskReplacement, ReplaceQuery]) -> Response[Task]:
     """Set every field that the request names, and return the task. With `If-None-Match: *`, create the task."""
     importing = request.query.importing is not None

@@ -23,6 +23,7 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     """A validated request. The type parameters are the models of its body and its query parameters."""
 
     tasks: TaskStore
+    user_id: str
     # The path of the user's tasks, for Location and Link.
     tasks_path: str
     task_id: str
@@ -84,7 +85,7 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
     tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
     store = TaskStore(table, user_id, deadline, key=key, tenant=tenant)
-    return Request(store, tasks_path, task_id, query, body, headers, claims)
+    return Request(store, user_id, tasks_path, task_id, query, body, headers, claims)
 
 
 def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
