@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run token openapi test coverage prove proof browser mutants check validate schemas contract \
+.PHONY: help setup run events token openapi test coverage prove proof browser mutants check validate schemas contract \
   scan bench bench-gate cost format build plain deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || command -v python3)
@@ -47,8 +47,11 @@ help: ## List the commands
 
 setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
 
-run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; TENANT_CLAIM=; SPACES_CLAIM=)
+run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; TENANT_CLAIM=; SPACES_CLAIM=)
 	@exec $(BIN)/python -m local
+
+events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines
+	@mkdir -p .local && touch .local/events.jsonl && exec tail -n +1 -F .local/events.jsonl
 
 token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service; CLAIMS=JSON)
 	@# Only accept USER from the command line: the shell also sets a variable USER.
@@ -168,15 +171,21 @@ DEPENDENCIES := .build/runtime-$(ARCH)$(if $(PLAIN),-plain)
 SCHEMAS := .build/schemas.py
 BUILD = @$(BIN)/python -m artifacts.build
 
-$(DEPENDENCIES): requirements/runtime.txt artifacts/build.py artifacts/trim.py artifacts/frozen_pydantic.py
-	$(BUILD) packages $@ --arch $(ARCH) $(if $(PLAIN),--plain)
+$(DEPENDENCIES) $(DEPENDENCIES)-events: requirements/runtime.txt artifacts/build.py artifacts/trim.py artifacts/frozen_pydantic.py
+	$(BUILD) packages $@ --arch $(ARCH) $(if $(PLAIN),--plain) $(if $(filter %-events,$@),--service events)
 
 # The core schemas of our models. mv replaces the file atomically, because builds may run simultaneously.
 $(SCHEMAS): $(wildcard shared/*.py shared/*/*.py) artifacts/freeze.py requirements/runtime.txt
 	@mkdir -p .build && $(BIN)/python -m artifacts.freeze $@.$$$$ && mv $@.$$$$ $@
 
+OPTIONS = $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
+
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
-	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $(DEPENDENCIES) $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
+	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $< $(OPTIONS)
+
+# It sends requests to EventBridge, and none to DynamoDB.
+build-PublishEvents: $(DEPENDENCIES)-events $(if $(PLAIN),,$(SCHEMAS))
+	$(BUILD) function PublishEvents "$(ARTIFACTS_DIR)" --packages $< $(OPTIONS)
 
 # This function needs no libraries and nothing of shared/.
 build-GetOpenapi:

@@ -1,6 +1,6 @@
 """`make build` runs this, through SAM: it makes the artifact of a function, and the packages that are in it.
 
-python -m artifacts.build packages TARGET --arch arm64|x86_64 [--plain]
+python -m artifacts.build packages TARGET --arch arm64|x86_64 [--service dynamodb|events] [--plain]
 python -m artifacts.build function NAME TARGET [--packages FOLDER] [--schemas FILE] [--local]
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
-from artifacts.trim import trim
+from artifacts.trim import SERVICES, trim
 
 ROOT = Path(__file__).parent.parent
 # What the functions share.
@@ -21,8 +21,8 @@ ROOMS = ("shared", "shared/http", "shared/store")
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 
-def packages(target: Path, architecture: str, *, frozen: bool) -> None:
-    """Install what all functions import, for Lambda on this processor."""
+def packages(target: Path, architecture: str, service: str, *, frozen: bool) -> None:
+    """Install what functions import that use a service of AWS, for Lambda on this processor."""
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(dir=target.parent))
@@ -41,7 +41,7 @@ def packages(target: Path, architecture: str, *, frozen: bool) -> None:
     ]
     wheels = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.13", *platforms, "--no-compile"]
     subprocess.run([*pip, *wheels, "--target", work, "-r", ROOT / "requirements" / "runtime.txt"], check=True)
-    trim(work, frozen=frozen)
+    trim(work, service, frozen=frozen)
     _compile(work, [work])
     try:
         work.rename(target)
@@ -89,6 +89,7 @@ def main(arguments: Sequence[str]) -> None:
     command = commands.add_parser("packages", help="install and trim the packages of all functions")
     command.add_argument("target", type=Path)
     command.add_argument("--arch", choices=MACHINES, required=True, help="the processor of the functions")
+    command.add_argument("--service", choices=SERVICES, default="dynamodb", help="what the functions send requests to")
     command.add_argument("--plain", action="store_true", help="leave pydantic as it is published")
     command = commands.add_parser("function", help="make the artifact of a function")
     command.add_argument("name", help="the function's name in template.yaml")
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument("--local", action="store_true", help="for `sam local`, which verifies no tokens")
     options = parser.parse_args(arguments)
     if options.command == "packages":
-        packages(options.target, options.arch, frozen=not options.plain)
+        packages(options.target, options.arch, options.service, frozen=not options.plain)
     else:
         function(options.name, options.target, options.packages, options.schemas, local=options.local)
 

@@ -14,7 +14,9 @@ from typing import Any
 
 # The DynamoDB operations that shared/ uses. tests/deployment checks that the artifacts use no others.
 OPERATIONS = ("BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
-MODEL = "dynamodb/2012-08-10"
+# By service: the model in botocore's data, and the operations that are kept of it. The functions of the API use
+# DynamoDB, and publish_events uses EventBridge.
+SERVICES = {"dynamodb": ("dynamodb/2012-08-10", OPERATIONS), "events": ("events/2015-10-07", ("PutEvents",))}
 # botocore reads these besides; the endpoints are those of the whole AWS, China and GovCloud included.
 DATA = ("endpoints.json", "sdk-default-configuration.json", "_retry.json")
 # Powertools imports its tracer and jmespath_utils by itself; the rest of these is for other kinds of functions.
@@ -51,9 +53,9 @@ FROZEN = Path(__file__).parent / "frozen_pydantic.py"
 SCHEMA_MAKERS = ("annotated_types", "typing_inspection")
 
 
-def trim(packages: Path, operations: Collection[str] = OPERATIONS, *, frozen: bool = True) -> None:
+def trim(packages: Path, service: str = "dynamodb", *, frozen: bool = True) -> None:
     """Remove from a folder of installed packages what no function uses. `frozen` also replaces pydantic."""
-    trim_botocore(packages / "botocore" / "data", operations)
+    trim_botocore(packages / "botocore" / "data", service)
     install_stubs(packages, STUBS)
     if frozen:
         install_stubs(packages, FROZEN_STUBS)
@@ -92,24 +94,26 @@ def freeze_pydantic(packages: Path) -> None:
     shutil.copy(FROZEN, packages / "pydantic" / "__init__.py")
 
 
-def trim_botocore(data: Path, operations: Collection[str]) -> None:
-    """Leave of botocore's data what these operations of DynamoDB need, in every partition of AWS.
+def trim_botocore(data: Path, service: str = "dynamodb", more: Collection[str] = ()) -> None:
+    """Leave of botocore's data what the operations of a service need, and `more` of them, in every partition of AWS.
 
     The endpoint rules are left out. With them botocore works out the endpoint for every request, which is 5 % of a warm
     call. Without them it takes the endpoint from endpoints.json when it creates a client: the same one, but for FIPS in
     GovCloud, where the rules give the ordinary endpoint, and for endpoints of single accounts, which only the rules
     know and nothing here needs.
     """
-    model, endpoints = _read(data / MODEL / "service-2.json"), _read(data / "endpoints.json")
+    path_of_model, operations = SERVICES[service]
+    path_of_model = f"{path_of_model}/service-2.json"
+    model, endpoints = _read(data / path_of_model), _read(data / "endpoints.json")
     for path in _others(data, DATA):
         _remove(path)
     for partition in endpoints["partitions"]:
-        partition["services"] = {"dynamodb": partition["services"]["dynamodb"]}
-    model["operations"] = {name: model["operations"][name] for name in operations}
+        partition["services"] = {service: partition["services"][service]}
+    model["operations"] = {name: model["operations"][name] for name in (*operations, *more)}
     reached = set(_reached(model["operations"], model["shapes"], set()))
     model["shapes"] = {name: shape for name, shape in model["shapes"].items() if name in reached}
     _write(data / "endpoints.json", endpoints)
-    _write(data / MODEL / "service-2.json", _undocumented(model))
+    _write(data / path_of_model, _undocumented(model))
 
 
 def _reached(part: object, shapes: dict[str, Any], seen: set[str]) -> Iterator[str]:

@@ -79,7 +79,7 @@ def _build(name: str, title: str, requirements: list[str], column: str) -> Conte
     shutil.copy2(ROOT / "bench" / "peers" / f"{name}.py", folder / "app.py")
     if column == AS_WE_BUILD:
         # boto3's resource needs the model of DescribeTable.
-        trim.trim_botocore(folder / "botocore" / "data", (*trim.OPERATIONS, "DescribeTable"))
+        trim.trim_botocore(folder / "botocore" / "data", more=["DescribeTable"])
     if column != AS_SAM_BUILDS:
         _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder))
     return Contender(title, column, folder, "app")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 from bench.contenders import ROOT
@@ -14,11 +15,13 @@ from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
-from shared.models import ChangesQuery, NewTask, TaskQuery
+from shared.models import Changes, ChangesQuery, NewTask, TaskPage, TaskQuery
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 
 ROUNDS = 15
+PAGE = 50
+WEEK = TaskQuery(limit=PAGE, status="open", due_after="2026-12-20", due_before="2026-12-28")
 BATCH = 25  # the maximum of a BatchWriteItem
 NEW = NewTask(title="Buy milk", description="Two bottles, and everything else for the kitchen.")
 
@@ -39,9 +42,19 @@ def dynamodb_local(tables: Iterable[str]) -> Iterator[str]:
         for name in tables:
             table = replace(of_template, arguments={**of_template.arguments, "TableName": name})
             engines.create_tables(replace(template(), tables=(table,)), url)
-            fill(url, name, USER, 50)
+            fill(url, name, USER, PAGE)
             new_client(url).put_item(TableName=name, Item=named)
         yield url
+
+
+def _task(place: int, tasks: int) -> NewTask:
+    """Return a task of a user with this number of tasks: 50 of them are due in WEEK, and every second one has a tag."""
+    if place % (tasks // PAGE) == 0:
+        due = date(2026, 12, 21) + timedelta(days=place % 7)
+    else:
+        due = date(2026 + place % 3 // 2, 1, 1) + timedelta(days=place % 300)
+    tags = ["shop"] if place % 2 == 0 else []
+    return NewTask(title=NEW.title, description=NEW.description, due=f"{due}", tags=tags, list="home")
 
 
 def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> None:
@@ -51,7 +64,7 @@ def fill(url: str, table: str, user: str, tasks: int, tombstones: int = 0) -> No
     requests = []
     for place in range(tombstones + tasks):
         task_id = f"01a20720-1d65-7ec7-a429-{place:012x}"
-        item = item_of(user, task_id, NEW, now + place, trashed=place < tombstones)
+        item = item_of(user, task_id, _task(place, tasks), now + place, trashed=place < tombstones)
         requests.append({"PutRequest": {"Item": item}})
         if len(requests) == BATCH or place == tombstones + tasks - 1:
             client.batch_write_item(RequestItems={table: requests})
@@ -79,17 +92,22 @@ def growth(url: str, table_name: str, sizes: list[tuple[int, int]]) -> Iterator[
         def store(user: str = user) -> TaskStore:
             return TaskStore(table, user, time.monotonic() + 10)
 
-        pages: dict[str, Callable[[], object]] = {
-            "list": lambda: store().list(TaskQuery(limit=50)),
-            "status": lambda: store().list(TaskQuery(limit=50, status="open")),
-            "sync": lambda: store().changes(ChangesQuery(limit=50)),
+        pages: dict[str, Callable[[], TaskPage | Changes]] = {
+            "list": lambda: store().list(TaskQuery(limit=PAGE)),
+            "status": lambda: store().list(TaskQuery(limit=PAGE, status="open")),
+            "due": lambda: store().list(WEEK),
+            "tag": lambda: store().list(TaskQuery(limit=PAGE, tag="shop")),
+            "list=home": lambda: store().list(TaskQuery(limit=PAGE, list="home")),
+            "sync": lambda: store().changes(ChangesQuery(limit=PAGE)),
         }
         for name, page in pages.items():
             times = []
             for _ in range(ROUNDS):
                 start = time.perf_counter()
-                page()
+                found = page()
                 times.append(time.perf_counter() - start)
+                if len(found.items) != PAGE:
+                    raise RuntimeError(f"{name}: {len(found.items)} items, not {PAGE}")
             label = f"{tasks:,} tasks" + (f" behind {tombstones:,} tombstones" if tombstones else "")
             yield f"{label}: {name}", units[-1], float(len(units)), sorted(times)[ROUNDS // 2] * 1000
             units.clear()

@@ -24,9 +24,10 @@ TRASHED_ID = "01a20720-1d65-7ec7-a429-7218deadbeef"
 TOKEN = "Zk3v9xPq0sEaB7dW"  # noqa: S105 - a write token, not a secret
 PAGE = 50
 # Responses for requests with certain content.
-EMPTY, TRASHED = "Query of one task", "GetItem of a task in the trash"
+EMPTY, NEIGHBOURS, TRASHED = "Query of one task", "Query of two tasks", "GetItem of a task in the trash"
 
-_ONE_TASK = re.compile(rb'"Limit": ?1\b')
+_QUERIES = {b"1": EMPTY, b"2": NEIGHBOURS}
+_FEW_TASKS = re.compile(rb'"Limit": ?([12])\b')
 
 
 def item_of(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool = False) -> Item:
@@ -44,7 +45,7 @@ def prepared_responses() -> Mapping[str, bytes]:
         new = NewTask(
             title=f"Task number {place}", description="Two bottles, and everything else for the kitchen " + "." * 11
         )
-        return item_of(USER, f"{TASK_ID[:-4]}{place:04x}", new, now)
+        return item_of(USER, f"{TASK_ID[:-4]}{place:04x}" if place else TASK_ID, new, now)
 
     responses: dict[str, Any] = {
         "PutItem": {},
@@ -56,6 +57,7 @@ def prepared_responses() -> Mapping[str, bytes]:
         "TransactGetItems": {"Responses": [{"Item": item(0)}, {}]},
         "TransactWriteItems": {},
         EMPTY: {"Items": [], "Count": 0, "ScannedCount": 0},
+        NEIGHBOURS: {"Items": [item(1), item(2)], "Count": 2, "ScannedCount": 2},
         "Query": {"Items": [item(place) for place in range(PAGE)], "Count": PAGE, "ScannedCount": PAGE},
     }
     return {name: json.dumps(response, separators=(",", ":")).encode() for name, response in responses.items()}
@@ -71,8 +73,8 @@ class _Connection(socketserver.StreamRequestHandler):
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
             kind, request = headers["x-amz-target"].rpartition(".")[2], self.rfile.read(int(headers["content-length"]))
-            if kind == "Query" and _ONE_TASK.search(request):
-                kind = EMPTY
+            if kind == "Query" and (limit := _FEW_TASKS.search(request)):
+                kind = _QUERIES[limit[1]]
             elif kind == "GetItem" and marks.SORT_KEY.encode() in request:
                 kind = "GetItem of the mark"
             elif kind == "GetItem" and TRASHED_ID.encode() in request:

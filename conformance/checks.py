@@ -176,6 +176,7 @@ def on_a_task(caller: Caller, task_id: str) -> Iterator[Response]:
     yield caller.toggle(task_id)
     yield caller.delete(task_id)
     yield caller.restore(task_id)
+    yield caller.move(task_id, {"list": "conformance", "after": None})
 
 
 # Writing
@@ -314,6 +315,7 @@ def a_retry_gets_the_first_response(users: Users) -> None:
     requests: list[tuple[str, object]] = [
         (mine.tasks, {"title": "once"}),
         (f"{mine.tasks}/{task['id']}/toggle", None),
+        (f"{mine.tasks}/{task['id']}/move", {"list": new_key(), "after": None}),
     ]
     for path, body in requests:
         key = {"Idempotency-Key": new_key()}
@@ -324,7 +326,7 @@ def a_retry_gets_the_first_response(users: Users) -> None:
         same("the second body", again.json, first.json)
         for name in ("ETag", "Location"):
             same(f"the second {name}", again.headers[name], first.headers[name])
-    is_task(mine.get(task["id"]).json, version=2, completed=True)
+    is_task(mine.get(task["id"]).json, version=3, completed=True)
 
 
 @check("Idempotency-Key")
@@ -461,6 +463,112 @@ def a_cursor_belongs_to_its_list(users: Users) -> None:
     same("whether a page may have over 100", len(users.mine.page(limit=100_000).expect(200).json["items"]) > 100, False)
 
 
+# Lists of the user
+
+
+@check("move")
+def a_moved_task_is_where_it_was_asked_to_be(users: Users) -> None:
+    """A move puts a task after or before another one, or at an end, and changes no other task."""
+    mine, name = users.mine, new_key()
+    one, two, three = (mine.create(list=name) for _ in range(3))
+    same("a new list", listed(mine, name), [one["id"], two["id"], three["id"]])
+    response = mine.move(three["id"], {"after": one["id"]}).expect(200)
+    is_task(response.json, id=three["id"], list=name, version=2)
+    response.header("ETag", response.json["etag"])
+    same("the list after a move behind a task", listed(mine, name), [one["id"], three["id"], two["id"]])
+    same("the task at the same place", mine.move(three["id"], {"before": two["id"]}).expect(200).json, response.json)
+    mine.move(one["id"], {"before": None}).expect(200)
+    same("the list after a move to the end", listed(mine, name), [three["id"], two["id"], one["id"]])
+    mine.move(one["id"], {"after": None}).expect(200)
+    same("the list after a move to the beginning", listed(mine, name), [one["id"], three["id"], two["id"]])
+    same("the task that was not moved", mine.get(two["id"]).json, two)
+    mine.toggle(one["id"]).expect(200)
+    same("the list with a completed task", listed(mine, name), [three["id"], two["id"], one["id"]])
+    same("the open tasks of the list", listed(mine, name, status="open"), [three["id"], two["id"]])
+
+
+@check("move")
+def a_task_moves_to_another_list_with_its_id(users: Users) -> None:
+    """A task moves to another list with its id, by a move or a patch, and returns there from the trash."""
+    mine, home, work = users.mine, new_key(), new_key()
+    task, other = mine.create(list=home), mine.create(list=work)
+    moved = mine.move(task["id"], {"list": work, "after": None}).expect(200).json
+    is_task(moved, id=task["id"], list=work, created_at=task["created_at"], version=2)
+    same("both lists", (listed(mine, home), listed(mine, work)), ([], [task["id"], other["id"]]))
+    mine.delete(task["id"]).expect(204)
+    is_task(mine.restore(task["id"]).expect(200).json, list=work, position=moved["position"])
+    is_task(mine.update(task["id"], {"list": None}).expect(200).json, list=None, position=None)
+    same("the list without the task", listed(mine, work), [other["id"]])
+
+
+@check("move")
+def a_move_that_cannot_be_done_changes_nothing(users: Users) -> None:
+    """A move is 409 without a list, or if the other task is not in the list, and 412 with an old ETag."""
+    mine, name = users.mine, new_key()
+    task, alone = mine.create(list=name), mine.create()
+    for anchor in (alone["id"], NOBODYS_TASK, users.other.create(list=name)["id"]):
+        mine.move(task["id"], {"after": anchor}).problem(409, "anchor-not-in-list")
+    mine.move(alone["id"], {"after": None}).problem(409, "no-list")
+    for body in ({}, {"after": None, "before": None}, {"after": task["id"]}, {"after": None, "list": "a b"}):
+        mine.move(task["id"], body).problem(422, "invalid-body")
+    other = mine.create(list=name)
+    mine.move(task["id"], {"after": other["id"]}, if_match='"9999-1"').problem(412, "precondition-failed")
+    same("the list", listed(mine, name), [task["id"], other["id"]])
+
+
+@check("move")
+def tasks_that_move_to_one_place_at_once_all_arrive(users: Users) -> None:
+    """If several clients move tasks to one place at once, all tasks arrive there, with different positions."""
+    mine, name = users.mine, new_key()
+    first, last, *others = (mine.create(list=name)["id"] for _ in range(2 + WRITERS))
+    mine.move(last, {"before": None}).expect(200)
+    responses = at_once(WRITERS, lambda number: mine.move(others[number], {"after": first}).expect(200))
+    same("the number of positions", len({response.json["position"] for response in responses}), WRITERS)
+    positions = {response.json["id"]: response.json["position"] for response in responses}
+    same("the list", listed(mine, name), [first, *sorted(others, key=lambda one: positions[one]), last])
+
+
+@check("move")
+def a_batch_of_moves_is_applied_in_order_or_not_at_all(users: Users) -> None:
+    """A batch moves several tasks one behind the other, or none."""
+    mine, name = users.mine, new_key()
+    one, two, three = (mine.create(list=name)["id"] for _ in range(3))
+    drag = [{"op": "move", "id": one, "after": three}, {"op": "move", "id": two, "after": one}]
+    mine.batch(*drag).expect(200)
+    same("the list", listed(mine, name), [three, one, two])
+    half = [{"op": "move", "id": two, "after": None}, {"op": "move", "id": one, "after": NOBODYS_TASK}]
+    mine.batch(*half).problem(409, "anchor-not-in-list")
+    same("the list after a batch that failed", listed(mine, name), [three, one, two])
+
+
+@check("move")
+def a_list_is_read_in_pages_and_cleared(users: Users) -> None:
+    """A list is read in pages with its own cursors, and clearing it moves only its tasks to the trash."""
+    mine, other = users.mine, new_key()
+    parent = mine.create()
+    name = f"task:{parent['id']}"  # the convention for subtasks
+    ids = [mine.create(list=name)["id"] for _ in range(3)]
+    kept = mine.create(list=other)["id"]
+    cursor = mine.page(list=name, limit=2).expect(200).json["next_cursor"]
+    rest = mine.page(list=name, limit=2, cursor=cursor).expect(200).json["items"]
+    same("the second page", [task["id"] for task in rest], ids[2:])
+    for response in (mine.page(cursor=cursor), mine.page(list=other, cursor=cursor)):
+        response.problem(400, "bad-cursor")
+    mine.toggle(ids[0]).expect(200)
+    path = f"{mine.tasks}?{urlencode({'list': name})}"
+    for query, cleared, left in (("&status=completed", 1, ids[1:]), ("", 2, [])):
+        response = mine.send("DELETE", f"{path}{query}").expect(200).json
+        same("the response to clearing", response, {"cleared": cleared, "more": False})
+        same("the list after clearing", listed(mine, name), left)
+    same("the other list", listed(mine, other), [kept])
+    mine.get(parent["id"]).expect(200)
+
+
+def listed(caller: Caller, name: str, **query: str) -> list[str]:
+    """The ids of the tasks of a list, in its order."""
+    return [task["id"] for task in caller.page(list=name, **query).expect(200).json["items"]]
+
+
 @check("changes")
 def changes_show_what_was_written_and_deleted(users: Users) -> None:
     """The changes since a token contain every write and deletion since then."""
@@ -590,6 +698,15 @@ def an_unknown_query_parameter_is_400(users: Users) -> None:
 
 
 @check("errors")
+def a_repeated_query_parameter_is_400(users: Users) -> None:
+    """A repeated query parameter is 400, but a value may contain a comma."""
+    mine = users.mine
+    for query in ("tag=a&tag=b", "tag=a&t%61g=b"):
+        mine.send("GET", f"{mine.tasks}?{query}").problem(400, "bad-query")
+    mine.send("GET", f"{mine.tasks}?tag=a,b&limit=1").expect(200)
+
+
+@check("errors")
 def an_unknown_route_is_404(users: Users) -> None:
     """An unknown route is 404."""
     response = users.mine.send("GET", "/v1/users/me/nothing")
@@ -645,6 +762,7 @@ def the_contract_is_served_to_everybody(users: Users) -> None:
         "replace_task",
         "update_task",
         "toggle_task",
+        "move_task",
         "delete_task",
     } - named
     same("the operations that are missing", missing, set())

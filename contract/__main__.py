@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from contract import events
 from contract.answers import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
 from contract.schemas import Schema, query_parameters, reference, schemas
@@ -419,6 +420,7 @@ def main(arguments: list[str]) -> int:
     path = Path(arguments[0]) if arguments else DOCUMENT
     if not arguments:
         TIME_ZONES.write_text(time_zones())
+        events.DOCUMENT.write_text(events.text(), encoding="utf-8")
     path.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
@@ -64,6 +64,11 @@ def schemas(declared: list[Declaration]) -> dict[str, Schema]:
     return dict(sorted(named.items()))
 
 
+def schema_of(model: type[BaseModel]) -> Schema:
+    """The schema of what a model is in JSON, with its own definitions."""
+    return model.model_json_schema(mode="serialization", schema_generator=_Described)
+
+
 def query_parameters(model: type[NoQuery]) -> Iterator[Schema]:
     """The parameters of a query."""
     schema = model.model_json_schema(schema_generator=_Described)
@@ -108,7 +113,7 @@ def _docstrings(of: type[Any]) -> dict[str, str]:
     """The docstrings of the fields of a class and its bases. Pydantic would read the sources in every function."""
     found: dict[str, str] = {}
     for one in reversed(of.__mro__):
-        if one.__module__.startswith("shared."):
+        if one.__module__.startswith(("shared.", "contract.")):
             (parsed,) = ast.parse(inspect.getsource(one)).body
             body = parsed.body if isinstance(parsed, ast.ClassDef) else []
             for field, words in itertools.pairwise(body):

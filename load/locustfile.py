@@ -73,11 +73,26 @@ class Person(FastHttpUser):
         self.request("GET", f"/tasks?status=open&due_before={today + timedelta(7)}", "list by due date")
         self.request("GET", "/tasks?tag=home", "list by tag")
 
+    @task(2)
+    def drag(self) -> None:
+        """Read a list of the person's, and drag a task to another place of it."""
+        page = self.request("GET", "/tasks?list=home&status=open", "list by position")
+        if page and len(page["items"]) > 1:
+            moved, anchor = random.sample([one["id"] for one in page["items"]], 2)
+            self.request("POST", f"/tasks/{moved}/move", "move", {"after": anchor})
+
     @task(4)
     def create(self) -> None:
         """Create a task, with an idempotency key."""
         due = datetime.now().date() + timedelta(random.randrange(60))  # noqa: S311
-        task = {"title": "load", "description": "x" * 200, "due": str(due), "tags": ["home"], "priority": 5}
+        task = {
+            "title": "load",
+            "description": "x" * 200,
+            "due": str(due),
+            "tags": ["home"],
+            "priority": 5,
+            "list": "home",
+        }
         created = self.request("POST", "/tasks", "create", task, key=True)
         if created:
             self.ids.append(created["id"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import docs, dynamodb, template, tokens
+from local import docs, dynamodb, events, template, tokens
 from local.gateway import serve
 
 ROOT = Path(__file__).parent.parent
@@ -53,17 +53,22 @@ def main() -> int:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
     try:
         port = _port(os.environ.get("PORT", "8000"))
+        with_events, name = _yes_or_no("EVENTS"), os.environ.get("DYNAMODB", "moto")
         parameters = {
             "JwtIssuer": tokens.ISSUER,
             "JwtAudience": tokens.AUDIENCE,
             "TenantClaim": os.environ.get("TENANT_CLAIM", ""),
             "SpacesClaim": os.environ.get("SPACES_CLAIM", ""),
+            "Events": with_events,
         }
         loaded = template.load(ROOT / "template.yaml", parameters)
         with ExitStack() as stack:
-            url = stack.enter_context(engine(os.environ.get("DYNAMODB", "moto")))
+            url = stack.enter_context(engine(name))
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
             dynamodb.create_tables(loaded, url)
+            if with_events == "yes":
+                bus = url if name == "moto" else stack.enter_context(dynamodb.moto())
+                stack.enter_context(events.publishing(loaded, url, bus, tokens.HOME / "events.jsonl"))
             address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: docs.page}))
             sys.stdout.write(_welcome(address))
             sys.stdout.flush()
@@ -78,6 +83,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the highest port number
         raise ValueError(f"PORT must be a number from 0 to 65535, not {text!r}")
     return int(text)
+
+
+def _yes_or_no(variable: str) -> str:
+    value = os.environ.get(variable, "no")
+    if value not in {"yes", "no"}:
+        raise ValueError(f"{variable} must be yes or no, not {value!r}")
+    return value
 
 
 def _welcome(address: str) -> str:

@@ -70,6 +70,9 @@ def _shallow_copy(table: Any, _: dict[int, Any]) -> Any:
     """
     copied = copy.copy(table)
     copied.items = defaultdict(dict, {key: copy.copy(items) for key, items in table.items.items()})
+    if table.stream_shard is not None:  # otherwise the stream would keep what was rolled back
+        copied.stream_shard = copy.copy(table.stream_shard)
+        copied.stream_shard.items = copy.copy(table.stream_shard.items)
     return copied
 
 

@@ -23,12 +23,13 @@ TITLES = (
     "Fix the bike",
 )
 TAGS = ("home", "work", "shop", "phone", "caf\u00e9", "\N{BICYCLE}")
+LISTS = (None, "home", "home", "work")
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati")
 BATCH = 25  # the maximum of a batch
 
 
 def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, Any]]:
-    """Yield new tasks: some without a due date, some overdue, some with a time, some completed."""
+    """Yield new tasks: some without a due date, some overdue, some with a time, some completed, most in a list."""
     for number in range(1, count + 1):
         task: dict[str, Any] = {"title": f"{dice.choice(TITLES)} ({number})", "completed": dice.random() < 0.2}
         if dice.random() < 0.7:
@@ -42,6 +43,7 @@ def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, An
             task["description"] = "\n".join(dice.choices(TITLES, k=dice.randrange(1, 9)))
         if dice.random() < 0.2:
             task["metadata"] = {"source": dice.choice(("mail", "chat", "phone"))}
+        task["list"] = dice.choice(LISTS)
         yield task
 
 

@@ -47,7 +47,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Function:
-    """A Lambda function. `timeout` is in seconds."""
+    """A Lambda function. `timeout` is in seconds. `stream` has the settings of the mapping that calls it, if any."""
 
     name: str
     handler: str
@@ -55,6 +55,7 @@ class Function:
     timeout: int
     memory: int
     routes: tuple[Route, ...]
+    stream: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,15 @@ def read(path: Path) -> dict[str, Any]:
     """Return the template without resolving it, with intrinsic functions in their long form."""
     document: dict[str, Any] = _Loader(path.read_text()).get_single_data()
     return document
+
+
+def operations(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of the functions that are operations of the API. Other functions have no route."""
+    return [
+        name
+        for name, resource in document["Resources"].items()
+        if any(event["Type"] == "HttpApi" for event in resource.get("Properties", {}).get("Events", {}).values())
+    ]
 
 
 def load(path: Path, parameters: Mapping[str, str]) -> Template:
@@ -150,7 +160,10 @@ def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) ->
         return found
 
     merged = {**defaults, **own}
-    events = [event["Properties"] for event in own.get("Events", {}).values() if event["Type"] == "HttpApi"]
+    events, streams = (
+        [event["Properties"] for event in own.get("Events", {}).values() if event["Type"] == kind]
+        for kind in ("HttpApi", "DynamoDB")
+    )
     return Function(
         name=name,
         handler=merged["Handler"],
@@ -161,6 +174,7 @@ def _function(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) ->
             Route(event["Method"].upper(), event["Path"], event.get("Auth", {}).get("Authorizer") == "NONE")
             for event in events
         ),
+        stream=next(iter(streams), None),
     )
 
 

@@ -18,11 +18,19 @@ WRITE_UNIT = 0.625e-6  # DynamoDB on demand, standard table class
 READ_UNIT = 0.125e-6
 LOG_GB = 0.50  # CloudWatch, standard class
 TRACE = 5.00e-6  # X-Ray
+EVENT = 1.00e-6  # EventBridge, custom events, for each 64 KB
+ARCHIVED_GB = 0.10  # EventBridge, to put a GB of events into an archive
+DELIVERY = 0.20e-6  # EventBridge, requests to API destinations
 
 # The bytes that a request writes to logs: our line, the metrics, Lambda's own lines, and the access log of the API.
 LOGGED = 390 + 250 + 450 + 330
 # X-Ray samples one request per second and 5 % of the others.
 SAMPLED = 0.05
+# An event of a short task in bytes, how many events a call of publish_events gets on average, and how long it runs: an
+# estimate. Lambda reads the stream without a charge.
+EVENT_BYTES = 1_100
+EVENTS_PER_CALL = 5
+PUBLISH_MS = 25.0
 # With this much memory a function has a whole processor. With less memory, the share is proportional. Source: AWS.
 WHOLE_PROCESSOR_MB = 1769
 MEMORY = (256, 512, 1024, 1769)
@@ -49,6 +57,7 @@ OPERATIONS = (
     Operation("update", 2.28, 2, 5, 1),
     Operation("toggle", 2.2, 2, 6, 1),
     Operation("delete", 2.09, 2, 6, 1),
+    Operation("move in a list", 3.5, 3, 7, 3),
     Operation("create with a key", 1.39, 1, 10, 0),
     Operation("toggle with a key", 2.2, 2, 14, 4),
     Operation("sync that finds nothing", 1.15, 1, 0, 1),
@@ -74,6 +83,19 @@ def million(operation: Operation, memory: int) -> dict[str, float]:
     return {name: cost * 1e6 for name, cost in per_call.items()}
 
 
+def million_events() -> dict[str, float]:
+    """The cost of a million events in dollars, by what it pays for."""
+    call = LAMBDA_REQUEST + PUBLISH_MS / 1000 * 0.5 * LAMBDA_GB_SECOND + 2 * 390 / 1e9 * LOG_GB + SAMPLED * TRACE
+    costs = {
+        "stream": 0.0,
+        "publish_events": call / EVENTS_PER_CALL,
+        "bus": EVENT,
+        "archive": EVENT_BYTES / 1e9 * ARCHIVED_GB,
+        "webhook": DELIVERY,
+    }
+    return {name: cost * 1e6 for name, cost in costs.items()}
+
+
 def document() -> str:
     """Return the text of docs/cost.md."""
     default = 512
@@ -89,6 +111,7 @@ def document() -> str:
     for operation in OPERATIONS[:5]:
         totals = " | ".join(f"{sum(million(operation, memory).values()):.2f}" for memory in MEMORY)
         sizes.append(f"| {operation.name} | {totals} |")
+    of_events = million_events()
     return f"""# Cost
 
 The cost of a million calls of each operation on AWS. `make cost` writes this document from the inputs in
@@ -115,7 +138,20 @@ function like a call.
 
 The memory size has little effect on the cost of a million calls, because a function with less memory takes more time.
 It changes the duration of cold starts. DynamoDB and the API are most of the cost: because of the three local indexes, a
-write of a task consumes four to six units.
+write of a task consumes four to six units, and one or two more if the task is in a list, which the fourth index stores.
+
+## A million events
+
+| {" | ".join(of_events)} | total |
+|{"---|" * len(of_events)}---|
+| {" | ".join(f"{cost:.2f}" for cost in of_events.values())} | **{sum(of_events.values()):.2f}** |
+
+Only with `Events=yes`; the webhook only with `WebhookUrl`. Each write is one event, and costs nothing more itself:
+Lambda reads the stream without a charge. A call of publish_events is assumed to get {EVENTS_PER_CALL} events
+and to run {PUBLISH_MS:.0f} ms. Deliveries to targets in the same account are free. The archive also costs storage: a
+million events are {EVENT_BYTES * 1e6 / 1e9:.1f} GB.
+
+## Storage
 
 A task of 700 bytes takes 2.8 KB, because the table and three indexes store it. A million tasks take 2.8 GB.
 """

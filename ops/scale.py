@@ -17,7 +17,8 @@ USE = {
     "get": (2, 1.0, 0.0),
     "create": (4, 0.0, 4.0),
     "toggle": (4, 0.0, 6.0),
-    "update": (3, 0.0, 5.0),
+    "update": (2, 0.0, 5.0),
+    "move": (1, 3.0, 7.0),
     "delete": (1, 0.0, 6.0),
 }
 # The duration of a call in seconds.

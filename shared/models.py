@@ -28,7 +28,7 @@ PAGE_LIMIT = 100
 BATCH_LIMIT = 25
 CHANGES_LIMIT = 500
 
-# The number of the form in which tasks are shown. Raise it whenever the form changes, so that every ETag does.
+# The version of the JSON of tasks in responses. Increase it if this JSON changes, so that every ETag changes.
 REPRESENTATION = 1
 
 
@@ -42,13 +42,13 @@ Order = Literal["asc", "desc"]
 
 
 class Model(BaseModel):
-    """What all models share: each is built when it is first used, since a function uses but a few."""
+    """The base of all models. Each is built at its first use, because a function uses only a few of them."""
 
     model_config = ConfigDict(defer_build=True)
 
 
 class Input(Model):
-    """What a client sends: nothing is converted, nothing unknown is let through."""
+    """What a client sends. Values are not converted, and unknown fields are rejected."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -171,7 +171,7 @@ class DeletedTask(Task):
 
     deleted_at: Timestamp
     purge_at: Timestamp
-    """When it is gone for good."""
+    """When it is removed permanently."""
 
 
 class Move(Input):
@@ -206,21 +206,21 @@ class Move(Input):
 
 
 class TaskPage(Model):
-    """Some tasks of a list. Only a null next_cursor ends the list; a page may be short, or empty, before."""
+    """A page of a list. The list ends only when next_cursor is null: a page can be short or empty before that."""
 
     items: list[Task | DeletedTask]
     next_cursor: str | None
 
 
 class Cleared(Model):
-    """What clearing the completed tasks did: how many went to the trash, and whether more are left to clear."""
+    """How many tasks a request moved to the trash, and whether there are more to clear."""
 
     cleared: int
     more: bool
 
 
 class BatchResult(Model):
-    """What became of one operation of a batch; a deleted task is not shown."""
+    """The result of one operation of a batch. A deleted task is not shown."""
 
     op: Literal["create", "update", "toggle", "delete", "restore", "move"]
     id: str
@@ -234,7 +234,7 @@ class BatchResults(Model):
 
 
 class Tombstone(Model):
-    """What is left of a deleted task for those who keep copies."""
+    """What remains of a deleted task, for clients that keep copies."""
 
     id: str
     deleted: Literal[True]
@@ -243,7 +243,7 @@ class Tombstone(Model):
 
 
 class Changes(Model):
-    """What has changed, and the token to go on from: at once while has_more is true, else whenever one likes."""
+    """Changes, and the token of the next request: send it at once while has_more is true, else at the next sync."""
 
     items: list[Task | Tombstone]
     next_since: str
@@ -300,7 +300,7 @@ class TaskQuery(NoQuery):
     list: ListKey | None = None
     """Only tasks of this list: first the open ones, then the completed ones, each by position."""
     order: Order = "asc"
-    """Open tasks by due date, completed ones by completion, the trash by deletion; equal ones, and all, by creation."""
+    """Open tasks are sorted by due date, completed ones by completion, the trash by deletion, and all by creation."""
     tag: Tag | None = None
     """Only tasks with this tag."""
     priority_max: Annotated[int, Field(ge=1, le=PRIORITY_MOST), BeforeValidator(digits)] | None = None
@@ -310,9 +310,9 @@ class TaskQuery(NoQuery):
     due_before: Due | None = None
     """Only open tasks that are due before this day or local time."""
     limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 50
-    """How many tasks a page has at most; above 100 means 100."""
+    """How many tasks a page has at most. A limit above 100 means 100."""
     cursor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """The next_cursor of the page before: of the same user, and with the same parameters but `limit`."""
+    """The next_cursor of the previous page, which had the same user and the same parameters except `limit`."""
 
     @model_validator(mode="after")
     def _check_due(self) -> Self:
@@ -328,7 +328,7 @@ class TaskQuery(NoQuery):
     def scope(self) -> tuple[str, ...]:
         """All that a cursor of this list must match."""
         return tuple(
-            str(one)
+            "" if one is None else str(one)
             for one in (
                 self.status,
                 self.list,
@@ -342,13 +342,13 @@ class TaskQuery(NoQuery):
 
     @property
     def is_filtered(self) -> bool:
-        """Whether tasks that the list has may be left out."""
+        """Whether the page leaves out tasks of the list."""
         of_trash = self.list is not None and self.status == "deleted"
         return self.tag is not None or self.priority_max is not None or of_trash
 
     @property
     def page_size(self) -> int:
-        """The limit, or the largest page where it asks for more."""
+        """The limit, or the size of the largest page if the limit is above it."""
         return min(self.limit, PAGE_LIMIT)
 
     def following(self, cursor: str) -> Self:
@@ -357,16 +357,16 @@ class TaskQuery(NoQuery):
 
 
 class ChangesQuery(NoQuery):
-    """Since when to list changes; without a token, everything that there is."""
+    """Which changes to list."""
 
     since: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """The next_since of the page before; without it, everything that there is."""
+    """The next_since of the previous page. Without it, the sync returns all tasks."""
     limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 100
-    """How many items a page has at most; above 500 means 500."""
+    """How many items a page has at most. A limit above 500 means 500."""
 
     @property
     def page_size(self) -> int:
-        """The limit, or the largest page where it asks for more."""
+        """The limit, or the size of the largest page if the limit is above it."""
         return min(self.limit, CHANGES_LIMIT)
 
 

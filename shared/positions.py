@@ -33,12 +33,12 @@ def between(low: str | None, high: str | None, randbelow: Callable[[int], int]) 
     """
     for length in range(_LENGTH, LONGEST + 1):
         # At an end of the list, the step is a millisecond, as between tasks that are created one after the other.
-        if low is None:
-            above = _number(high, length) if high is not None else _REST
-            below = max(above - 2 * _REST, 0)
+        if high is None:
+            below = _number(low or "", length)
+            above = below + 2 * _REST
         else:
-            below = _number(low, length)
-            above = _number(high, length) if high is not None else below + 2 * _REST
+            above = _number(high, length)
+            below = max(above - 2 * _REST, 0) if low is None else _number(low, length)
         gap = above - below
         if gap >= _REST:
             return _text(below + gap * 7 // 16 + randbelow(gap // 8), length)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import pytest
 
@@ -92,6 +93,7 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
             event = {
                 "version": "2.0",
                 "routeKey": f"{operation.method} {operation.path}",
+                "rawQueryString": urlencode(query or {}, errors="replace"),
                 "headers": {"content-type": "application/json", **(headers or {})},
                 "pathParameters": {"user_id": path_user, **({"task_id": task_id} if operation.on_a_task else {})},
                 "queryStringParameters": query or None,

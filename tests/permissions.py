@@ -25,11 +25,11 @@ class Permissions:
     """What each function may do, as its role says, and what it has used of that."""
 
     def __init__(self, template: Path) -> None:
-        resources: Mapping[str, Any] = templates.read(template)["Resources"]
+        document = templates.read(template)
+        resources: Mapping[str, Any] = document["Resources"]
         self.allowed = {
-            name: frozenset(_allowed(resources[resource["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]))
-            for name, resource in resources.items()
-            if resource["Type"] == "AWS::Serverless::Function"
+            name: frozenset(_allowed(resources[resources[name]["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]))
+            for name in templates.operations(document)
         }
         self.used: defaultdict[str, set[Permission]] = defaultdict(set)
 

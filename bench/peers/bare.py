@@ -14,6 +14,22 @@ client = boto3.client("dynamodb")
 table = os.environ["TABLE_NAME"]
 
 
+def text(value):
+    return {"S": value}
+
+
+ENCODERS = {
+    "title": text,
+    "description": text,
+    "due": text,
+    "time_zone": text,
+    "list": text,
+    "priority": lambda number: {"N": str(number)},
+    "tags": lambda tags: {"L": [text(tag) for tag in tags]},
+    "metadata": lambda members: {"M": {name: text(value) for name, value in members.items()}},
+}
+
+
 class Refused(Exception):
     pass
 
@@ -24,15 +40,14 @@ def create(user, event):
     item = {
         "pk": {"S": f"USER#{user}"},
         "sk": {"S": f"TASK#{task_id}"},
-        "title": {"S": new["title"]},
-        "description": {"S": new.get("description", "")},
+        **{name: ENCODERS[name](value) for name, value in new.items() if value is not None},
         "created_at": {"N": now},
         "updated_at": {"N": now},
         "version": {"N": "1"},
         "by_creation": {"S": f"task#{task_id}"},
-        "by_status": {"S": f"task#open#9999-12-31T23:59:59Z#{task_id}"},
         "by_change": {"S": f"{now:>015}#task#{task_id}"},
     }
+    index(item)
     client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(sk)")
     return 201, shown(item)
 
@@ -56,19 +71,36 @@ def list_(user, event):
 def update(user, event):
     changes = json.loads(event["body"])
     item = read(user, event)
-    item.update({name: {"S": value} for name, value in changes.items()})
+    if changes.get("metadata"):
+        merged = {**shown(item)["metadata"], **changes["metadata"]}
+        changes["metadata"] = {name: value for name, value in merged.items() if value is not None}
+    for name, value in changes.items():
+        if value is None:
+            item.pop(name, None)
+        else:
+            item[name] = ENCODERS[name](value)
+    index(item)
     return 200, write(item, str(time.time_ns() // 1_000_000))
 
 
 def toggle(user, event):
     item, now = read(user, event), str(time.time_ns() // 1_000_000)
-    task_id = event["pathParameters"]["task_id"]
-    if item.pop("completed_at", None):
-        item["by_status"] = {"S": f"task#open#9999-12-31T23:59:59Z#{task_id}"}
-    else:
+    if not item.pop("completed_at", None):
         item["completed_at"] = {"N": now}
-        item["by_status"] = {"S": f"task#done#{now:>015}#{task_id}"}
+    index(item)
     return 200, write(item, now)
+
+
+def index(item):
+    task_id, done = item["sk"]["S"][5:], "completed_at" in item
+    if done:
+        item["by_status"] = {"S": f"task#done#{item['completed_at']['N']:>015}#{task_id}"}
+    else:
+        due = item.get("due", {"S": "9999-99-99T99:99:99"})["S"]
+        item["by_status"] = {"S": f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{task_id}"}
+    if "list" in item:
+        item.setdefault("position", {"S": f"{item['created_at']['N']:>015}"})
+        item["by_list"] = {"S": f"task#{item['list']['S']}#{done:d}#{item['position']['S']}#{task_id}"}
 
 
 def read(user, event):
@@ -109,6 +141,8 @@ def shown(item):
         "time_zone": item.get("time_zone", {"S": None})["S"],
         "priority": int(item.get("priority", {"N": "0"})["N"]),
         "tags": [tag["S"] for tag in item.get("tags", {"L": []})["L"]],
+        "list": item.get("list", {"S": None})["S"],
+        "position": item.get("position", {"S": None})["S"],
         "metadata": {name: value["S"] for name, value in item.get("metadata", {"M": {}})["M"].items()},
         "created_at": int(item["created_at"]["N"]),
         "updated_at": int(item["updated_at"]["N"]),

@@ -1,7 +1,8 @@
 """The bare peer that writes blindly: each change is one UpdateItem, without a read and without a version.
 
-It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It shows
-what optimistic locking costs.
+It is not correct: it overwrites what others wrote, and a request that is sent twice is applied twice. It replaces
+metadata instead of merging it, and forgets some index keys of a changed task. It shows what optimistic
+locking costs.
 """
 
 import json
@@ -14,11 +15,31 @@ client = boto3.client("dynamodb")
 table = os.environ["TABLE_NAME"]
 
 
+def text(value):
+    return {"S": value}
+
+
+ENCODERS = {
+    "title": text,
+    "description": text,
+    "due": text,
+    "time_zone": text,
+    "list": text,
+    "priority": lambda number: {"N": str(number)},
+    "tags": lambda tags: {"L": [text(tag) for tag in tags]},
+    "metadata": lambda members: {"M": {name: text(one) for name, one in members.items() if one is not None}},
+}
+
+
 def update(event, now):
     changes = json.loads(event["body"])
     names = {f"#{name}": name for name in changes}
-    values = {f":{name}": {"S": value} for name, value in changes.items()}
-    return write(event, now, ", ".join(f"#{name} = :{name}" for name in changes), values, names)
+    values = {f":{name}": ENCODERS[name](value) for name, value in changes.items()}
+    if "due" in changes:
+        due, names["#by_status"] = changes["due"], "by_status"
+        slot = f"{due if 'T' in due else due + 'T24:00:00'}Z"
+        values[":by_status"] = {"S": f"task#open#{slot}#{event['pathParameters']['task_id']}"}
+    return write(event, now, ", ".join(f"{name} = :{name[1:]}" for name in names), values, names)
 
 
 def toggle(event, now):
@@ -54,6 +75,13 @@ def shown(item):
         "title": item["title"]["S"],
         "description": item.get("description", {"S": None})["S"],
         "completed": item["by_status"]["S"].startswith("task#done#"),
+        "due": item.get("due", {"S": None})["S"],
+        "time_zone": item.get("time_zone", {"S": None})["S"],
+        "priority": int(item.get("priority", {"N": "0"})["N"]),
+        "tags": [tag["S"] for tag in item.get("tags", {"L": []})["L"]],
+        "list": item.get("list", {"S": None})["S"],
+        "position": item.get("position", {"S": None})["S"],
+        "metadata": {name: value["S"] for name, value in item.get("metadata", {"M": {}})["M"].items()},
         "created_at": int(item["created_at"]["N"]),
         "updated_at": int(item["updated_at"]["N"]),
         "version": int(item["version"]["N"]),

@@ -15,14 +15,23 @@ table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
 app = FastAPI()
 
 
+DUE = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$"
+
+
 class NewTask(BaseModel):
     title: str = Field(min_length=1, max_length=255)
-    description: str | None = Field(None, max_length=1000)
+    description: str | None = Field(None, max_length=8192)
+    due: str | None = Field(None, pattern=DUE)
+    time_zone: str | None = Field(None, max_length=50)
+    priority: int = Field(0, ge=0, le=9)
+    tags: list[Annotated[str, Field(min_length=1, max_length=50)]] = Field([], max_length=20)
+    metadata: dict[str, str] = Field({}, max_length=20)
+    list: str | None = Field(None, min_length=1, max_length=64)
 
 
-class Patch(BaseModel):
+class Patch(NewTask):
     title: str = Field("", min_length=1, max_length=255)
-    description: str | None = Field(None, max_length=1000)
+    metadata: dict[str, str | None] | None = Field(None, max_length=20)
 
 
 class Task(BaseModel):
@@ -30,6 +39,13 @@ class Task(BaseModel):
     title: str
     description: str | None
     completed: bool
+    due: str | None
+    time_zone: str | None
+    priority: int
+    tags: list[str]
+    metadata: dict[str, str]
+    list: str | None
+    position: str | None
     created_at: int
     updated_at: int
     version: int
@@ -53,15 +69,14 @@ def create(user_id: str, new: NewTask, user: Caller) -> Task:
     item = {
         "pk": f"USER#{user}",
         "sk": f"TASK#{task_id}",
-        "title": new.title,
-        "description": new.description,
+        **new.model_dump(exclude_none=True),
         "created_at": now,
         "updated_at": now,
         "version": 1,
         "by_creation": f"task#{task_id}",
-        "by_status": f"task#open#9999-12-31T23:59:59Z#{task_id}",
         "by_change": f"{now:015}#task#{task_id}",
     }
+    index(item)
     table.put_item(Item=item, ConditionExpression=Attr("sk").not_exists())
     return shown(item)
 
@@ -85,7 +100,7 @@ def get(user_id: str, task_id: str, user: Caller) -> Task:
 @app.patch("/v1/users/{user_id}/tasks/{task_id}")
 def update(user_id: str, task_id: str, patch: Patch, user: Caller) -> Task:
     item = read(user, task_id)
-    item.update(patch.model_dump(exclude_unset=True))
+    change(item, patch.model_dump(exclude_unset=True))
     return write(item, time.time_ns() // 1_000_000)
 
 
@@ -96,13 +111,34 @@ def toggle(user_id: str, task_id: str, user: Caller) -> Task:
     return write(item, now)
 
 
+def change(item, changes):
+    if changes.get("metadata"):
+        merged = {**item.get("metadata", {}), **changes["metadata"]}
+        changes["metadata"] = {name: value for name, value in merged.items() if value is not None}
+    for name, value in changes.items():
+        if value is None:
+            item.pop(name, None)
+        else:
+            item[name] = value
+    index(item)
+
+
 def flip(item, now):
-    task_id = item["sk"][5:]
-    if item.pop("completed_at", None):
-        item["by_status"] = f"task#open#9999-12-31T23:59:59Z#{task_id}"
-    else:
+    if not item.pop("completed_at", None):
         item["completed_at"] = now
-        item["by_status"] = f"task#done#{now:015}#{task_id}"
+    index(item)
+
+
+def index(item):
+    task_id, done = item["sk"][5:], "completed_at" in item
+    if done:
+        item["by_status"] = f"task#done#{int(item['completed_at']):015}#{task_id}"
+    else:
+        due = item.get("due", "9999-99-99T99:99:99")
+        item["by_status"] = f"task#open#{due if 'T' in due else due + 'T24:00:00'}Z#{task_id}"
+    if "list" in item:
+        item.setdefault("position", f"{int(item['created_at']):015}")
+        item["by_list"] = f"task#{item['list']}#{done:d}#{item['position']}#{task_id}"
 
 
 def read(user, task_id):
@@ -132,6 +168,13 @@ def shown(item):
         title=item["title"],
         description=item.get("description"),
         completed=item["by_status"].startswith("task#done#"),
+        due=item.get("due"),
+        time_zone=item.get("time_zone"),
+        priority=item.get("priority", 0),
+        tags=item.get("tags", []),
+        metadata=item.get("metadata", {}),
+        list=item.get("list"),
+        position=item.get("position"),
         created_at=item["created_at"],
         updated_at=item["updated_at"],
         version=item["version"],

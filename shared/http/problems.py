@@ -141,7 +141,10 @@ def anchor_not_in_list() -> Problem:
 
 def no_room() -> Problem:
     """409: so many tasks were moved to this place that a position between them would be too long."""
-    detail = "Too many tasks were moved to this place. Move one of its neighbours to the beginning or end of the list."
+    detail = (
+        "Too many tasks were moved to this place. To make room, move the task that you named to another place of the "
+        "list, and then back."
+    )
     return Problem(409, "no-room", "No room", detail)
 
 

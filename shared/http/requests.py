@@ -1,8 +1,10 @@
 """Reads and validates a request from an event of API Gateway."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
@@ -76,7 +78,7 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     task_id = path.get("task_id", "")
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
         raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID with lowercase letters.")
-    query = _query(event.get("queryStringParameters") or {}, query_model)
+    query = _query(event["rawQueryString"], event.get("queryStringParameters") or {}, query_model)
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
     key = None
@@ -88,7 +90,13 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     return Request(store, user_id, tasks_path, task_id, query, body, headers, claims)
 
 
-def _query(parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
+def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
+    # API Gateway joins the values of a repeated parameter with commas. A value may contain commas, too, so only the raw
+    # query shows a repetition. It is parsed only if it has more parts than there are names.
+    if raw.count("&") >= len(parameters) > 0:
+        names = Counter(name for name, _ in parse_qsl(raw, keep_blank_values=True))
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise problems.invalid_query([f"{problems.shortened(name)}: Must be given only once" for name in repeated])
     try:
         return model.model_validate(parameters)
     except ValidationError as error:

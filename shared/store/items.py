@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -85,6 +86,8 @@ FIELDS: Final[dict[str, Field]] = {
     "version": NUMBER,
     "deleted_at": NUMBER,
 }
+_ABSENT: Final = {name: field.absent for name, field in FIELDS.items() if name != "deleted_at"}
+_DECODERS: Final = [(name, field.decode) for name, field in FIELDS.items()]
 # Fields that follow from other attributes: id and user_id from the keys, completed from completed_at, and purge_at
 # from expires_at, which is the table's TTL attribute and counts seconds.
 _DERIVED: Final = {"id", "user_id", "completed", "purge_at"}
@@ -141,17 +144,19 @@ def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> di
 def from_item(item: Item) -> Task | DeletedTask:
     """The task that an item of this release or an older one holds."""
     item = current(item)
-    # A list decodes a hundred of these: this loop is a tenth of its time.
     fields: dict[str, Any] = {
+        **_ABSENT,
         "id": item["sk"]["S"].removeprefix("TASK#"),
         "user_id": user_of(item),
         "completed": "completed_at" in item,
     }
-    for name, field in FIELDS.items():
-        fields[name] = field.decode(item[name]) if name in item else field.absent
-    if fields["deleted_at"] is None:
-        return Task(**fields)
-    return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
+    # A list decodes a hundred of these: this loop is a tenth of its time.
+    for name, decode in _DECODERS:
+        if name in item:
+            fields[name] = decode(item[name])
+    if "deleted_at" in item:
+        return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
+    return Task(**fields)
 
 
 def write_tokens(item: Item) -> list[str]:
@@ -225,7 +230,12 @@ def partition_of(user_id: str, tenant: str = "") -> AttributeValueTypeDef:
 
 def user_of(item: Item) -> str:
     """The id of the user whose item this is."""
-    return unquote(item["pk"]["S"].rpartition("#")[2])
+    return _user_of(item["pk"]["S"])
+
+
+@lru_cache(1)  # a page has the items of one user
+def _user_of(partition: str) -> str:
+    return unquote(partition.rpartition("#")[2])
 
 
 def tenant_of(item: Item) -> str:

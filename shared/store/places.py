@@ -67,13 +67,17 @@ class Places:
         low, high = (edge, min(others, default=None)) if move.is_after else (max(others, default=None), edge)
         if task.list == name and _is_between(low, task.position, high):
             return str(task.position)
+        if low is None and high is None:
+            return positions.of_id(task.id)
         return positions.between(low, high, secrets.randbelow)
 
     def _read_neighbours(self, engine: Engine, move: Move, name: str, *, completed: bool) -> None:
         edge = None
         if move.anchor is not None:
-            # An anchor that the batch creates, or moves into the list by an update, gets its first position.
-            edge = _position_in(name, self._known.get(move.anchor)) or positions.of_id(move.anchor)
+            # An anchor that the batch restores returns to its old position. One that the batch creates, or moves into
+            # the list by an update, gets its first position.
+            anchor = self._known.get(move.anchor)
+            edge = anchor.position if anchor is not None and anchor.list == name else positions.of_id(move.anchor)
         # The batch may move or delete the nearest tasks.
         request = queries.of_neighbours(
             engine.table, engine.partition, name, completed, edge, move.is_after, self._operations + 1

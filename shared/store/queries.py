@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from shared.store.items import Item
 
 
+# How many tasks a filtered query reads at most. DynamoDB reads up to 1 MB, which is not more tasks than this. DynamoDB
+# Local reads on until the tasks that match take 1 MB, so it needs a limit.
+FILTERED: Final = 2500
+
+
 class _Index(NamedTuple):
     name: str
     # All keys of the list begin so. The prefix names the entity, so that a second kind of entity can share an index.
@@ -101,7 +106,7 @@ def _index_of(query: TaskQuery) -> _Index:
 
 
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
-    """Leave tasks out of the answer. The query then reads as much as one query can: 1 MB."""
+    """Leave tasks out of the answer. The query then reads more tasks than a page has, to fill the page."""
     conditions, names = [], {**request["ExpressionAttributeNames"]}
     if query.tag is not None:
         conditions.append("contains(#tags, :tag)")
@@ -117,7 +122,7 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
         names["#list"] = "list"
     request["ExpressionAttributeNames"] = names
     request["FilterExpression"] = " AND ".join(conditions)
-    del request["Limit"]
+    request["Limit"] = FILTERED
 
 
 def of_changes(

@@ -137,7 +137,7 @@ class TaskStore:
     def list(self, query: TaskQuery) -> TaskPage:
         """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list.
 
-        A filtered page is filled as far as the 1 MB reaches that one query reads.
+        A filtered page is filled from the tasks that one query reads: 1,000 of them, or 1 MB.
         """
         scope = (self._partition["S"], *query.scope)
         position = None if query.cursor is None else cursors.decode(query.cursor, *scope)
@@ -299,7 +299,7 @@ class TaskStore:
         shown, last_key = page["Items"], page.get("LastEvaluatedKey")
         found = [items.from_item(item) for item in shown[:size]]
         found = found[: _fitting(found)]
-        if len(found) < len(shown):  # a filtered query has no limit of its own, and texts may be long
+        if len(found) < len(shown):  # a filtered query reads more than a page, and texts may be long
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 

@@ -79,10 +79,20 @@ export async function main(url: string, token: string): Promise<void> {
   });
   check(removed.response.status === 204, removed);
 
+  for (const task of [milk, bread]) {
+    const moved = await client.POST("/v1/users/{user_id}/tasks/{task_id}/move", {
+      params: { path: { user_id: "me", task_id: task.id } },
+      body: { list: "shop", after: null },
+    });
+    check(moved.data?.list === "shop" && moved.data.position !== null, moved);
+  }
+  const shop = await client.GET("/v1/users/{user_id}/tasks", { params: { ...me, query: { list: "shop" } } });
+  check(shop.data?.items.map((task) => task.id).join() === [bread.id, milk.id].join(), shop);
+
   await sync(copies, since);
-  const [newMilk, sameBread, noBob] = [milk, bread, bob].map((task) => copies.get(task.id));
+  const [newMilk, newBread, noBob] = [milk, bread, bob].map((task) => copies.get(task.id));
   check(newMilk !== undefined && "title" in newMilk && newMilk.title === "Buy oat milk", newMilk);
-  check(sameBread?.version === 1, sameBread);
+  check(newBread?.version === 2, newBread);
   check(noBob !== undefined && "deleted" in noBob && noBob.version === 2, noBob);
 }
 
@@ -92,6 +102,8 @@ export function refused(client: ReturnType<typeof createClient<paths>>): void {
   void client.POST("/v1/users/{user_id}/tasks", { params: me, body: {} });
   // @ts-expect-error - there is no such status
   void client.GET("/v1/users/{user_id}/tasks", { params: { ...me, query: { status: "done" } } });
+  // @ts-expect-error - an anchor is an id
+  void client.POST("/v1/users/{user_id}/tasks/{task_id}/move", { params: { path: { user_id: "me", task_id: "x" } }, body: { after: 1 } });
   // @ts-expect-error - a batch needs a key
   void client.POST("/v1/users/{user_id}/tasks/batch", { params: me, body: { operations: [] } });
 }

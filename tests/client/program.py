@@ -9,6 +9,7 @@ from tasks_client.api.tasks import (
     get_task,
     list_changes,
     list_tasks,
+    move_task,
     toggle_task,
     update_task,
 )
@@ -16,6 +17,7 @@ from tasks_client.models import (
     Changes,
     DeletedTask,
     ListTasksStatus,
+    Move,
     NewTask,
     Problem,
     Task,
@@ -26,7 +28,7 @@ from tasks_client.models import (
 
 
 def main(url: str, token: str) -> None:
-    """Create, list, update, toggle and delete a task."""
+    """Create, list, update, move, toggle and delete a task."""
     with AuthenticatedClient(base_url=url, token=token) as client:
         created = create_task.sync("me", client=client, body=NewTask(title="Buy milk"))
         assert isinstance(created, Task), created
@@ -42,6 +44,13 @@ def main(url: str, token: str) -> None:
         assert (updated.title, updated.description, updated.version) == ("Buy milk", "Two bottles", 2)
         refused = update_task.sync_detailed("me", created.id, client=client, body=patch, if_match=created.etag)
         assert refused.status_code == 412, refused
+
+        moved = move_task.sync("me", created.id, client=client, body=Move(list_="shop", after=None))
+        assert isinstance(moved, Task), moved
+        assert (moved.list_, moved.version) == ("shop", 3)
+        page = list_tasks.sync("me", client=client, list_="shop")
+        assert isinstance(page, TaskPage), page
+        assert page.items == [moved]
 
         toggled = toggle_task.sync("me", created.id, client=client, idempotency_key="one")
         assert isinstance(toggled, Task), toggled

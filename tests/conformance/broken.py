@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 type Event = dict[str, Any]
 type Answer = dict[str, Any]
@@ -52,9 +53,22 @@ def _cursor_ignored(real: Handler, event: Event, context: Any) -> Answer:
     return real(event, context)
 
 
+def _repeated_parameters_joined(real: Handler, event: Event, context: Any) -> Answer:
+    event["rawQueryString"] = urlencode(event.get("queryStringParameters", {}))
+    return real(event, context)
+
+
 def _delete_forgotten(real: Handler, event: Event, context: Any) -> Answer:
     if event["routeKey"].startswith("DELETE ") and "task_id" in event["pathParameters"]:
         return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}}
+    return real(event, context)
+
+
+def _anchor_ignored(real: Handler, event: Event, context: Any) -> Answer:
+    """Every move goes to the beginning or the end."""
+    if event["routeKey"].endswith("/move"):
+        body = json.loads(event["body"])
+        event["body"] = json.dumps({**body, **dict.fromkeys({"after", "before"} & set(body))})
     return real(event, context)
 
 
@@ -94,7 +108,9 @@ BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
     "the path's user is believed": _anybodys_tasks,
     "one list for everybody": _everybodys_list,
     "cursor ignored": _cursor_ignored,
+    "repeated parameters joined": _repeated_parameters_joined,
     "delete forgotten": _delete_forgotten,
+    "anchor ignored": _anchor_ignored,
     "unknown fields pass": _unknown_fields_pass,
     "errors in HTML": _html_errors,
     "HEAD refused": _head_refused,

@@ -321,11 +321,19 @@ def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset:
     assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "invalid-body")
 
 
-@pytest.mark.parametrize(
-    ("query", "name"), mixed(["colour=red", "user_id=someone", "LIMIT=1", "=", "a=1&a=2"], OPERATIONS)
-)
+@pytest.mark.parametrize(("query", "name"), mixed(["colour=red", "user_id=someone", "LIMIT=1", "="], OPERATIONS))
 def test_an_unknown_query_parameter_is_400(kept: Kept, query: str, name: str) -> None:
     assert is_problem(OPERATIONS[name].ask(kept.api, kept.task["id"], query), 400, "bad-query")
+
+
+@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.query])
+def test_a_repeated_query_parameter_is_400(kept: Kept, name: str) -> None:
+    query = OPERATIONS[name].query
+    parameter = query.partition("=")[0]
+    for again in (parameter, f"%{ord(parameter[0]):02X}{parameter[1:]}"):
+        answer = OPERATIONS[name].ask(kept.api, kept.task["id"], f"{query}&{again}=x")
+        assert is_problem(answer, 400, "bad-query")
+        assert f"{parameter}: Must be given only once" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(("task_id", "name"), mixed(BAD_TASK_IDS, ON_A_TASK))

@@ -176,6 +176,28 @@ def test_every_bad_parameter_is_named(api: Api) -> None:
     assert all(f"{name}:" in answer.json["detail"] for name in ("limit", "status", "order", "z"))
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("tag=a&tag=b", "tag"),
+        ("tag=a,b&tag=a,b", "tag"),
+        ("status=open&&tag=a&limit=5&ta%67=", "tag"),
+        ("a+b=1&a%20b=2", "a b"),
+    ],
+)
+def test_a_repeated_parameter_is_400(api: Api, query: str, name: str) -> None:
+    answer = api.send("GET", f"{api.tasks}?{query}")
+    assert is_problem(answer, 400, "bad-query")
+    assert answer.json["detail"] == f"Query parameters are not valid: {name}: Must be given only once."
+
+
+@pytest.mark.parametrize("query", ["tag=a,b", "tag=a%2Cb&limit=5", "&tag=a%2cb&&status=open&"])
+def test_a_tag_may_contain_a_comma_and_a_query_empty_parts(api: Api, query: str) -> None:
+    for tags in (["a", "b"], ["a,b"]):
+        task = api.made(tags=tags)
+    assert api.send("GET", f"{api.tasks}?{query}").json["items"] == [task]
+
+
 def test_a_cursor_holds_for_its_user_status_and_order_only(backend: Backend, api: Api) -> None:
     users = api, Api(backend.url, f"{api.caller}-2")
     for who in users:

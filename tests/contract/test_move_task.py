@@ -191,6 +191,25 @@ def test_an_anchor_may_come_with_the_batch(api: Api, tasks: Mapping[str, Task]) 
     assert order(api) == "cadbx"
 
 
+def test_an_anchor_that_the_batch_restores_is_at_its_old_place(api: Api) -> None:
+    tasks = [{"op": "create", "task": {"title": title, "list": "home"}} for title in "abcd"]
+    a, _, c, d = (result["id"] for result in api.batch(*tasks).json["results"])
+    api.move(d, {"after": a})
+    api.delete(d)
+    api.batch({"op": "restore", "id": d}, {"op": "move", "id": c, "after": d})
+    assert order(api) == "adcb"
+
+
+def test_the_first_task_of_a_list_comes_to_its_place_in_the_order_of_creation(api: Api) -> None:
+    """There is room on both sides of it, however often tasks are moved to the beginning."""
+    made = {title: api.made(title=title) for title in "abc"}
+    moved = api.move(made["b"]["id"], {"list": "home", "after": None}).json
+    for title in "ac":
+        api.update(made[title]["id"], {"list": "home"})
+    assert order(api) == "abc"
+    assert api.update(made["b"]["id"], {"list": "work"}).json["position"] == moved["position"]
+
+
 def test_tasks_that_go_to_one_place_at_once_all_arrive(api: Api, tasks: Mapping[str, Task]) -> None:
     more = [api.made(title=title, list="home")["id"] for title in "efghijkl"]
     with ThreadPoolExecutor(len(more)) as pool:

@@ -16,11 +16,12 @@ from tests.conftest import ROOT
 type Translate = Callable[..., dict[str, Any]]
 
 HOST = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+_DOCUMENT = template.read(ROOT / "template.yaml")
 FUNCTIONS = [
-    name
-    for name, resource in template.read(ROOT / "template.yaml")["Resources"].items()
-    if resource["Type"] == "AWS::Serverless::Function"
+    name for name, resource in _DOCUMENT["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"
 ]
+# The operations of the API; the other functions have no route.
+OPERATIONS = template.operations(_DOCUMENT)
 
 
 def sam(command: str, *arguments: object) -> Any:

@@ -13,6 +13,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 ARTIFACTS = sys.argv[1:]
 sys.path[:0] = ARTIFACTS
@@ -54,6 +55,7 @@ def call(expected: int, name: str, task_id: str = "", body: object = None, **mor
     claims = more.get("claims", {"sub": USER, "token_use": "access"})
     event = {
         "routeKey": ROUTES[name],
+        "rawQueryString": urlencode(more.get("query") or {}),
         "headers": headers,
         "pathParameters": {"user_id": more.get("user", "me"), **({"task_id": task_id} if task_id else {})},
         "queryStringParameters": more.get("query"),

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,12 @@ from botocore import xform_name
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.session import Session
+from werkzeug.serving import make_server
 
 from artifacts import trim
 from shared.store import dynamodb
-from tests.deployment.conftest import FUNCTIONS, HOST, built
+from tests.conftest import ROOT
+from tests.deployment.conftest import HOST, OPERATIONS, built
 
 PATHS = Path(__file__).parent / "paths.py"
 # botocore with all of its handlers and rules.
@@ -23,7 +28,7 @@ ORDINARY = Session()
 
 def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, moto_url: str) -> None:
     # Lambda's python is no other than this one's but for its packages, of which -I and -S leave none.
-    artifacts = [str(built(folder, function, HOST)) for function in FUNCTIONS]
+    artifacts = [str(built(folder, function, HOST)) for function in OPERATIONS]
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -59,8 +64,71 @@ def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, 
     }
 
 
+def test_the_artifact_of_events_publishes_alone_in_every_region(folder: Path) -> None:
+    """Its botocore knows EventBridge and nothing else."""
+    artifact = built(folder, "PublishEvents", HOST)
+    script = (
+        "import json, os, sys\n"
+        f"sys.path[:] = [path for path in sys.path if 'site-packages' not in path] + [{str(artifact)!r}]\n"
+        "from functions.publish_events import app\n"
+        "from shared.store import bus\n"
+        "class Context:\n"
+        "    def get_remaining_time_in_millis(self): return 10_000\n"
+        "endpoints = {}\n"
+        "for region in json.loads(sys.argv[1]):\n"
+        "    os.environ['AWS_DEFAULT_REGION'] = region\n"
+        "    bus.session.cache_clear()\n"
+        "    endpoints[region] = bus.new_client().meta.endpoint_url\n"
+        "bus.session.cache_clear()\n"
+        "os.environ.update(AWS_DEFAULT_REGION='eu-central-1', AWS_ENDPOINT_URL_EVENTBRIDGE=sys.argv[2])\n"
+        "answer = app.handler(json.load(sys.stdin), Context())\n"
+        "sys.stderr.write(json.dumps([endpoints, answer, sorted(sys.modules)]))\n"
+    )
+    regions = ["eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"]
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "EVENT_BUS": "events",
+        "EVENT_CONTENT": "full",
+        "POWERTOOLS_SERVICE_NAME": "tasks",
+        "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
+    }
+    with accepting() as (url, accepted):
+        ran = subprocess.run(
+            [sys.executable, "-I", "-B", "-c", script, json.dumps(regions), url],
+            input=(ROOT / "events" / "publish_events.json").read_text(),
+            env=environment, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    endpoints, answer, modules = json.loads(ran.stderr.splitlines()[-1])
+    assert answer == {"batchItemFailures": []}
+    assert [one["DetailType"] for one in accepted] == ["task.created", "task.completed", "task.purged"]
+    assert endpoints == {region: ordinary_client(region, service="events").meta.endpoint_url for region in regions}
+    assert "boto3" not in modules
+
+
+@contextmanager
+def accepting() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An EventBridge that accepts everything; yields its URL and what it accepts."""
+    accepted: list[dict[str, Any]] = []
+
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        entries = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))["Entries"]
+        accepted.extend(entries)
+        start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+        return [json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "x"}] * len(entries)}).encode()]
+
+    server = make_server("127.0.0.1", 0, answer)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", accepted
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "botocore").symlink_to(built(folder, FUNCTIONS[0], HOST) / "botocore")
+    (tmp_path / "botocore").symlink_to(built(folder, OPERATIONS[0], HOST) / "botocore")
     with pytest.raises(FileNotFoundError, match="urllib3/http2"):
         trim.install_stubs(tmp_path, trim.STUBS)
 
@@ -129,9 +197,9 @@ def credential_scope(authorization: Any) -> list[bytes]:
     return scope
 
 
-def ordinary_client(region: str, fips: str = "false") -> Any:
+def ordinary_client(region: str, fips: str = "false", service: str = "dynamodb") -> Any:
     return ORDINARY.create_client(
-        "dynamodb", region, config=Config(use_fips_endpoint=fips == "true"),
+        service, region, config=Config(use_fips_endpoint=fips == "true"),
         aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106
     )  # fmt: skip
 

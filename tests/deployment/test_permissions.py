@@ -90,6 +90,18 @@ OTHERS = {
         "cloudwatch:DescribeAlarms",
     },
     "MigrateRole": {"dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:Scan"},
+    "WebhookRole": {"events:InvokeApiDestination"},
+}
+# What Lambda and the function that publishes events do with its role: read the stream, publish, and report what is
+# given up. It may not touch the table.
+_STREAM = {"Fn::GetAtt": ["TaskTable", "StreamArn"]}
+OF_EVENTS = {
+    "dynamodb:DescribeStream": _STREAM,
+    "dynamodb:GetRecords": _STREAM,
+    "dynamodb:GetShardIterator": _STREAM,
+    "dynamodb:ListStreams": {"Fn::Sub": "${TaskTable.Arn}/stream/*"},
+    "events:PutEvents": {"Fn::GetAtt": ["EventBus", "Arn"]},
+    "sqs:SendMessage": {"Fn::GetAtt": ["UnpublishedEvents", "Arn"]},
 }
 
 
@@ -98,6 +110,9 @@ def test_no_function_may_scan_or_do_anything_beside_dynamodb(translated: dict[st
     functions = of_type(translated, "AWS::Lambda::Function").values()
     of_functions = {one["Properties"]["Role"]["Fn::GetAtt"][0] for one in functions}
     assert set(roles) == of_functions | set(OTHERS)
+    assert dict(actions_of(roles["PublishEventsRole"])) == OF_EVENTS
+    assert {one["Ref"] for one in roles["PublishEventsRole"]["ManagedPolicyArns"]} == {"LogAndTrace"}
+    of_functions.remove("PublishEventsRole")
     assert {one["Ref"] for name in of_functions for one in roles[name]["ManagedPolicyArns"]} == {"LogAndTrace"}
     managed = of_type(translated, "AWS::IAM::ManagedPolicy")["LogAndTrace"]["Properties"]
     actions = [pair for role in (managed, *(roles[name] for name in of_functions)) for pair in actions_of(role)]
@@ -118,5 +133,9 @@ def test_the_other_roles_allow_what_they_are_for(translated: dict[str, Any]) -> 
         assert "ManagedPolicyArns" not in roles[name]["Properties"]
     (trust,) = roles["DeploymentRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "codedeploy.amazonaws.com"}
+    (trust,) = roles["WebhookRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert actions_of(roles["WebhookRole"]["Properties"])[0][1] == {"Fn::GetAtt": ["WebhookDestination", "Arn"]}
     (trust,) = roles["MigrateRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}

@@ -1,6 +1,7 @@
 """A deployment, an update and a removal of the stack in moto's CloudFormation: the parts of it that moto knows."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import boto3
@@ -12,6 +13,9 @@ KNOWN = {
     "AWS::Lambda::Function",
     "AWS::IAM::Role",
     "AWS::IAM::ManagedPolicy",
+    "AWS::SQS::Queue",
+    "AWS::Events::EventBus",
+    "AWS::Events::Archive",
 }
 
 
@@ -23,10 +27,43 @@ def part(translated: dict[str, Any], **changes: Any) -> str:
     return json.dumps({**kept, "Resources": {**resources, **changes}, "Outputs": outputs})
 
 
-@pytest.mark.usefixtures("aws")
+@pytest.fixture
+def artifact(aws: None) -> None:  # noqa: ARG001 - it is in moto's region
+    """The artifact that the template names: an empty zip."""
+    s3 = boto3.client("s3")
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_object(Bucket="bucket", Key="key", Body=b"PK\5\6" + bytes(18))
+
+
+@pytest.mark.usefixtures("aws", "artifact")
+@pytest.mark.parametrize("value", ["no", "yes"])
+def test_the_parts_of_events_are_deployed_where_they_are_asked_for(translated: dict[str, Any], value: str) -> None:
+    stacks, stack = boto3.client("cloudformation"), f"with-{value}"
+    parameters: Any = [{"ParameterKey": "Events", "ParameterValue": value}]
+    capabilities: Any = {"Capabilities": ["CAPABILITY_IAM"]}
+    stacks.create_stack(StackName=stack, TemplateBody=part(translated), Parameters=parameters, **capabilities)
+    (made,) = stacks.describe_stacks(StackName=stack)["Stacks"]
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    clients: Any = {name: boto3.client(name) for name in ("events", "sqs", "lambda", "iam")}
+    buses = {one["Name"] for one in clients["events"].list_event_buses()["EventBuses"]}
+    archives = clients["events"].list_archives()["Archives"]
+    queues = [url for url in clients["sqs"].list_queues().get("QueueUrls", ()) if stack in url]
+    functions = {one["FunctionName"] for one in clients["lambda"].list_functions()["Functions"]}
+    roles = {one["RoleName"] for one in clients["iam"].list_roles(MaxItems=1000)["Roles"]}
+    there = [
+        f"{stack}-events" in buses,
+        any(f"{stack}-events" in one["EventSourceArn"] for one in archives),
+        len(queues) == 1,
+        any(stack in name and "PublishEvents" in name for name in functions),
+        any(stack in name and "PublishEvents" in name for name in roles),
+    ]
+    assert there == [value == "yes"] * len(there)
+    stacks.delete_stack(StackName=stack)
+
+
+@pytest.mark.usefixtures("aws", "artifact")
 def test_an_update_keeps_the_data_and_a_removal_too(translated: dict[str, Any]) -> None:
-    boto3.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    boto3.client("s3").put_object(Bucket="bucket", Key="key", Body=b"PK\5\6" + bytes(18))  # an empty zip
     stacks, tables = boto3.client("cloudformation"), boto3.client("dynamodb")
     capabilities: Any = {"Capabilities": ["CAPABILITY_IAM"]}
     stacks.create_stack(StackName="tasks", TemplateBody=part(translated), **capabilities)

@@ -15,7 +15,7 @@ import pytest
 from local import template
 from ops import release
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, Translate, built, of_type, sam
+from tests.deployment.conftest import FUNCTIONS, OPERATIONS, Translate, built, of_type, sam
 
 
 def versions(translated: dict[str, Any]) -> dict[str, str]:
@@ -40,7 +40,10 @@ def test_the_api_calls_the_alias_of_the_newest_version(translated: dict[str, Any
         assert translated["Resources"][version]["DeletionPolicy"] == "Retain"
     (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
     uris = re.findall(r"\$\{(\w+)\.Arn\}|'Ref': '(\w+Aliaslive)'|\$\{(\w+Aliaslive)\}", str(api["Properties"]["Body"]))
-    assert {name for found in uris for name in found if name} == set(aliases)
+    # Lambda itself calls the alias of the function that publishes events.
+    (mapping,) = of_type(translated, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["Properties"]["FunctionName"] == {"Ref": "PublishEventsAliaslive"}
+    assert {name for found in uris for name in found if name} == {f"{name}Aliaslive" for name in OPERATIONS}
 
 
 def test_code_properties_and_the_release_publish_versions(translate: Translate) -> None:

@@ -14,7 +14,7 @@ import pytest
 from local import template
 from shared.store.task_store import SYNC_OVERLAP
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, Translate, of_type, sam
+from tests.deployment.conftest import FUNCTIONS, OPERATIONS, Translate, of_type, sam
 
 
 def test_the_template_is_read_as_sam_reads_it() -> None:
@@ -94,7 +94,7 @@ def test_every_route_but_the_contracts_needs_a_token_and_no_scope(translated: di
         for method, operation in methods.items()
         if method in {"get", "head", "put", "post", "patch", "delete"}
     ]
-    assert len(operations) == len(FUNCTIONS) + sum("get" in methods for methods in body["paths"].values())
+    assert len(operations) == len(OPERATIONS) + sum("get" in methods for methods in body["paths"].values())
     assert all(("get" in methods) is ("head" in methods) for methods in body["paths"].values())
     for path, operation in operations:
         assert operation.get("security") == ([{"NONE": []}] if path == "/v1/openapi.json" else [{"Jwt": []}])
@@ -118,6 +118,49 @@ def test_the_stage_is_throttled_and_logs_json_without_users(translated: dict[str
     line = json.loads(properties["AccessLogSettings"]["Format"])
     assert {"requestId", "route", "status", "latency", "sourceIp"} <= set(line)
     assert not re.search(r"claims|authorizer\.sub|context\.path|\$context\.http", json.dumps(line))
+
+
+def test_events_are_read_from_the_start_of_the_stream_and_what_fails_is_kept(translated: dict[str, Any]) -> None:
+    (mapping,) = of_type(translated, "AWS::Lambda::EventSourceMapping").values()
+    properties = mapping["Properties"]
+    assert properties["EventSourceArn"] == {"Fn::GetAtt": ["TaskTable", "StreamArn"]}
+    assert translated["Resources"]["TaskTable"]["Properties"]["StreamSpecification"] == {
+        "StreamViewType": "NEW_AND_OLD_IMAGES"
+    }
+    assert properties["StartingPosition"] == "TRIM_HORIZON"
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert properties["BisectBatchOnFunctionError"] is True
+    # Less than the 24 hours that a stream keeps a record.
+    assert properties["MaximumRecordAgeInSeconds"] < 24 * 3600
+    failed = {"Fn::GetAtt": ["UnpublishedEvents", "Arn"]}
+    assert properties["DestinationConfig"]["OnFailure"]["Destination"] == failed
+
+
+def test_nothing_of_events_is_deployed_unless_it_is_asked_for(translated: dict[str, Any]) -> None:
+    assert translated["Parameters"]["Events"]["Default"] == "no"
+    assert translated["Conditions"]["WithEvents"] == {"Fn::Equals": [{"Ref": "Events"}, "yes"]}
+    kinds = ("AWS::Events::", "AWS::SQS::", "AWS::Lambda::EventSourceMapping")
+    parts = {name: one for name, one in translated["Resources"].items() if one["Type"].startswith(kinds)}
+    of_function = {name: one for name, one in translated["Resources"].items() if name.startswith("PublishEvents")}
+    assert len(parts) == 9
+    assert len(of_function) >= 5  # with its role, version, alias, deployment group and mapping
+    for name, one in {**parts, **of_function}.items():
+        assert one.get("Condition") == ("WithWebhook" if name.startswith(("Webhook", "Undel")) else "WithEvents"), name
+
+
+def test_the_webhook_gets_its_secret_from_secrets_manager_and_keeps_what_it_cannot_deliver(
+    translated: dict[str, Any],
+) -> None:
+    resources = translated["Resources"]
+    key = resources["WebhookConnection"]["Properties"]["AuthParameters"]["ApiKeyAuthParameters"]["ApiKeyValue"]
+    assert key == {"Fn::Sub": "{{resolve:secretsmanager:${WebhookSecret}:SecretString}}"}
+    (target,) = resources["WebhookRule"]["Properties"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UndeliveredEvents", "Arn"]}}
+    (statement,) = resources["UndeliveredEventsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["WebhookRule", "Arn"]}}}
+    assert translated["Rules"]["WebhookWithEvents"]["RuleCondition"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "WebhookUrl"}, ""]}]
+    }
 
 
 def test_without_an_issuer_there_is_a_user_pool_and_with_one_there_is_none(translated: dict[str, Any]) -> None:
@@ -158,7 +201,7 @@ def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str
 
 def test_every_parameter_is_described_and_bounded(translated: dict[str, Any]) -> None:
     parameters = translated["Parameters"]
-    assert len(parameters) <= 20
+    assert len(parameters) <= 40
     for name, parameter in parameters.items():
         assert parameter["Description"].endswith("."), name
         assert "Default" in parameter, name
@@ -190,6 +233,7 @@ def test_good_parameters(translated: dict[str, Any], issuer: str, scope: str) ->
     [
         *(("JwtIssuer", "example.org"), ("JwtIssuer", "http://x"), ("ServiceScope", "a b"), ("Release", "x")),
         *(("AlarmTopic", "alarms"), ("TableKey", "alias/mine")),
+        *(("WebhookUrl", "http://x"), ("WebhookSecret", "mine"), ("WebhookHeader", "X: y")),
     ],
 )
 def test_bad_parameters(translated: dict[str, Any], name: str, value: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.models import ChangesQuery, NewTask, Task, TaskQuery
+from shared.models import ChangesQuery, Move, NewTask, Task, TaskQuery
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, Precondition, VersionMismatch
@@ -18,13 +18,13 @@ from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Crash, Fault, Wire, crash_after, crash_before
 
 FIRST = Precondition(frozenset({1}))
-# The title, whether it is completed, whether it is in the trash, and the version of each task.
-type State = list[tuple[str, bool, bool, int]]
+# The title of each task, whether it is completed, whether it is in the trash, its list, and its version.
+type State = list[tuple[str, bool, bool, str | None, int]]
 
 
 @dataclass
 class Scene:
-    """A user with an open task, two completed ones and one in the trash."""
+    """A user with an open task, two completed ones and one in the trash; the second and third are in a list."""
 
     store: TaskStore
     open: Task
@@ -34,7 +34,7 @@ class Scene:
     def state(self) -> State:
         pages = {status: self.store.list(TaskQuery(status=status)).items for status in ("all", "deleted")}
         return sorted(
-            (task.title, task.completed, status == "deleted", task.version)
+            (task.title, task.completed, status == "deleted", task.list, task.version)
             for status, tasks in pages.items()
             for task in tasks
         )
@@ -47,6 +47,11 @@ class Operation:
     requests: int
     ask: Callable[[TaskStore, Scene], object]
     done: type[Exception] | None = None
+
+
+def move(store: TaskStore, scene: Scene, precondition: Precondition) -> Task:
+    """Move the open task into the list."""
+    return store.move(scene.open.id, Move(list="home", before=scene.done.id), precondition)
 
 
 OPERATIONS = {
@@ -69,6 +74,8 @@ OPERATIONS = {
     "delete": Operation(2, lambda store, scene: store.delete(scene.open.id, ANY_VERSION)),
     "delete, If-Match": Operation(2, lambda store, scene: store.delete(scene.open.id, FIRST)),
     "restore": Operation(2, lambda store, scene: store.restore(scene.trashed.id, ANY_VERSION), NotDeleted),
+    "move": Operation(3, lambda store, scene: move(store, scene, ANY_VERSION)),
+    "move, If-Match": Operation(3, lambda store, scene: move(store, scene, FIRST), VersionMismatch),
     "clear": Operation(3, lambda store, _: store.clear(COMPLETED)),
 }
 BOUNDARIES = [
@@ -81,7 +88,10 @@ BOUNDARIES = [
 
 def made(table: Table, user: str) -> Scene:
     store = TaskStore(table, user, deadline_in(10))
-    tasks = [store.create(NewTask(title=title, completed=title in "bc")) for title in "abcd"]
+    tasks = [
+        store.create(NewTask(title=title, completed=title in "bc", list="home" if title in "bc" else None))
+        for title in "abcd"
+    ]
     store.delete(tasks[3].id, ANY_VERSION)
     return Scene(store, tasks[0], tasks[1], tasks[3])
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from shared.batches import BatchOperation
-from shared.models import BatchResults, NewTask, Task, TaskQuery
+from shared.models import BatchResults, Move, NewTask, Task, TaskQuery
 from shared.store.dynamodb import OutcomeUnknown, Table, Unavailable
 from shared.store.engine import KeyReused
 from shared.store.items import IdempotencyKey
@@ -44,6 +44,8 @@ class Keyed:
     requests: int
     ask: Callable[[TaskStore, str, str], Task | BatchResults]
     versions: list[int]
+    # How many requests a retry takes: one finds the record, and a move reads the place first.
+    again: int = 1
 
 
 def _batch(store: TaskStore, live: str, trashed: str) -> BatchResults:
@@ -55,11 +57,21 @@ def _batch(store: TaskStore, live: str, trashed: str) -> BatchResults:
     return store.batch(OPERATIONS.validate_python(operations))
 
 
+def _batch_with_a_move(store: TaskStore, live: str, trashed: str) -> BatchResults:
+    operations: list[Any] = [
+        {"op": "restore", "id": trashed},
+        {"op": "move", "id": live, "after": trashed, "list": "home"},
+    ]
+    return store.batch(OPERATIONS.validate_python(operations))
+
+
 KEYED = {
     "create": Keyed(1, lambda store, _, __: store.create(NewTask(title="new")), [1, 1, 2]),
     "toggle": Keyed(2, lambda store, live, _: store.toggle(live, ANY_VERSION), [2, 2]),
     "restore": Keyed(2, lambda store, _, trashed: store.restore(trashed, ANY_VERSION), [1, 3]),
+    "move": Keyed(4, lambda store, live, _: store.move(live, Move(list="home", after=None), ANY_VERSION), [2, 2], 3),
     "batch": Keyed(2, _batch, [1, 2, 3]),
+    "batch with a move": Keyed(4, _batch_with_a_move, [2, 3], 3),
 }
 BOUNDARIES = [
     (name, request, crash)
@@ -107,11 +119,16 @@ class Scene:
         return sorted(task.version for page in pages for task in page)
 
 
+def two_tasks(store: TaskStore) -> tuple[str, str]:
+    """A live task, and one in the trash that was in a list."""
+    live, trashed = (store.create(NewTask(title="old", list=name)).id for name in (None, "home"))
+    store.delete(trashed, ANY_VERSION)
+    return live, trashed
+
+
 @pytest.fixture
 def scene(engine_url: str, user: str) -> Scene:
-    store = TaskStore(table_at(engine_url), user, deadline_in(10))
-    live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
-    store.delete(trashed, ANY_VERSION)
+    live, trashed = two_tasks(TaskStore(table_at(engine_url), user, deadline_in(10)))
     once = IdempotencyKey(uuid.uuid4().hex, "fingerprint", 3600)
     return Scene(table_at(engine_url, "wired"), user, once, live, trashed)
 
@@ -142,7 +159,7 @@ def test_requests(scene: Scene, wire: Wire, keyed: Keyed) -> None:
     scene.do(keyed)
     assert len(wire.requests) == keyed.requests
     scene.do(keyed)
-    assert len(wire.requests) == keyed.requests + 1  # what answers again is one request
+    assert len(wire.requests) == keyed.requests + keyed.again
 
 
 @pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
@@ -218,9 +235,7 @@ def test_a_key_of_another_request_is_refused_at_every_operation(scene: Scene) ->
 @pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
 @pytest.mark.parametrize("round_", range(SCALE))
 def test_16_twins_have_one_effect_and_one_answer(dynamodb_local_url: str, user: str, keyed: Keyed, round_: int) -> None:
-    store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(10))
-    live, trashed = (store.create(NewTask(title="old")).id for _ in range(2))
-    store.delete(trashed, ANY_VERSION)
+    live, trashed = two_tasks(TaskStore(table_at(dynamodb_local_url), user, deadline_in(10)))
     once = IdempotencyKey(uuid.uuid4().hex, f"fingerprint {round_}", 3600)
     scene = Scene(table_at(dynamodb_local_url, "twins"), user, once, live, trashed)
     stores = [scene.store(seconds=30) for _ in range(16)]

@@ -13,11 +13,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from shared.batches import BatchOperation
-from shared.models import Cleared, NewTask, Task, TaskQuery
+from shared.models import Cleared, Move, NewTask, Task, TaskQuery
 from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import OperationRefused, TaskStore
-from shared.tasks import ANY_VERSION, NotDeleted, Precondition, TaskNotFound, VersionMismatch
+from shared.tasks import ANY_VERSION, NoList, NotDeleted, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import COMPLETED, deadline_in, table_at
 from tests.wire import Held, Send, Wire, answer, late, late_after_reset, late_again, lost_after_and, lost_before
 
@@ -156,6 +156,19 @@ def restore(store: TaskStore, task_id: str) -> object:
     return store.restore(task_id, ANY_VERSION)
 
 
+def to_home(store: TaskStore, task_id: str) -> object:
+    return store.move(task_id, Move(list="home", after=None), ANY_VERSION)
+
+
+def to_home_with_another(store: TaskStore, task_id: str) -> object:
+    store.create(NewTask(title="another", list="home"))
+    return to_home(store, task_id)
+
+
+def out_of_lists(store: TaskStore, task_id: str) -> object:
+    return store.update(task_id, {"list": None}, ANY_VERSION)
+
+
 def titled(title: str) -> Act:
     return lambda store, task_id: store.update(task_id, {"title": title}, ANY_VERSION)
 
@@ -167,6 +180,20 @@ def title_unless_at_2(store: TaskStore, task_id: str) -> object:
 REFUSALS = {
     "404, in the trash": Refusal(toggle, delete, restore, raises=TaskNotFound),
     "412, If-None-Match": Refusal(title_unless_at_2, titled("other"), titled("newer"), raises=VersionMismatch),
+    "404, moved": Refusal(to_home, delete, restore, raises=TaskNotFound),
+    "200, there already": Refusal(
+        lambda store, task_id: store.move(task_id, Move(list="home", after=None), ANY_VERSION).version,
+        to_home,
+        out_of_lists,
+        returns=2,
+    ),
+    "409, in no list": Refusal(
+        lambda store, task_id: store.move(task_id, Move(before=None), ANY_VERSION),
+        out_of_lists,
+        to_home,
+        raises=NoList,
+        begin=to_home_with_another,
+    ),
     "204, deleted already": Refusal(delete, delete, restore),
     "200, unchanged": Refusal(
         lambda store, task_id: store.update(task_id, {"title": "same"}, ANY_VERSION).version,
@@ -221,9 +248,10 @@ def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(sce
         (None, lambda store, _: store.create(NewTask(title="new"))),
         (toggle, titled("new")),
         (toggle, toggle),
+        (toggle, to_home),
         (delete, restore),
     ],
-    ids=["create", "update", "toggle", "restore"],
+    ids=["create", "update", "toggle", "move", "restore"],
 )
 def test_after_a_lost_answer_the_caller_sees_what_it_wrote(
     scene: Scene, begin: Act | None, ask: Callable[[TaskStore, str], Task]
@@ -272,6 +300,7 @@ def _batch(store: TaskStore, live: str, trashed: str) -> object:
 KEYED = {
     "create": Keyed(lambda store, _, __: store.create(NewTask(title="new"))),
     "toggle": Keyed(lambda store, live, _: toggle(store, live), delete, restore, TaskNotFound),
+    "move": Keyed(lambda store, live, _: to_home(store, live), delete, restore, TaskNotFound),
     "restore": Keyed(lambda store, _, trashed: restore(store, trashed), restore, delete, NotDeleted),
     "batch": Keyed(_batch, delete, restore, OperationRefused),
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.models import NewTask, Task, TaskQuery
+from shared.models import Move, NewTask, Task, TaskQuery
 from shared.store.dynamodb import RESERVE, Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, TaskNotFound, VersionMismatch
@@ -30,6 +30,7 @@ CHANGES: dict[str, Write] = {
         task.id, {"title": "new", "description": None, "completed": True}, condition
     ),
     "toggle": lambda store, task, condition: store.toggle(task.id, condition),
+    "move": lambda store, task, condition: store.move(task.id, Move(list="home", after=None), condition),
     "delete": lambda store, task, condition: store.delete(task.id, condition),
 }
 NOT_APPLIED: dict[str, Fault] = {

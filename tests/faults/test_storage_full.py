@@ -39,6 +39,7 @@ WRITES: dict[str, Callable[[Scene], Reply]] = {
     "delete": lambda one: one.call("delete_task", one.user, one.open),
     "restore": lambda one: one.call("restore_task", one.user, one.trashed),
     "restore, keyed": lambda one: one.call("restore_task", one.user, one.trashed, headers=KEY),
+    "move": lambda one: one.call("move_task", one.user, one.open, body={"list": "home", "after": None}),
     "clear": lambda one: one.call("clear_tasks", one.user, query={"status": "completed"}),
     "batch": lambda one: one.call(
         "batch_tasks",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.models import DeletedTask, NewTask, Task, TaskQuery
+from shared.models import ClearQuery, DeletedTask, Move, NewTask, Task, TaskQuery
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, RETENTION, Precondition, TaskNotFound, VersionMismatch
@@ -107,6 +107,30 @@ def test_toggling_twice_brings_a_task_back(store: TaskStore) -> None:
     twice = store.toggle(task.id, at_version(2, 9))
     assert (twice.completed, twice.completed_at, twice.version) == (False, None, 3)
     assert store.list(TaskQuery(status="open")).items == [twice]
+
+
+def test_a_task_goes_through_lists(store: TaskStore) -> None:
+    """It is dragged, completed, reopened, deleted, restored and taken to another list, and keeps its id."""
+    first, second, third = (store.create(NewTask(title=title, list="home")).id for title in "abc")
+    store.move(third, Move(before=second), ANY_VERSION)
+    assert ids(walk(store, TaskQuery(list="home", limit=1))) == [first, third, second]
+    store.toggle(third, ANY_VERSION)
+    assert ids(walk(store, TaskQuery(list="home", limit=1))) == [first, second, third]
+    store.toggle(third, ANY_VERSION)
+    assert ids(walk(store, TaskQuery(list="home"))) == [first, third, second]
+    store.delete(third, ANY_VERSION)
+    assert ids(walk(store, TaskQuery(list="home"))) == [first, second]
+    store.restore(third, ANY_VERSION)
+    assert ids(walk(store, TaskQuery(list="home"))) == [first, third, second]
+    moved = store.move(third, Move(list="work", after=None), at_version(6))
+    assert (moved.list, moved.version) == ("work", 7)
+    assert ids(walk(store, TaskQuery(list="work"))) == [third]
+    assert ids(walk(store, TaskQuery())) == [first, second, third]
+    assert store.clear(ClearQuery(list="home")).cleared == 2
+    assert ids(walk(store, TaskQuery())) == [third]
+    out = store.update(third, {"list": None}, ANY_VERSION)
+    assert (out.list, out.position) == (None, None)
+    assert walk(store, TaskQuery(list="work")) == []
 
 
 def test_a_deleted_task_lies_in_the_trash_and_nowhere_else(store: TaskStore) -> None:

@@ -85,6 +85,7 @@ def plain(ask: Functions, user: str) -> None:
     assert good(ask("update_task", user, task_id, body=SET))["version"] == task["version"]
     assert fields_of(good(ask("update_task", user, task_id, body={"title": "u", "completed": True}))) == SET
     assert fields_of(good(ask("toggle_task", user, task_id))) == SET
+    assert fields_of(good(ask("move_task", user, task_id, body={"list": "home", "after": None}))) == SET
     replacement = {"title": "r", "description": None, "completed": True, **OTHER}
     assert fields_of(good(ask("replace_task", user, task_id, body=replacement))) == OTHER
     good(ask("clear_tasks", user, query={"status": "completed"}))
@@ -107,13 +108,16 @@ def by_key(ask: Functions, user: str) -> None:
     assert fields_of(task) == SET
     toggled = [ask("toggle_task", user, task["id"], headers={"idempotency-key": "toggle"}) for _ in range(2)]
     assert [fields_of(good(one)) for one in toggled] == [SET, SET]
+    place = {"list": "home", "after": None}
+    moved = [ask("move_task", user, task["id"], body=place, headers={"idempotency-key": "move"}) for _ in range(2)]
+    assert [fields_of(good(one)) for one in moved] == [SET, SET]
     assert ask("delete_task", user, task["id"]).status == 204
     restored = [ask("restore_task", user, task["id"], headers={"idempotency-key": "restore"}) for _ in range(2)]
     assert [fields_of(good(one)) for one in restored] == [SET, SET]
 
 
 def in_a_batch(ask: Functions, user: str) -> None:
-    task_ids = [good(ask("create_task", user, body={"title": "b", **SET}))["id"] for _ in range(4)]
+    task_ids = [good(ask("create_task", user, body={"title": "b", **SET}))["id"] for _ in range(5)]
     assert ask("delete_task", user, task_ids[3]).status == 204
     operations = [
         {"op": "create", "task": {"title": "c", **OTHER}},
@@ -121,17 +125,18 @@ def in_a_batch(ask: Functions, user: str) -> None:
         {"op": "toggle", "id": task_ids[1]},
         {"op": "delete", "id": task_ids[2]},
         {"op": "restore", "id": task_ids[3]},
+        {"op": "move", "id": task_ids[4], "list": "home", "before": None},
     ]
     answers = [
         good(ask("batch_tasks", user, body={"operations": operations}, headers={"idempotency-key": "batch"}))
         for _ in range(2)
     ]
     shown = [result["task"] and fields_of(result["task"]) for result in answers[0]["results"]]
-    assert shown == [OTHER, OTHER, SET, None, SET]
+    assert shown == [OTHER, OTHER, SET, None, SET, SET]
     assert answers[1] == answers[0]
-    created, updated, toggled, _, restored = (result["task"] for result in answers[0]["results"])
+    created, updated, toggled, _, restored, moved = (result["task"] for result in answers[0]["results"])
     assert (updated["completed"], toggled["completed"]) == (False, True)
-    for task in (created, updated, toggled, restored):
+    for task in (created, updated, toggled, restored, moved):
         assert good(ask("get_task", user, task["id"])) == task
     assert fields_of(good(ask("restore_task", user, task_ids[2]))) == SET
 

@@ -222,6 +222,38 @@ def test_a_sync_token_of_another_user_is_400(alice: Api, bob: Bob, limit: int) -
     assert tells_nothing(answer, bob)
 
 
+@pytest.mark.parametrize("side", ["after", "before"])
+@pytest.mark.parametrize("which", ["task", "trashed"])
+def test_a_task_of_another_user_is_no_anchor(backend: Backend, alice: Api, bob: Bob, which: str, side: str) -> None:
+    """The response is the same as for a task that never was."""
+    mine, anchor = alice.made(list="home"), getattr(bob, which)["id"]
+    never = "018f3a5c-0000-7000-8000-000000000000"
+    before = backend.stored(alice.caller)
+    for name in ("home", "work"):
+        theirs, nobodys = (alice.move(mine["id"], {side: one, "list": name}) for one in (anchor, never))
+        assert is_problem(theirs, 409, "anchor-not-in-list")
+        assert {**theirs.json, "instance": ""} == {**nobodys.json, "instance": ""}
+        assert tells_nothing(theirs, bob)
+        batch = alice.batch({"op": "move", "id": mine["id"], "list": name, side: anchor})
+        assert is_problem(batch, 409, "anchor-not-in-list", ["/operations/0"])
+    assert backend.stored(alice.caller) == before
+
+
+def test_lists_of_two_users_with_one_name_are_two_lists(backend: Backend, alice: Api) -> None:
+    other = Api(backend.url, f"bob-of-{alice.caller}")
+    mine, theirs = ([api.made(list="home")["id"] for _ in range(3)] for api in (alice, other))
+    stored = backend.stored(other.caller)
+    alice.move(mine[2], {"after": None})
+    alice.move(mine[0], {"before": None})
+    assert [task["id"] for task in alice.walk(list="home", limit=1)] == [mine[2], mine[1], mine[0]]
+    cursor = other.page(list="home", limit=1).json["next_cursor"]
+    assert is_problem(alice.page(list="home", cursor=cursor), 400, "bad-cursor")
+    assert alice.clear("?list=home").json == {"cleared": 3, "more": False}
+    assert alice.walk(list="home") == []
+    assert backend.stored(other.caller) == stored
+    assert [task["id"] for task in other.walk(list="home")] == theirs
+
+
 KEYS = ["{key}", '"{key}"', "USER#{bob}", "{bob}#{key}", "../{bob}/{key}", "KEY#{digest}"]
 
 

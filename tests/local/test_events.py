@@ -18,7 +18,9 @@ def event(ask: Ask) -> Any:
 
 def test_an_event_has_the_shape_of_format_2(ask: Ask) -> None:
     before = time.time()
-    answer = ask("GET", "/things/a?x=1&y=&x=2%2C3", headers={"Cookie": "a=1; b=2", "X-Thing": "V", "User-Agent": "me"})
+    answer = ask(
+        "GET", "/things/a?x=1&y=&x=2%2C3&%78=4", headers={"Cookie": "a=1; b=2", "X-Thing": "V", "User-Agent": "me"}
+    )
     event = answer.json["event"]
     context = event["requestContext"]
     assert set(event) == {
@@ -30,8 +32,8 @@ def test_an_event_has_the_shape_of_format_2(ask: Ask) -> None:
         *("stage", "time", "timeEpoch"),
     }
     assert (event["version"], event["routeKey"]) == ("2.0", "GET /things/{thing_id}")
-    assert (event["rawPath"], event["rawQueryString"]) == ("/things/a", "x=1&y=&x=2%2C3")
-    assert event["queryStringParameters"] == {"x": "1,2,3", "y": ""}
+    assert (event["rawPath"], event["rawQueryString"]) == ("/things/a", "x=1&y=&x=2%2C3&%78=4")
+    assert event["queryStringParameters"] == {"x": "1,2,3,4", "y": ""}
     assert event["pathParameters"] == {"thing_id": "a"}
     assert event["cookies"] == ["a=1", "b=2"]
     assert "cookie" not in event["headers"]

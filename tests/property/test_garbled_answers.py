@@ -33,12 +33,14 @@ OPERATIONS: dict[str, tuple[Ask, int]] = {
     "toggle": (lambda call, user, task: call("toggle_task", user, task), 1),
     "toggle, keyed": (lambda call, user, task: call("toggle_task", user, task, headers=KEY), 1),
     "delete": (lambda call, user, task: call("delete_task", user, task), 1),
+    "move": (lambda call, user, task: call("move_task", user, task, body={"list": "home", "after": None}), 1),
     "batch": (lambda call, user, _: call("batch_tasks", user, body={"operations": BATCH}, headers=KEY), 1),
     # These meet an error of DynamoDB's: the condition of the write fails.
     "toggle, missing": (lambda call, user, _: call("toggle_task", user, str(uuid.uuid4())), 0),
     "toggle, If-Match": (lambda call, user, task: call("toggle_task", user, task, headers={"if-match": '"9-1"'}), 0),
+    "move, no anchor": (lambda call, user, task: call("move_task", user, task, body={"after": str(uuid.uuid4())}), 0),
 }
-REFUSED = {"toggle, missing": 404, "toggle, If-Match": 412}
+REFUSED = {"toggle, missing": 404, "toggle, If-Match": 412, "move, no anchor": 409}
 PARTS: dict[str, Callable[[bytes], tuple[int, int]]] = {
     "status line": lambda answer: (0, answer.index(b"\r\n")),
     "headers": lambda answer: (answer.index(b"\r\n") + 2, answer.index(b"\r\n\r\n") + 4),

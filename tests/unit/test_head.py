@@ -49,6 +49,7 @@ def answers(handle: operation.Handle) -> list[dict[str, Any]]:
 def event(method: str) -> dict[str, Any]:
     return {
         "routeKey": f"{method} /v1/users/{{user_id}}/tasks",
+        "rawQueryString": "",
         "headers": {},
         "pathParameters": {"user_id": "me"},
         "requestContext": {"requestId": "r", "authorizer": {"jwt": {"claims": {"sub": "alice"}}}},

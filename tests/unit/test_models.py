@@ -390,6 +390,16 @@ def test_page_sizes(query: dict[str, str], size: int) -> None:
     assert TaskQuery.model_validate(query).page_size == size
 
 
+def test_only_the_same_list_has_the_same_scope() -> None:
+    open_due = [{"status": "open", name: "2026-12-24"} for name in ("due_after", "due_before")]
+    named = [{name: value} for name in ("tag", "list") for value in ("None", "null", "1")]
+    lists = [{}, {"status": "open"}, {"order": "desc"}, {"priority_max": "1"}, *named, *open_due]
+    assert len({TaskQuery.model_validate(query).scope for query in lists}) == len(lists)
+    for query in lists:
+        more = TaskQuery.model_validate({**query, "limit": "1", "cursor": "x"})
+        assert more.scope == TaskQuery.model_validate(query).scope
+
+
 @pytest.mark.parametrize(
     ("query", "size"), [({}, 100), ({"limit": "1"}, 1), ({"limit": "500"}, 500), ({"limit": "501"}, 500)]
 )

@@ -24,7 +24,8 @@ def first(milliseconds: int) -> str:
     return positions.of_id(str(uuid7(NOW + milliseconds * 1_000_000)))
 
 
-@given(st.lists(st.integers(0, 2**48 * 10**6 - 1), min_size=2, max_size=20))
+# Up to the year 5188. The id of a new task is at most a day ahead.
+@given(st.lists(st.integers(0, 36**9 * 10**6 - 1), min_size=2, max_size=20))
 def test_first_positions_sort_as_ids_do(times: list[int]) -> None:
     ids = sorted(str(uuid7(time)) for time in times)
     found = [positions.of_id(one) for one in ids]
@@ -77,4 +78,3 @@ def test_ends_stay_short_and_new_tasks_come_after_a_move_to_the_end() -> None:
         low, high = positions.between(None, low, chances["any"]), positions.between(high, None, chances["any"])
         assert len(low) <= 14 >= len(high)
         assert high < first(2 * count + 4)
-    assert positions.between(None, None, chances["any"])

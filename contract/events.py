@@ -1,0 +1,30 @@
+"""The JSON Schema of the events: `make openapi` writes docs/events.schema.json from the models."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from contract.schemas import Schema, schema_of
+from shared.models import DeletedTask, Task
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "events.schema.json"
+
+
+class TaskEvent(BaseModel):
+    """The detail of an event. docs/events.md explains it."""
+
+    user_id: str
+    task_id: str
+    version: int
+    """The version of the task that the write made. The versions of a task are 1, 2, 3 and so on."""
+    changed: list[str] | None
+    """The fields that the write changed, sorted; null if this is not known."""
+    task: DeletedTask | Task | None = None
+    """The task at this version; null if it was purged. Missing where events contain ids only."""
+
+
+def text() -> str:
+    """The text of the document."""
+    made: Schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_of(TaskEvent)}
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

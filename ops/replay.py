@@ -1,0 +1,96 @@
+"""`python -m ops.replay`: publishes the current version of every task that was written since a time.
+
+For events that were never published, such as after a failure of `publish_events` that lasted longer than the table's
+stream keeps records. Consumers ignore versions that they have seen. See "Replays" in docs/events.md.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ops import stack
+from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
+from shared import events
+from shared.store import bus, items
+from shared.store.items import Item
+
+# Seconds in which an event must be published.
+_PATIENCE = 60.0
+
+
+class Replay:
+    """Publishes the event of a task's last write."""
+
+    def __init__(self, client: Any, name: str, *, full: bool, dry_run: bool) -> None:
+        self._client = client
+        self._bus = name
+        self._full = full
+        self._dry_run = dry_run
+
+    def __call__(self, item: Item) -> str:
+        """Publish the event, and return "published". Raises the error of EventBridge after a minute of failures."""
+        if self._dry_run:
+            return "to publish"
+        task = items.from_item(item)
+        entry = bus.entry(events.replayed(task), self._bus, task.updated_at / 1000, full=self._full)
+        done, error = bus.publish(self._client, [entry], time.monotonic() + _PATIENCE)
+        if not done and error is not None:
+            raise error
+        return "published"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Replay events. Return 0 if all are published, 2 after an error, 130 if stopped."""
+    return run(partial(_replay, _options(arguments)))
+
+
+def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
+    outputs = stack.outputs(options.stack)
+    if "EventBusName" not in outputs:
+        raise ValueError(f"{options.stack} has no event bus: deploy it with Events=yes")
+    since = round(options.since.timestamp() * 1000)
+    search: dict[str, Any] = {
+        "TableName": outputs["TableName"],
+        "FilterExpression": "begins_with(sk, :task) AND updated_at >= :since",
+        "ExpressionAttributeValues": {":task": items.text("TASK#"), ":since": items.number(since)},
+        "ConsistentRead": True,
+    }
+    kind = "count" if options.dry_run else "replay"
+    purpose = f"{kind} {outputs['TableName']} since {options.since.isoformat()} as {options.content}"
+    with State.at(Path(f".local/{kind}-{outputs['TableName']}.events.json"), purpose, options.segments) as state:
+        work = Replay(
+            bus.new_client(), outputs["EventBusName"], full=options.content == "full", dry_run=options.dry_run
+        )
+        return walk(new_client(), search, work, state, RateLimiter(options.units), stop)
+
+
+def _time(text: str) -> datetime:
+    """Parse a time with an offset, such as 2026-11-25T09:00:00Z. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(text)
+    return at.astimezone(UTC)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ops.replay", description=__doc__.partition("\n")[0])
+    parser.add_argument("--stack", required=True, help="the name of the stack, such as tasks-prod")
+    parser.add_argument("--since", type=_time, required=True, help="a time with its offset: 2026-11-25T09:00:00Z")
+    parser.add_argument(
+        "--content", choices=["full", "ids"], default="full", help="as the parameter EventContent of the stack (full)"
+    )
+    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
+    parser.add_argument("--units", type=positive_int, default=1000, help="maximum read units per second (1000)")
+    parser.add_argument("--dry-run", action="store_true", help="only count the tasks")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

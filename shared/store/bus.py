@@ -1,0 +1,102 @@
+"""EventBridge: publishes events in batches, and tells which of them were not published.
+
+Only `publish_events` and the commands of ops/ import this module.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.events import SOURCE, TaskEvent
+from shared.store.dynamodb import session
+
+# An entry of a PutEvents request.
+type Entry = dict[str, Any]
+
+# The limits of a request. EventBridge takes larger ones since 2026, but an event of ours has 70 KB at most.
+BATCH_ENTRIES = 10
+BATCH_BYTES = 256_000
+# Seconds. A request with its retries takes less than RESERVE, which is what an attempt needs.
+_CONNECT_TIMEOUT = 1.0
+_READ_TIMEOUT = 2.0
+RESERVE = 3.5
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 1.0
+
+
+def new_client(endpoint_url: str | None = None) -> Any:
+    """Make a client that sends each request once: `publish` repeats what failed."""
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
+    return session().create_client("events", endpoint_url=endpoint_url, config=config)
+
+
+def entry(event: TaskEvent, bus: str, at: float, *, full: bool) -> Entry:
+    """An event as EventBridge takes it. `at` is the time of the write, in seconds since 1970."""
+    return {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": f"task.{event.type}",
+        "Time": at,
+        "Detail": json.dumps(event.detail(full=full), ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def publish(client: Any, entries: Sequence[Entry], deadline: float) -> tuple[int, Exception | None]:
+    """Publish events in their order; return how many of the first ones are published, and why not all.
+
+    What fails is sent again until `deadline`, a value of time.monotonic. Of the events behind the first that was not
+    published, some may be published.
+    """
+    done = 0
+    for batch in _batches(entries):
+        left, error = _send(client, batch, deadline)
+        if left:
+            return done + left[0], error
+        done += len(batch)
+    return done, None
+
+
+class NotPublished(Exception):
+    """EventBridge accepted a request, but refused some of its events."""
+
+
+def _send(client: Any, batch: Sequence[Entry], deadline: float) -> tuple[list[int], Exception | None]:
+    """Send a batch until all of it is published or time is up; return the places of what is left, and why."""
+    left, delay = list(range(len(batch))), _FIRST_DELAY
+    error: Exception | None
+    while True:
+        try:
+            results = client.put_events(Entries=[batch[place] for place in left])["Entries"]
+        except (ClientError, BotoCoreError) as failed:
+            error = failed
+        else:
+            refused = {place: one["ErrorCode"] for place, one in zip(left, results, strict=True) if "ErrorCode" in one}
+            left, error = list(refused), NotPublished(", ".join(sorted(set(refused.values()))))
+        pause = random.uniform(0, delay)  # noqa: S311 - full jitter, as in shared/store/dynamodb.py
+        if not left or time.monotonic() + pause + RESERVE > deadline:
+            return left, error
+        time.sleep(pause)
+        delay = min(2 * delay, _LONGEST_DELAY)
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    for one in entries:
+        more = len(one["Detail"].encode()) + len(one["DetailType"]) + len(SOURCE) + 14
+        if batch and (len(batch) == BATCH_ENTRIES or size + more > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += more
+    if batch:
+        yield batch

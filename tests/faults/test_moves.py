@@ -1,0 +1,192 @@
+"""Moves while others write: the place changes after it was read, keys stay unread, and room runs out."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from pydantic import TypeAdapter
+
+from shared import positions
+from shared.batches import BatchOperation
+from shared.models import Move, NewTask, TaskQuery
+from shared.store.dynamodb import Table
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
+from shared.tasks import ANY_VERSION
+from tests.conftest import deadline_in, table_at
+from tests.inprocess import functions
+from tests.wire import Fault, Send, Wire, late, response
+
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
+
+
+@dataclass
+class Scene:
+    """A user with two clients: those of `client` send over a wire with faults, and `other` over one without."""
+
+    table: Table
+    wire: Wire
+    user: str
+    other: TaskStore
+
+    def client(self, *, keyed: bool = False) -> TaskStore:
+        key = IdempotencyKey(uuid.uuid4().hex, "fingerprint", 3600) if keyed else None
+        return TaskStore(self.table, self.user, deadline_in(60), key=key)
+
+    def create(self, title: str, milliseconds: int, name: str, *, completed: bool = False) -> str:
+        """Create a task whose first position is that of a task made so many milliseconds from now."""
+        task_id = str(uuid7(time.time_ns() + milliseconds * 1_000_000))
+        return self.other.create(NewTask(title=title, list=name, completed=completed), task_id).id
+
+    def order(self, name: str) -> str:
+        """The titles of a list, in its order."""
+        return "".join(task.title for task in self.other.list(TaskQuery(list=name)).items)
+
+
+@pytest.fixture
+def scene(engine_url: str, user: str) -> Iterator[Scene]:
+    table = table_at(engine_url, "moving")
+    with Wire(table) as wire:
+        yield Scene(table, wire, user, TaskStore(table_at(engine_url, "other"), user, deadline_in(60)))
+
+
+type Ask = Callable[[Scene, str, Move], object]
+
+
+def batched(scene: Scene, task_id: str, move: Move) -> object:
+    place = {"after": move.after} if move.is_after else {"before": move.before}
+    operations = [{"op": "create", "task": {"title": "new"}}, {"op": "move", "id": task_id, **place}]
+    return scene.client(keyed=True).batch(OPERATIONS.validate_python(operations))
+
+
+ASKS: dict[str, Ask] = {
+    "plain": lambda scene, task_id, move: scene.client().move(task_id, move, ANY_VERSION),
+    "keyed": lambda scene, task_id, move: scene.client(keyed=True).move(task_id, move, ANY_VERSION),
+    "in a batch": batched,
+}
+
+
+def then(act: Callable[[], object]) -> Fault:
+    """The request is answered, and then another client acts."""
+
+    def fault(send: Send) -> AWSResponse:
+        answer = send()
+        act()
+        return answer
+
+    return fault
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_a_task_that_is_completed_meanwhile_goes_to_its_place_among_the_completed(scene: Scene, ask: Ask) -> None:
+    a = scene.create("a", 0, "home")
+    scene.create("e", 1, "home", completed=True)
+    scene.create("b", 1000, "home")
+    scene.create("f", 1001, "home", completed=True)
+    x = scene.create("x", 2000, "home")
+    scene.wire.faults = [None, then(lambda: scene.other.toggle(x, ANY_VERSION))]
+    ask(scene, x, Move(after=a))
+    # The middle between the open neighbours is behind e.
+    assert scene.order("home") == "abxef"
+    assert scene.other.get(x).version == 3
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_a_task_that_goes_to_another_list_meanwhile_gets_its_place_there(scene: Scene, ask: Ask) -> None:
+    scene.create("w", 0, "work")
+    scene.create("a", 1000, "home")
+    x = scene.create("x", 2000, "home")
+    scene.wire.faults = [None, then(lambda: scene.other.update(x, {"list": "work"}, ANY_VERSION))]
+    ask(scene, x, Move(after=None))
+    # In front of a is still behind w.
+    assert (scene.order("work"), scene.order("home")) == ("xw", "a")
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+@pytest.mark.parametrize("leave", ["delete", "move"])
+def test_a_move_does_not_fail_for_what_its_neighbours_do_meanwhile(scene: Scene, ask: Ask, leave: str) -> None:
+    a, b, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abcx"))
+
+    def scatter() -> None:
+        for task_id in (a, b):
+            if leave == "delete":
+                scene.other.delete(task_id, ANY_VERSION)
+            else:
+                scene.other.move(task_id, Move(before=None, list="work"), ANY_VERSION)
+
+    scene.wire.faults = [None, then(scatter)]
+    ask(scene, x, Move(after=a))
+    assert scene.order("home") == "xc"
+    assert len(scene.wire.writes) == 1
+
+
+def test_a_late_move_that_was_not_acknowledged_moves_nothing_back(scene: Scene) -> None:
+    """Its resend has been applied, and a later move stands."""
+    a, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abx"))
+    held: list[Send] = []
+    scene.wire.write_faults = [late(held.append)]
+    scene.client().move(x, Move(after=a), ANY_VERSION)
+    assert scene.order("home") == "axb"
+    scene.other.move(x, Move(after=None), ANY_VERSION)
+    assert [send().status_code for send in held] == [400]
+    assert scene.order("home") == "xab"
+
+
+def unread(send: Send) -> AWSResponse:
+    """DynamoDB leaves the last key unread, as it does when it throttles."""
+    body: dict[str, Any] = json.loads(send().content)
+    ((table, items),) = body["Responses"].items()
+    assert len(items) == 2
+    left = items.pop()
+    key = {name: left[name] for name in ("pk", "sk")}
+    body["UnprocessedKeys"] = {table: {"Keys": [key]}}
+    return response(200, json.dumps(body).encode())
+
+
+def test_keys_that_were_not_read_are_read_again(scene: Scene) -> None:
+    a, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abx"))
+    scene.wire.faults = [unread] * 3
+    scene.client().move(x, Move(after=a), ANY_VERSION)
+    assert scene.order("home") == "axb"
+
+
+def test_keys_that_stay_unread_are_a_database_that_throttles(scene: Scene) -> None:
+    a, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abx"))
+    scene.wire.faults = [unread] * 99
+    with functions(scene.table) as call:
+        reply = call("move_task", scene.user, x, body={"after": a})
+    assert (reply.status, reply.kind) == (503, "database-throttled")
+    assert "Retry-After" in reply.headers
+    assert len(scene.wire.requests) == 5
+    assert scene.order("home") == "abx"
+
+
+@pytest.mark.parametrize(("side", "other"), [("after", "before"), ("before", "after")])
+def test_where_there_is_no_room_the_anchor_makes_some(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, side: str, other: str
+) -> None:
+    """As the response says: it goes to another place of the list, and back."""
+    monkeypatch.setattr(positions, "LONGEST", 20)
+    ids = {title: scene.create(title, place, "home") for place, title in enumerate("axyb")}
+    anchor = ids["a" if side == "after" else "b"]
+    with functions(scene.table) as call:
+
+        def move(task_id: str, **place: str | None) -> tuple[int, str]:
+            reply = call("move_task", scene.user, task_id, body=place)
+            return reply.status, reply.kind
+
+        answers = [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(100)]
+        full = answers.index((409, "no-room"))
+        assert set(answers[:full]) == {(200, "")}
+        before = scene.order("home")
+        nearest = ids[before[1] if side == "after" else before[-2]]
+        assert move(anchor, **({"before": None} if side == "after" else {"after": None})) == (200, "")
+        assert move(anchor, **{other: nearest}) == (200, "")
+        assert scene.order("home") == before
+        assert [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(10)] == [(200, "")] * 10

@@ -1,0 +1,140 @@
+"""Events outside of AWS: `make run EVENTS=yes`, `sam local`, the schema, and `ops.replay`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema_rs
+import pytest
+
+from contract import events as contract
+from local import dynamodb as engines
+from local import template as templates
+from local.events import publishing
+from local.gateway import serve
+from local.template import Template
+from local.tokens import AUDIENCE, ISSUER
+from ops import replay, stack
+from shared.models import NewTask
+from shared.store.dynamodb import Table, new_client
+from shared.store.task_store import TaskStore
+from shared.tasks import ANY_VERSION
+from tests.api import Api
+from tests.conftest import ROOT, TABLE, deadline_in, eventually
+from tests.publisher import Context
+
+
+@pytest.fixture(scope="module")
+def with_events() -> Template:
+    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "Events": "yes"})
+
+
+def test_the_schema_is_that_of_the_models() -> None:
+    """After a change of the task, run `make openapi`."""
+    assert contract.DOCUMENT.read_text() == contract.text()
+
+
+def test_a_local_api_publishes_through_a_real_bus(
+    dynamodb_local_url: str, with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "events.jsonl"
+
+    def mine() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return [one for one in lines if one["detail"]["user_id"] == user]
+
+    with (
+        engines.moto() as bus,
+        publishing(with_events, dynamodb_local_url, bus, log),
+        serve(with_events, {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local_url}) as url,
+    ):
+        api = Api(url, user)
+        task_id = api.create().json["id"]
+        api.update(task_id, {"title": "y", "completed": True})
+        api.update(task_id, {"title": "y"})
+        deleted = api.delete(task_id)
+        assert deleted.status == 204
+        eventually(lambda: len(mine()) >= 3 or None, 30)
+    found = mine()
+    assert [one["detail-type"] for one in found] == ["task.created", "task.completed", "task.deleted"]
+    assert [one["detail"]["version"] for one in found] == [1, 2, 3]
+    assert found[1]["detail"]["changed"] == ["completed", "completed_at", "title"]
+    validator = jsonschema_rs.validator_for(json.loads(contract.DOCUMENT.read_text()))
+    for one in found:
+        validator.validate(one["detail"])
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines if user in line and line.startswith("task.")] == [
+        [one["detail-type"], user, task_id] for one in found
+    ]
+
+
+@pytest.fixture
+def published(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
+    """A stack with a table of its own, whose bus keeps what is published on it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE, "EventBusName": "events"})
+    client: Any = boto3.client("events")
+    client.create_event_bus(Name="events")
+    client.meta.events.register(
+        "provide-client-params.events.PutEvents", lambda params, **_: sent.extend(params["Entries"])
+    )
+    monkeypatch.setattr("ops.replay.bus.new_client", lambda: client)
+    yield sent
+    client.delete_event_bus(Name="events")
+
+
+def test_a_replay_publishes_the_current_version_of_each_task_written_since(
+    published: list[dict[str, Any]], moto_url: str, user: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = TaskStore(Table(new_client(moto_url), TABLE), user, deadline_in(10))
+    old, new = store.create(NewTask(title="old")), store.create(NewTask(title="new"))
+    completed = store.toggle(new.id, ANY_VERSION)
+    store.delete(old.id, ANY_VERSION)
+
+    def replayed(since: str, *more: str) -> list[tuple[str, int]]:
+        published.clear()
+        assert replay.main(["--stack", "tasks", "--since", since, *more]) == 0, capsys.readouterr()
+        details = [(one["DetailType"], json.loads(one["Detail"])) for one in published]
+        return sorted((kind, detail["version"]) for kind, detail in details if detail["user_id"] == user)
+
+    assert replayed("2026-01-01T00:00:00Z") == [("task.completed", completed.version), ("task.deleted", 2)]
+    assert all(json.loads(one["Detail"])["changed"] is None for one in published)
+    assert replayed("2026-01-01T00:00:00+01:00", "--dry-run") == []
+    assert replayed("2126-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-11-25T09:00:00"])
+def test_the_time_of_a_replay_has_an_offset(since: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        replay.main(["--stack", "tasks", "--since", since])
+    assert "--since" in capsys.readouterr().err
+
+
+def test_a_stack_without_events_has_nothing_to_replay_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE})
+    assert replay.main(["--stack", "tasks", "--since", "2026-01-01T00:00:00Z"]) == 2
+    assert "Events=yes" in capsys.readouterr().err
+
+
+def test_the_sample_event_is_what_lambda_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENT_BUS", "events")
+    monkeypatch.setenv("EVENT_CONTENT", "full")
+    from functions.publish_events import app  # noqa: PLC0415 - it reads the environment
+
+    sent: list[dict[str, Any]] = []
+
+    class Bus:
+        def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - botocore's name
+            sent.extend(Entries)
+            return {"Entries": [{"EventId": "x"}] * len(Entries)}
+
+    monkeypatch.setattr(app, "_client", Bus)
+    event = json.loads((ROOT / "events" / "publish_events.json").read_text())
+    assert app.handler(event, Context(10)) == {"batchItemFailures": []}
+    assert [one["DetailType"] for one in sent] == ["task.created", "task.completed", "task.purged"]

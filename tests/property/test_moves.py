@@ -1,0 +1,246 @@
+"""Tasks that several clients drag about in lists: one order that every reader and every replica sees alike.
+
+Each acknowledged move holds: the task came to the asked side of its anchor, and no task that stayed where it was during
+the move lies between the two.
+"""
+
+import random
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+from pydantic import TypeAdapter
+
+from shared import positions
+from shared.batches import BatchOperation
+from shared.models import ChangesQuery, Move, Task, TaskQuery
+from shared.store import items
+from shared.store.dynamodb import OutcomeUnknown, Unavailable
+from shared.store.items import IdempotencyKey
+from shared.store.task_store import TaskStore
+from shared.tasks import ANY_VERSION, AnchorNotInList
+from tests.conftest import deadline_in, sized, table_at
+from tests.integration.test_sync import Replica
+from tests.wire import Fault, Wire, after, late_after_reset, lost_after, lost_before
+
+OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
+SECONDS = sized(1, 5, 60)
+LEAST = 100  # moves, however slow the machine is
+LATEST = 1.0  # s
+ALWAYS = float("inf")
+
+
+class Version(NamedTuple):
+    """A version of a task, and when it was written (s): its write began and ended, and so did the next one's."""
+
+    task: Task
+    began: float
+    ended: float
+    next_began: float = ALWAYS
+    next_ended: float = ALWAYS
+
+    def was_in(self, name: str | None, *, completed: bool | None = None) -> bool:
+        return self.task.list == name and completed in (None, self.task.completed)
+
+
+@dataclass
+class Moved:
+    """A move that was acknowledged: what was asked, the version that its client was shown, and when (s)."""
+
+    task_id: str
+    move: Move
+    version: int
+    began: float
+    ended: float
+
+
+@dataclass
+class Drag:
+    """Clients that drag the tasks of a user about. Each fifth task stays where it is."""
+
+    url: str
+    user: str
+    lists: Sequence[str]
+    choose_fault: Callable[[], Fault | None] = lambda: None
+    created: list[Task] = field(default_factory=list)
+    moves: list[Moved] = field(default_factory=list)
+    history: dict[str, list[Version]] = field(default_factory=dict)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def store(self, client: str = "") -> TaskStore:
+        return TaskStore(table_at(self.url, client), self.user, deadline_in(600))
+
+    def create(self, count: int) -> None:
+        for _ in range(count // 25):
+            key = IdempotencyKey(uuid.uuid4().hex, "x", 3600)
+            new = [{"op": "create", "task": {"title": "t", "list": name}} for name in self.lists]
+            batch = OPERATIONS.validate_python((new * 25)[:25])
+            store = TaskStore(table_at(self.url), self.user, deadline_in(60), key=key)
+            self.created += [result.task for result in store.batch(batch).results if result.task]
+
+    @property
+    def unmoved(self) -> list[Task]:
+        return self.created[::5]
+
+    def run(self, clients: int) -> list[Replica]:
+        """Drag until the time is over, while two replicas and a reader look on; return the replicas after that."""
+        replicas = [self.replica(30), self.replica(500)]
+        until = time.monotonic() + SECONDS
+        with Wire(table_at(self.url, "dragging"), self.choose_fault) as wire, ThreadPoolExecutor(clients + 3) as pool:
+            looking = [pool.submit(self.until_the_end, act) for act in (self.read, *(one.sync for one in replicas))]
+            dragging = [pool.submit(self.drag, number, until) for number in range(clients)]
+            try:
+                for one in dragging:
+                    one.result()
+            finally:
+                self.ended.set()
+            for one in looking:
+                one.result()
+        assert set(wire.applied.values()) == {1}
+        for task in self.created:
+            written = [Version(task, 0, 0)]
+            for write in wire.writes:
+                (item,) = write.items
+                if items.task_id_of(item) == task.id:
+                    written.append(Version(items.from_item(item), write.began, write.ended))
+            written.sort(key=lambda version: version.task.version)
+            self.history[task.id] = [
+                version._replace(next_began=following.began, next_ended=following.ended)
+                for version, following in zip(written, [*written[1:], Version(task, ALWAYS, ALWAYS)], strict=True)
+            ]
+        for replica in replicas:
+            replica.sync()
+        return replicas
+
+    def replica(self, size: int) -> Replica:
+        return Replica(lambda since: self.store().changes(ChangesQuery(since=since, limit=size)))
+
+    def until_the_end(self, act: Callable[[], None]) -> None:
+        while not self.ended.is_set():
+            act()
+
+    def drag(self, number: int, until: float) -> None:
+        dice = random.Random(number)  # noqa: S311 - no secret
+        store = self.store("dragging")
+        movable = [task.id for task in self.created if task not in self.unmoved]
+        while time.monotonic() < until or len(self.moves) < LEAST:
+            task_id, anchor = dice.choice(movable), dice.choice([None, *(task.id for task in self.created)])
+            if anchor == task_id:
+                continue
+            side, name = dice.choice(["after", "before"]), dice.choice(self.lists)
+            move, began = Move.model_validate({side: anchor, "list": name}), time.monotonic()
+            try:
+                if dice.random() < 0.2:
+                    store.toggle(task_id, ANY_VERSION)
+                    continue
+                task = store.move(task_id, move, ANY_VERSION)
+            except (AnchorNotInList, OutcomeUnknown, Unavailable):
+                continue
+            assert task.list == name
+            self.moves.append(Moved(task_id, move, task.version, began, time.monotonic()))
+
+    def read(self) -> None:
+        """A page by page reader sees each task that stays where it is once, and in order."""
+        for name in self.lists:
+            staying = [task.id for task in self.unmoved if task.list == name]
+            assert [one for one in self.order(name) if one in staying] == staying
+
+    def order(self, name: str) -> list[str]:
+        found, cursor, store = list[str](), None, self.store()
+        while True:
+            page = store.list(TaskQuery(list=name, limit=7, cursor=cursor))
+            found += [task.id for task in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    def faults(self) -> list[str]:
+        """What is wrong with the moves that were acknowledged."""
+        return [fault for moved in self.moves for fault in self.faults_of(moved)]
+
+    def faults_of(self, moved: Moved) -> Iterable[str]:
+        task = self.history[moved.task_id][moved.version - 1].task
+        low, high = "", "~"
+        if moved.move.anchor is not None:
+            # The places of the anchor during the move.
+            places = [
+                str(version.task.position)
+                for version in self.history[moved.move.anchor]
+                if version.was_in(task.list) and version.began <= moved.ended and moved.began <= version.next_ended
+            ]
+            is_after, position = moved.move.is_after, str(task.position)
+            places = [place for place in places if (place < position) == is_after and place != position]
+            if not places:
+                yield f"{moved} is not on its side of its anchor"
+                return
+            low, high = (max(places), high) if is_after else (low, min(places))
+        for other in self.history.values():
+            for version in other:
+                stayed = version.ended <= moved.began and moved.ended <= version.next_began
+                if not stayed or version.task.id == task.id or not version.was_in(task.list, completed=task.completed):
+                    continue
+                position = str(version.task.position)
+                if (
+                    (low < position < str(task.position))
+                    if moved.move.is_after
+                    else (str(task.position) < position < high)
+                ):
+                    yield f"{moved} went past {version}"
+
+
+def in_order(tasks: Iterable[Task], name: str) -> list[str]:
+    """The order of a list, as a client sorts it."""
+    found = [task for task in tasks if task.list == name]
+    return [task.id for task in sorted(found, key=lambda task: (task.completed, str(task.position), task.id))]
+
+
+def assert_that_all_see_one_order(drag: Drag, replicas: Sequence[Replica]) -> None:
+    fresh = drag.replica(100)
+    fresh.sync()
+    for name in drag.lists:
+        order = drag.order(name)
+        assert [in_order(replica.live.values(), name) for replica in (*replicas, fresh)] == [order] * 3
+    assert sorted(one for name in drag.lists for one in drag.order(name)) == sorted(task.id for task in drag.created)
+
+
+def any_fault(dice: random.Random) -> Fault | None:
+    """One of ten requests is lost, unanswered, or late."""
+    fault = dice.choice([lost_before, lost_after, late_after_reset(after(dice.uniform(0.05, LATEST)))])
+    return fault if dice.random() < 0.1 else None
+
+
+def test_two_clients_that_drag_tasks_about_in_one_list_leave_one_order(dynamodb_local_url: str, user: str) -> None:
+    drag = Drag(dynamodb_local_url, user, ["home"])
+    drag.create(200)
+    replicas = drag.run(clients=2)
+    assert_that_all_see_one_order(drag, replicas)
+    assert drag.faults() == []
+
+
+@pytest.mark.parametrize("seed", range(sized(1, 2, 5)))
+def test_with_lost_and_late_requests_each_acknowledged_move_holds(
+    dynamodb_local_url: str, user: str, seed: int
+) -> None:
+    drag = Drag(dynamodb_local_url, user, ["home", "work"], partial(any_fault, random.Random(seed)))  # noqa: S311
+    drag.create(25)
+    replicas = drag.run(clients=6)
+    assert_that_all_see_one_order(drag, replicas)
+    assert drag.faults() == []
+    sys.stderr.write(f"{len(drag.moves)} moves, {sum(map(len, drag.history.values()))} versions\n")
+
+
+def test_moves_to_wrong_places_are_seen(dynamodb_local_url: str, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: a test above can fail."""
+    between = positions.between
+    monkeypatch.setattr(positions, "between", lambda low, _, randbelow: between(low, None, randbelow))
+    drag = Drag(dynamodb_local_url, user, ["home"])
+    drag.create(50)
+    drag.run(clients=2)
+    assert drag.faults()

@@ -1,0 +1,95 @@
+"""A process that publishes the events of a table's stream, as Lambda would: started, killed and started again by tests.
+
+    python -m tests.publisher STREAM_ARN SETTINGS CHECKPOINTS
+
+It writes the checkpoints into a file, as Lambda keeps them, and what it gives up into the file beside it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+
+from local.streams import Record, StreamMapping
+from local.workers import FunctionError
+from shared.store.bus import RESERVE
+
+
+@dataclass(frozen=True)
+class Context:
+    """Lambda's context."""
+
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+def streams(url: str) -> Any:
+    return boto3.client("dynamodbstreams", endpoint_url=url)
+
+
+def stream_of(url: str, table: str) -> str:
+    """The ARN of a table's stream."""
+    arn: str = boto3.client("dynamodb", endpoint_url=url).describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    return arn
+
+
+def invoking(handler: Callable[[Any, Any], Any], seconds: float = RESERVE + 0.1) -> Callable[[dict[str, Any]], Any]:
+    """Calls a handler as Lambda does: with JSON, and so that its exceptions are errors of the function.
+
+    It has a moment for attempts beside the first of each request, if no other time is given.
+    """
+
+    def invoke(event: dict[str, Any]) -> Any:
+        try:
+            return handler(json.loads(json.dumps(event)), Context(seconds))
+        except Exception as error:
+            raise FunctionError from error
+
+    return invoke
+
+
+class _Saved(dict[str, str]):
+    """Checkpoints that a killed process leaves behind."""
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        saved = cls(json.loads(path.read_text())) if path.exists() else cls()
+        saved.path = path
+        return saved
+
+    path: Path
+
+    def __setitem__(self, shard: str, number: str) -> None:
+        super().__setitem__(shard, number)
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self))
+        new.replace(self.path)
+
+
+def main(stream_arn: str, settings: Any, checkpoints: Path) -> None:
+    """Publish until killed."""
+    from functions.publish_events.app import handler  # noqa: PLC0415 - it reads the environment
+
+    def park(records: Sequence[Record]) -> None:
+        with checkpoints.with_suffix(".parked").open("a") as file:
+            file.writelines(f"{one['dynamodb']['SequenceNumber']}\n" for one in records)
+
+    client = streams(os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+    mapping = StreamMapping(
+        client, stream_arn, settings, invoking(handler), park, lambda _: time.sleep(0.01), _Saved.at(checkpoints)
+    )
+    while True:
+        if mapping.poll() == 0:
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]))
