@@ -19,6 +19,8 @@ from .deployed import handler as deployed_handler  # type: ignore[import-not-fou
 
 def handler(event: dict[str, Any], context: object) -> Any:
     """Call the deployed handler with the unverified claims of the token."""
+    if "headers" not in event:  # it is no request: records of a stream
+        return deployed_handler(event, context)
     event["headers"] = {name.lower(): value for name, value in event["headers"].items()}
     token = event["headers"].get("authorization", "").removeprefix("Bearer ")
     if "authorizer" not in event["requestContext"] and token.count(".") == 2:  # noqa: PLR2004 - the parts of a JWT

@@ -14,6 +14,8 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "events.schema.json"
 class TaskEvent(BaseModel):
     """The detail of an event. docs/events.md explains it."""
 
+    tenant: str | None
+    """The tenant of the user; null without tenants."""
     user_id: str
     task_id: str
     version: int

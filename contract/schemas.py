@@ -102,7 +102,7 @@ def _described(of: type[Any], schema: Schema) -> Schema:
         default = field.pop("default", None)
         if name in fields and fields[name].exclude:
             text = "Ignored: only the server sets it."
-        elif default is not None and not hasattr(of, "changes"):  # a change keeps the value of an absent field
+        elif default not in (None, "") and not hasattr(of, "changes"):  # a change keeps the value of an absent field
             text += f" Default: `{default if isinstance(default, str) else json.dumps(default)}`."
         if text:
             field["description"] = text.strip()

@@ -71,7 +71,7 @@ def _queue_behind(bus: str, url: str) -> tuple[Any, str]:
     """Create the bus, and a queue that gets all of its events."""
     events, sqs = (_client(name, url) for name in ("events", "sqs"))
     events.create_event_bus(Name=bus)
-    queue: str = sqs.create_queue(QueueName=bus)["QueueUrl"]
+    queue: str = sqs.create_queue(QueueName="events")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name="all", EventBusName=bus, EventPattern=json.dumps({"source": ["tasks"]}))
     events.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])

@@ -39,7 +39,9 @@ class Replay:
         if self._dry_run:
             return "to publish"
         task = items.from_item(item)
-        entry = bus.entry(events.replayed(task), self._bus, task.updated_at / 1000, full=self._full)
+        entry = bus.entry(
+            events.replayed(task), self._bus, task.updated_at / 1000, tenant=items.tenant_of(item), full=self._full
+        )
         done, error = bus.publish(self._client, [entry], time.monotonic() + _PATIENCE)
         if not done and error is not None:
             raise error

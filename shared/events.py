@@ -30,9 +30,15 @@ class TaskEvent(NamedTuple):
     # The task as this version shows it. None for a purged task: what a user has deleted for good is not sent again.
     task: Task | None
 
-    def detail(self, *, full: bool) -> dict[str, Any]:
+    def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:
         """The detail of the event, for JSON; with the task if it is `full`."""
-        shown = {"user_id": self.user_id, "task_id": self.task_id, "version": self.version, "changed": self.changed}
+        shown = {
+            "tenant": tenant or None,
+            "user_id": self.user_id,
+            "task_id": self.task_id,
+            "version": self.version,
+            "changed": self.changed,
+        }
         if full:
             shown["task"] = None if self.task is None else json.loads(self.task.model_dump_json())
         return shown

@@ -177,8 +177,13 @@ class DeletedTask(Task):
 class Move(Input):
     """Where to put a task in a list: after another task or before it. Name exactly one of the two."""
 
+    # Exactly one of the two. Generators of clients make no type of a `oneOf` whose members have no types.
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [side], "properties": {side: {}}} for side in ("after", "before")]}
+        json_schema_extra={
+            "if": {"required": ["after"], "properties": {"after": {}}},
+            "then": {"not": {"required": ["before"], "properties": {"before": {}}}},
+            "else": {"required": ["before"], "properties": {"before": {}}},
+        }
     )
 
     after: TaskId | None = None

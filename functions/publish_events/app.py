@@ -52,7 +52,8 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
             break
         if happened is not None:
             at = record["dynamodb"]["ApproximateCreationDateTime"]
-            entries.append(bus.entry(happened, _BUS, at, full=_FULL))
+            tenant = items.tenant_of(record["dynamodb"]["Keys"])
+            entries.append(bus.entry(happened, _BUS, at, tenant=tenant, full=_FULL))
             of_records.append(place)
     published, refused = bus.publish(_client(), entries, deadline)
     if published < len(entries):

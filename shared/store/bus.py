@@ -39,14 +39,14 @@ def new_client(endpoint_url: str | None = None) -> Any:
     return session().create_client("events", endpoint_url=endpoint_url, config=config)
 
 
-def entry(event: TaskEvent, bus: str, at: float, *, full: bool) -> Entry:
+def entry(event: TaskEvent, bus: str, at: float, *, tenant: str, full: bool) -> Entry:
     """An event as EventBridge takes it. `at` is the time of the write, in seconds since 1970."""
     return {
         "EventBusName": bus,
         "Source": SOURCE,
         "DetailType": f"task.{event.type}",
         "Time": at,
-        "Detail": json.dumps(event.detail(full=full), ensure_ascii=False, separators=(",", ":")),
+        "Detail": json.dumps(event.detail(tenant, full=full), ensure_ascii=False, separators=(",", ":")),
     }
 
 

@@ -43,7 +43,7 @@ SETTINGS = next(
 )
 WORKERS = 8
 # After how many requests the publisher is killed.
-KILL_AFTER = sized(8, 20, 40)
+KILL_AFTER = sized(14, 25, 40)
 SEED = int(os.environ.get("SEED") or uuid.uuid4().int % 2**32)
 
 type Version = tuple[str, str, int]

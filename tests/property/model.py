@@ -173,6 +173,8 @@ class Model:
     def __init__(self, now: int) -> None:
         self.now = now
         self.users: dict[str, User] = {}
+        # The event of each version that was written: its type, and the state that it shows.
+        self.events: dict[tuple[str, str, int], tuple[str, Task]] = {}
         # The positions that the server chose in the answer that is expected now, by the ids of the tasks.
         self.chosen: Mapping[str, str | None] = {}
         # The positions of tasks that came into a list without being moved to a place.
@@ -218,6 +220,14 @@ class Model:
     def write(self, task: Task, **changes: Any) -> Task:
         written = replace(task, updated_at=self.now, version=task.version + 1, **changes)
         self.of(task.user).tasks[task.id] = written
+        # What a write was is what it changed: each operation changes one of these, and a PATCH may change several.
+        if "deleted_at" in changes:
+            kind = "restored" if written.deleted_at is None else "deleted"
+        elif task.completed != written.completed:
+            kind = "completed" if written.completed else "reopened"
+        else:
+            kind = "moved" if changes.keys() & {"list", "position"} else "updated"
+        self.events[task.user, task.id, written.version] = (f"task.{kind}", written)
         return written
 
     def create(self, user: str, task_id: str, fields: Mapping[str, Any], made: int | None = None) -> Task:
@@ -239,6 +249,7 @@ class Model:
                 raise STALE
             return there
         self.of(user).tasks[task_id] = task
+        self.events[user, task_id, 1] = ("task.created", task)
         return task
 
     def update(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
@@ -349,7 +360,7 @@ class Model:
 
     def batch(self, user: str, operations: Iterable[Mapping[str, Any]], ids: list[str]) -> Expected:
         """All or none; `ids` are those that the server gave to new tasks."""
-        before = dict(self.of(user).tasks)
+        before, events = dict(self.of(user).tasks), dict(self.events)
         results = []
         for place, operation in enumerate(operations):
             kind, condition = operation["op"], operation.get("condition", ANY)
@@ -369,7 +380,7 @@ class Model:
                     self.delete(user, operation["id"], condition)
                     task = None
             except Refused as refused:
-                self.of(user).tasks = before
+                self.of(user).tasks, self.events = before, events
                 part = {"create": "/task", "update": "/patch"}.get(kind, "")
                 within = [f"{part}{pointer}" for pointer in refused.pointers] or [""]
                 pointers = tuple(f"/operations/{place}{one}" for one in within)

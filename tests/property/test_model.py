@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,10 +15,15 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from local.streams import Record, StreamMapping
+from shared.events import happened
+from shared.models import Task
+from shared.store import items
 from shared.store.uuid7 import uuid7
-from tests.conftest import PROVE, forget, sized, table_at
+from tests.conftest import PROVE, TABLE, forget, sized, table_at
 from tests.inprocess import Reply, functions
 from tests.property.model import ANY, Condition, Expected, Model, Refused, is_lone_zone
+from tests.publisher import stream_of, streams
 
 USERS = ("ann", "bob")
 SEQUENCES, STEPS = sized(6, 100, 10_000), sized(30, 30, 50)  # on each of the two engines
@@ -90,6 +96,29 @@ places = st.tuples(st.sampled_from(["after", "before"]), st.none() | picks, list
 sizes = st.sampled_from([1, 2, 3, 100])
 
 
+def task_in(record: Any, image: str) -> Task | None:
+    item = record["dynamodb"].get(image)
+    return items.from_item(item) if item is not None and item["sk"]["S"].startswith("TASK#") else None
+
+
+@cache
+def mapping(url: str) -> tuple[StreamMapping, list[Record]]:
+    """What reads the stream of the table, and what it has read."""
+    read: list[Record] = []
+    reader = StreamMapping(
+        streams(url), stream_of(url, TABLE), {"BatchSize": 1000}, lambda event: read.extend(event["Records"]), print
+    )
+    return reader, read
+
+
+def new_records(url: str) -> list[Record]:
+    """What was written since the last call."""
+    reader, read = mapping(url)
+    read.clear()
+    reader.poll()
+    return read
+
+
 class Handlers(RuleBasedStateMachine):
     """Sends each request to the handlers, and compares the answer with the model's."""
 
@@ -103,8 +132,25 @@ class Handlers(RuleBasedStateMachine):
         table = table_at(self.url)
         self.ask = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
 
+    def published(self) -> dict[tuple[str, str, int], tuple[str, Any]]:
+        """The event of each version that the stream shows, with the task in it."""
+        found: dict[tuple[str, str, int], tuple[str, Any]] = {}
+        for record in new_records(self.url):
+            event = happened(*(task_in(record, image) for image in ("OldImage", "NewImage")))
+            if event is not None and event.user_id.endswith(self.run):
+                version = (event.user_id, event.task_id, event.version)
+                assert version not in found
+                found[version] = (f"task.{event.type}", event.detail(full=True)["task"])
+        return found
+
     def teardown(self) -> None:
-        self.stack.close()
+        try:
+            assert self.published() == {
+                version: (kind, task.shown) for version, (kind, task) in self.model.events.items()
+            }
+        finally:
+            self.stack.close()
+            forget(self.run)
         forget(self.run)
 
     def name(self, user: str) -> str:

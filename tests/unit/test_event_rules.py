@@ -50,6 +50,7 @@ def changed(found: Task, **changes: Any) -> Task:
             ["list", "position", "title"],
         ),
         (OPEN, OPEN.model_copy(update={"list": "home", "version": 4}), "moved", ["list"]),
+        (OPEN, OPEN.model_copy(update={"position": "V", "version": 4}), "moved", ["position"]),
         (
             OPEN,
             DONE.model_copy(update={"list": "home", "version": 4}),
@@ -77,7 +78,7 @@ def test_the_end_of_a_task_is_the_version_after_the_last_and_shows_nothing_of_it
     event = events.happened(last, None)
     assert event is not None
     assert tuple(event) == ("purged", "alice", ID, last.version + 1, [], None)
-    assert event.detail(full=True)["task"] is None
+    assert event.detail("", full=True)["task"] is None
 
 
 def test_what_makes_no_version_is_no_event() -> None:
@@ -98,9 +99,9 @@ def test_a_replay_tells_what_the_task_shows_of_its_last_write() -> None:
 def test_an_event_shows_the_task_as_the_api_does_or_only_ids() -> None:
     event = events.happened(None, TRASHED)
     assert event is not None
-    ids = {"user_id": "alice", "task_id": ID, "version": 4, "changed": []}
-    assert event.detail(full=False) == ids
-    assert event.detail(full=True) == {**ids, "task": json.loads(TRASHED.model_dump_json())}
+    ids = {"tenant": None, "user_id": "alice", "task_id": ID, "version": 4, "changed": []}
+    assert event.detail("", full=False) == ids
+    assert event.detail("", full=True) == {**ids, "task": json.loads(TRASHED.model_dump_json())}
     assert isinstance(event.task, DeletedTask)
 
 
@@ -115,7 +116,7 @@ def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
             return {"Entries": [{"EventId": "x"}] * len(Entries)}
 
     long = [task(description="\x01" * sizes.choice([0, 8192])) for _ in range(45)]
-    made = [bus.entry(events.replayed(one), "bus", NOW / 1000, full=True) for one in long]
+    made = [bus.entry(events.replayed(one), "bus", NOW / 1000, tenant="", full=True) for one in long]
     assert bus.publish(Client(), made, 0) == (45, None)
     assert list(itertools.chain(*sent)) == made
     assert all(len(batch) <= 10 for batch in sent)
