@@ -140,7 +140,7 @@ class Handlers(RuleBasedStateMachine):
             if event is not None and event.user_id.endswith(self.run):
                 version = (event.user_id, event.task_id, event.version)
                 assert version not in found
-                found[version] = (f"task.{event.type}", event.detail(full=True)["task"])
+                found[version] = (f"task.{event.type}", event.detail("", full=True)["task"])
         return found
 
     def teardown(self) -> None:

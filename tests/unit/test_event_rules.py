@@ -99,7 +99,7 @@ def test_a_replay_tells_what_the_task_shows_of_its_last_write() -> None:
 def test_an_event_shows_the_task_as_the_api_does_or_only_ids() -> None:
     event = events.happened(None, TRASHED)
     assert event is not None
-    ids = {"tenant": None, "user_id": "alice", "task_id": ID, "version": 4, "changed": []}
+    ids: dict[str, object] = {"tenant": None, "user_id": "alice", "task_id": ID, "version": 4, "changed": []}
     assert event.detail("", full=False) == ids
     assert event.detail("", full=True) == {**ids, "task": json.loads(TRASHED.model_dump_json())}
     assert isinstance(event.task, DeletedTask)
