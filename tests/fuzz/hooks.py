@@ -18,7 +18,7 @@ MET = {
     f"urn:problem:tasks:{kind}"
     for kind in (
         *("bad-cursor", "forbidden", "idempotency-key-reused", "not-deleted", "precondition-failed"),
-        *("sync-token-expired", "task-not-found", "unusable-id"),
+        *("sync-token-expired", "task-not-found", "unusable-id", "no-list", "anchor-not-in-list", "no-room"),
     )
 }
 ETAG = re.compile(ETAGS)
@@ -35,6 +35,9 @@ BEYOND = (
     "control characters",
     "need status=open",
     "must be earlier",
+    "cannot be used with list",
+    "Must have status=completed, list, or both",
+    "Must be the id of another task",
 )
 LONGEST = {"title": 255, "description": 8192}
 

@@ -125,6 +125,7 @@ def test_one_move_reads_the_tasks_and_two_neighbours() -> None:
     read, query = store.requests
     assert read == {first, third}
     assert (query["Limit"], query["ConsistentRead"], query["IndexName"]) == (2, True, "by_list")
+    assert query["TableName"] == store.table
     assert store.order("home") == [first, third, second]
 
 
