@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # The DynamoDB operations that shared/ uses. tests/deployment checks that the artifacts use no others.
-OPERATIONS = ("BatchGetItem", "GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
+OPERATIONS = ("BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query", "TransactGetItems", "TransactWriteItems")
 # By service: the model in botocore's data, and the operations that are kept of it. The functions of the API use
 # DynamoDB, and publish_events uses EventBridge.
 SERVICES = {"dynamodb": ("dynamodb/2012-08-10", OPERATIONS), "events": ("events/2015-10-07", ("PutEvents",))}

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import tasks
 from shared.models import NewTask
-from shared.store import items
+from shared.store import items, marks
 from shared.store.items import Item
 
 USER = "alice"
@@ -51,6 +51,7 @@ def prepared_responses() -> Mapping[str, bytes]:
         "PutItem": {},
         "GetItem": {"Item": item(0)},
         TRASHED: {"Item": item_of(USER, TRASHED_ID, NewTask(title="Task in the trash"), now, trashed=True)},
+        "GetItem of the mark": {},
         "UpdateItem": {"Attributes": item(0)},
         # A task, and no idempotency record.
         "TransactGetItems": {"Responses": [{"Item": item(0)}, {}]},
@@ -74,6 +75,8 @@ class _Connection(socketserver.StreamRequestHandler):
             kind, request = headers["x-amz-target"].rpartition(".")[2], self.rfile.read(int(headers["content-length"]))
             if kind == "Query" and (limit := _FEW_TASKS.search(request)):
                 kind = _QUERIES[limit[1]]
+            elif kind == "GetItem" and marks.SORT_KEY.encode() in request:
+                kind = "GetItem of the mark"
             elif kind == "GetItem" and TRASHED_ID.encode() in request:
                 kind = TRASHED
             body = self.responses[kind]

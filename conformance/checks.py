@@ -616,6 +616,19 @@ def anothers_path_is_403(users: Users) -> None:
 
 
 @check("isolation")
+def only_a_service_erases_and_imports(users: Users) -> None:
+    """Without the service scope, nobody can erase a user, not even themselves, or import a task with an old id."""
+    kept = users.mine.create("kept")
+    body = {"title": "x", "description": None, "completed": False}
+    path = f"{users.mine.tasks}/{new_id()}?import=true"
+    users.mine.send("PUT", path, body, {"If-None-Match": "*"}).problem(403, "forbidden")
+    # The confirmation is wrong, so that nothing is lost if the answer is.
+    path = f"{users.mine.tasks.removesuffix('/tasks')}?confirm={quote(users.id, safe='')}-"
+    users.mine.send("DELETE", path).problem(403, "forbidden")
+    same("the task", users.mine.get(kept["id"]).json, kept)
+
+
+@check("isolation")
 def anothers_task_is_404_and_in_no_list(users: Users) -> None:
     """Another user's task is 404 under the caller's path, and is not in the caller's lists."""
     mark = users.mine.create("a mark")

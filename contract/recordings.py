@@ -22,11 +22,12 @@ from shared import tasks
 from shared.http import bodies, problems, requests, telemetry
 from shared.http import operation as frame
 from shared.http.operation import Declaration
-from shared.models import NewTask, NoQuery, TaskQuery
+from shared.models import Erased, NewTask, NoQuery, TaskQuery
 from shared.positions import NoRoom
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
 from shared.store.engine import BatchTooLarge
+from shared.store.marks import UserErased
 from shared.store.task_store import TaskStore
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -93,8 +94,20 @@ class Recorder:
             if "task_id" in event["pathParameters"]:
                 _create(event, _NEW_ID)
                 yield self._ask(name, event)
+        if isinstance(declared, Declaration) and declared.result is Erased:
+            yield from self._erasure(name)
         if "ETag" in first.headers and _event(name)["routeKey"].startswith("GET "):
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
+
+    def _erasure(self, name: str) -> Iterator[Recording]:
+        """The answer of an erasure that has removed a task, and the last one."""
+        event = self._event(name)
+        task = tasks.create(None, _NEW_ID, event["pathParameters"]["user_id"], NewTask(title="Buy milk"), _NOW)
+        self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
+        yield self._ask(name, event)
+        while (answer := self._ask(name, event)).body["more"]:
+            pass
+        yield answer
 
     def _problems(self, name: str, kind: str) -> Iterator[Recording]:
         yield self._problem(name, kind, _SPOIL)
@@ -225,6 +238,11 @@ def _of_another_user(event: Event) -> None:
     event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
 
 
+def _forbidden(event: Event) -> None:
+    event["pathParameters"]["user_id"] = "bob"
+    event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = ""
+
+
 def _garbled(event: Event) -> None:
     parameter = "since" if event["routeKey"].endswith("/changes") else "cursor"
     event["queryStringParameters"] = {parameter: "x"}
@@ -244,7 +262,7 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _OLD}),
     "bad-user-id": _of_another_user,
     "no-identity": lambda event: event["requestContext"].pop("authorizer"),
-    "forbidden": lambda event: event["pathParameters"].update(user_id="bob"),
+    "forbidden": _forbidden,
     "bad-task-id": lambda event: event["pathParameters"].update(task_id="1"),
     "bad-etag": lambda event: event["headers"].update({"if-match": "3-1", "if-none-match": "3-1"}),
     "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),
@@ -277,5 +295,6 @@ _FAILURES: Mapping[str, Exception] = {
     "batch-too-large": BatchTooLarge(),
     "no-room": NoRoom(),
     "no-tenant": problems.no_tenant(),
+    "user-erased": UserErased(),
     "internal-error": RuntimeError(),
 }

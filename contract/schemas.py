@@ -94,7 +94,8 @@ def _target(named: dict[str, Schema], reference: Schema) -> Schema:
 
 
 def _described(of: type[Any], schema: Schema) -> Schema:
-    words, fields = _docstrings(of), getattr(of, "model_fields", {})
+    fields = getattr(of, "model_fields", {})
+    words = {fields[name].alias or name if name in fields else name: text for name, text in _docstrings(of).items()}
     for name, field in schema.get("properties", {}).items():
         text = words.get(name, "")
         # Generators of clients require or send a field that has a default, so words say it.

@@ -2,7 +2,8 @@
 
 A restored task becomes a new version of the task in the table, so older ETags no longer match, and replicas fetch it at
 their next sync. Each write has the condition that the task is unchanged since it was read. If somebody writes the task
-meanwhile, the command reads it again and overwrites it. See "Restoring" in docs/operations.md.
+meanwhile, the command reads it again and overwrites it. Users who were erased are left out. See "Restoring" in
+docs/operations.md.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any
 from ops import stack
 from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
 from shared import tasks
-from shared.store import items
+from shared.store import items, marks
 from shared.store.items import Item
 
 # Attributes that differ between two versions with equal content.
@@ -34,6 +35,8 @@ class Restoration:
         self._table = table
         self._limiter = limiter
         self._dry_run = dry_run
+        # Whether the user of a partition is erased, and when that was read, in ms.
+        self._erased: dict[str, tuple[bool, int]] = {}
 
     def __call__(self, item: Item) -> str:
         """Write an item of the backup into the table, if the task there differs or is missing."""
@@ -42,6 +45,8 @@ class Restoration:
             now = time.time_ns() // 1_000_000
             if tasks.is_expired(items.from_item(backup), now):
                 return "expired"
+            if self._is_erased(backup, now):
+                return "erased"
             live = self._live(backup)
             if live is not None and _content(live) == _content(backup):
                 return "same"
@@ -62,14 +67,27 @@ class Restoration:
                 continue  # also if our own write was applied and its response was lost
             return "restored"
 
+    def _is_erased(self, backup: Item, now: int) -> bool:
+        """Whether the user is erased. Asks again after as long as functions remember the answer."""
+        partition = backup["pk"]["S"]
+        erased, read_at = self._erased.get(partition, (False, -marks.MEMORY))
+        if not 0 <= now - read_at < marks.MEMORY:
+            erased = marks.is_valid(self._read(marks.key_in(backup["pk"])), now)
+            self._erased[partition] = erased, now
+        return erased
+
     def _live(self, backup: Item) -> Item | None:
-        key = {"pk": backup["pk"], "sk": backup["sk"]}
+        item = self._read({"pk": backup["pk"], "sk": backup["sk"]})
+        return None if item is None else items.current(item)
+
+    def _read(self, key: Item) -> Item | None:
         self._limiter.wait()
         response = self._client.get_item(
             TableName=self._table, Key=key, ConsistentRead=True, ReturnConsumedCapacity="TOTAL"
         )
         self._limiter.record(response)
-        return items.current(response["Item"]) if "Item" in response else None
+        item: Item | None = response.get("Item")
+        return item
 
 
 def _content(item: Item) -> dict[str, Any]:

@@ -255,10 +255,46 @@ class Changes(Model):
     has_more: bool
 
 
+class Receipt(Model):
+    """What a finished erasure leaves: a mark with these times."""
+
+    user_id: str
+    marked_at: Timestamp
+    """Since when writes are refused."""
+    completed_at: Timestamp
+    """When nothing was left."""
+    expires_at: Timestamp
+    """When the mark disappears. The user id can be used again then."""
+
+
+class Erased(Model):
+    """What a request of an erasure did. Repeat it while `more` is true."""
+
+    erased: int
+    """How many items this request removed: tasks, tasks in the trash, records of idempotency keys."""
+    more: bool
+    receipt: Receipt | None
+    """Null while `more` is true."""
+
+
 class NoQuery(Model):
     """A route that takes no query parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EraseQuery(NoQuery):
+    """A confirmation, so that nobody is erased by mistake."""
+
+    confirm: str
+    """The user id again."""
+
+
+class ReplaceQuery(NoQuery):
+    """How to create a task under the client's id."""
+
+    importing: Literal["true"] | None = Field(None, alias="import")
+    """With `If-None-Match: *`: the id may be of any age. It needs the service scope."""
 
 
 class TaskQuery(NoQuery):

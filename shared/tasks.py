@@ -79,17 +79,23 @@ class Precondition(NamedTuple):
 ANY_VERSION = Precondition()
 
 
-def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: int) -> Task:
+def create(  # noqa: PLR0913 - the parts of a new task
+    found: Task | None, task_id: str, user_id: str, new: NewTask, now: int, *, importing: bool = False
+) -> Task:
     """Create a task; where it was created before with the same content, and nothing has changed it, return it.
 
-    Raises UnusableId, InvalidTask, and VersionMismatch where the id is taken.
+    A task that is imported may have an id of any age, and was created at the time in its id. Raises UnusableId,
+    InvalidTask, and VersionMismatch where the id is taken.
     """
     fields = vars(new)
     if found is not None:
         if found.version == 1 and all(getattr(found, name) == value for name, value in fields.items()):
             return found
         raise VersionMismatch(found.version)
-    if not _UUID7.fullmatch(task_id) or not -OLDEST_ID <= _time_of(task_id) - now <= NEWEST_ID:
+    if not _UUID7.fullmatch(task_id):
+        raise UnusableId
+    age = now - _time_of(task_id)
+    if age < -NEWEST_ID or (age > OLDEST_ID and not importing):
         raise UnusableId
     completed_at = now if new.completed else None
     task = Task(
@@ -98,7 +104,7 @@ def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: in
         **fields,
         position=_first_position(task_id, new.list),
         completed_at=completed_at,
-        created_at=now,
+        created_at=now - max(age, 0) if importing else now,
         updated_at=now,
         version=1,
     )

@@ -157,6 +157,11 @@ class Api:
         """Move completed tasks, or those of the query, to the trash."""
         return self.send("DELETE", f"{self.tasks}{query}")
 
+    def erase(self, confirm: str | None = None) -> Answer:
+        """Erase the user."""
+        path = self.tasks.removesuffix("/tasks")
+        return self.send("DELETE", f"{path}?{urlencode({'confirm': self.caller if confirm is None else confirm})}")
+
     def changes(self, **query: object) -> Answer:
         """Fetch a page of changes."""
         path = f"{self.tasks.removesuffix('tasks')}changes"
@@ -272,8 +277,9 @@ _ROUTES = [
 _EVERY = {
     name: (route.public, Operation(name, route.method, route.path, *_body_and_query(name))) for name, route in _ROUTES
 }
-# On the tasks of a user; and those that need no token, and are the same for everybody.
-OPERATIONS = {name: operation for name, (public, operation) in _EVERY.items() if not public}
+# On the tasks of a user; those for services only; and those that need no token, and are the same for everybody.
+FOR_SERVICES = {name: operation for name, (_, operation) in _EVERY.items() if name == "erase_user"}
+OPERATIONS = {name: one for name, (public, one) in _EVERY.items() if not public and name not in FOR_SERVICES}
 PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}
 # Else a route that lost its authorizer would go untested, and nobody would see it.
 assert set(PUBLIC) == {"get_openapi"}, "an operation on tasks is open to everybody"

@@ -77,6 +77,9 @@ def named(name: str, body: Mapping[str, Any]) -> set[str]:
         return {partition for kind, part in parts for partition in named(f"{kind}Item", part)}
     if name in _ON_ONE_KEY:
         return {body[part]["pk"]["S"] for part in ("Key", "Item") if part in body}
+    if name == "BatchWriteItem":
+        changed = [part for table in body["RequestItems"].values() for one in table for part in one.values()]
+        return {part[place]["pk"]["S"] for part in changed for place in ("Key", "Item") if place in part}
     if name == "BatchGetItem":
         return {key["pk"]["S"] for table in body["RequestItems"].values() for key in table["Keys"]}
     if name != "Query":

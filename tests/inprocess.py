@@ -19,7 +19,7 @@ from shared.store import dynamodb
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from tests import guard
-from tests.api import OPERATIONS
+from tests.api import FOR_SERVICES, OPERATIONS
 from tests.conftest import ROOT
 
 
@@ -74,7 +74,8 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dynamodb, "client", lambda: table.client)
         patch.setattr(shared.http.requests, "TaskStore", partial(TaskStore, clock=clock))
-        handlers = {name: _load(name) for name in OPERATIONS}
+        operations = OPERATIONS | FOR_SERVICES
+        handlers = {name: _load(name) for name in operations}
 
         def call(
             name: str,
@@ -88,7 +89,7 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
             scope: str = "",
             seconds: float = 10,
         ) -> Reply:
-            operation = OPERATIONS[name]
+            operation = operations[name]
             event = {
                 "version": "2.0",
                 "routeKey": f"{operation.method} {operation.path}",

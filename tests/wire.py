@@ -26,7 +26,7 @@ type Fault = Callable[[Send], AWSResponse]
 # Takes a request from its client, and delivers it at some later time.
 type Carrier = Callable[[Send], object]
 
-_WRITES = {"PutItem", "TransactWriteItems"}
+_WRITES = {"BatchWriteItem", "PutItem", "TransactWriteItems"}
 
 
 class Applied(NamedTuple):
@@ -55,6 +55,8 @@ class Wire:
         self.requests: list[dict[str, Any]] = []
         self.writes: list[Applied] = []
         self.applied: Counter[str] = Counter()
+        # Whether faults strike reads of the mark of an erased user, too. A create sends one if it sends the first one.
+        self.marks = False
         self._choose = choose
         self._transactions: set[str] = set()
         self._first_deliveries: dict[str, float] = {}
@@ -83,6 +85,8 @@ class Wire:
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         send = Send(self, request)
+        if not self.marks and send.body.get("Key", {}).get("sk") == {"S": "ERASED"}:
+            return send()
         with self._lock:
             self.requests.append(send.body)
             faults = self.write_faults if self.write_faults and send.writes else self.faults

@@ -7,6 +7,7 @@ from shared.http.responses import Response, ok
 from shared.models import BatchResults
 from shared.positions import NoRoom
 from shared.store.engine import BatchTooLarge
+from shared.store.marks import UserErased
 from shared.store.task_store import KeyMissing
 from shared.tasks import (
     AnchorNotInList,
@@ -31,6 +32,7 @@ from shared.tasks import (
         NoList,
         AnchorNotInList,
         NoRoom,
+        UserErased,
     ]
 )
 def handler(request: Request[Batch]) -> Response[BatchResults]:

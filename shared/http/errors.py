@@ -7,6 +7,7 @@ from shared.positions import NoRoom
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable
 from shared.store.engine import BatchTooLarge, KeyReused
+from shared.store.marks import UserErased
 from shared.store.sizes import MOST_BYTES
 from shared.store.task_store import KeyMissing, OperationRefused, SyncTokenExpired
 from shared.tasks import AnchorNotInList, InvalidTask, NoList, NotDeleted, TaskNotFound, UnusableId, VersionMismatch
@@ -33,6 +34,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - o
     match error:
         case Problem():
             return error
+        case UserErased():
+            return problems.user_erased()
         case TaskNotFound():
             return problems.task_not_found()
         case NotDeleted():

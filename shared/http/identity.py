@@ -62,6 +62,12 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
     return path_user
 
 
+def require_service_scope(claims: Mapping[str, str], service_scope: str) -> None:
+    """Raise a 403 problem if the token does not have the service scope."""
+    if service_scope not in _scopes(claims):
+        raise problems.forbidden("This request needs a token with the service scope.")
+
+
 def path_segment(user_id: str, path_user: str) -> str:
     """Return the `{user_id}` for links, percent-encoded. `path_user` is the `{user_id}` of the request.
 

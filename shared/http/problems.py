@@ -112,6 +112,12 @@ def no_tenant() -> Problem:
     return Problem(403, "no-tenant", "No tenant", "This token does not name a tenant. Send a token of your tenant.")
 
 
+def user_erased() -> Problem:
+    """403: the user was erased, or is being erased."""
+    detail = "This user was erased, or is being erased. Nothing can be written for this user id."
+    return Problem(403, "user-erased", "User erased", detail)
+
+
 def task_not_found() -> Problem:
     """404: the user has no such task."""
     return Problem(404, "task-not-found", "Task not found", "This user has no task with this id.")

@@ -25,12 +25,18 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     """A validated request. The type parameters are the models of its body and its query parameters."""
 
     tasks: TaskStore
+    user_id: str
     # The path of the user's tasks, for Location and Link.
     tasks_path: str
     task_id: str
     query: Query
     body: Body
     headers: Mapping[str, str]
+    claims: Mapping[str, str] = {}
+
+    def require_service_scope(self) -> None:
+        """Raise a 403 problem unless the caller is a service."""
+        identity.require_service_scope(self.claims, settings().service_scope)
 
     @property
     def precondition(self) -> Precondition:
@@ -80,9 +86,8 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
         hours = settings().idempotency_hours
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
     tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
-    return Request(
-        TaskStore(table, user_id, deadline, key=key, tenant=tenant), tasks_path, task_id, query, body, headers
-    )
+    store = TaskStore(table, user_id, deadline, key=key, tenant=tenant)
+    return Request(store, user_id, tasks_path, task_id, query, body, headers, claims)
 
 
 def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from shared.http import preconditions
 from shared.http.requests import Request
-from shared.models import Task, TaskPage, TaskQuery
+from shared.models import Erased, Task, TaskPage, TaskQuery
 
 
 class Response[Result: BaseModel | None](NamedTuple):
@@ -19,7 +19,7 @@ class Response[Result: BaseModel | None](NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-def created(task: Task, request: Request[Any]) -> Response[Task]:
+def created(task: Task, request: Request[Any, Any]) -> Response[Task]:
     """201, with the new task, its ETag and its path."""
     return Response(201, task, {"ETag": task.etag, "Location": f"{request.tasks_path}/{task.id}"})
 
@@ -44,6 +44,12 @@ def page(tasks: TaskPage, request: Request[None, TaskQuery]) -> Response[TaskPag
         query = request.query.following(tasks.next_cursor).model_dump(exclude_unset=True)
         headers["Link"] = f'<{request.tasks_path}?{urlencode(query)}>; rel="next"'
     return Response(200, tasks, headers)
+
+
+def erasure(result: Erased) -> Response[Erased]:
+    """200, and when to repeat the request if there was nothing to remove, but the erasure has to wait."""
+    waits = result.more and not result.erased
+    return Response(200, result, {"Retry-After": "10"} if waits else {})
 
 
 def no_content() -> Response[None]:

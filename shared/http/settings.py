@@ -19,6 +19,7 @@ class Settings(BaseModel):
     tenant_claim: str = Field(alias="TENANT_CLAIM", default="", pattern=CLAIM)
     spaces_claim: str = Field(alias="SPACES_CLAIM", default="", pattern=CLAIM)
     idempotency_hours: int = Field(alias="IDEMPOTENCY_HOURS", default=24, ge=1, le=720)
+    erasure_mark_days: int = Field(alias="ERASURE_MARK_DAYS", default=40, ge=36, le=3650)
 
 
 @cache

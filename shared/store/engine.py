@@ -104,7 +104,10 @@ class Engine:
 
     def item(self, task_id: str) -> Item | None:
         """Read the item of a task, with a consistent read."""
-        key = items.key_of(self.partition, task_id)
+        return self.item_at(items.key_of(self.partition, task_id))
+
+    def item_at(self, key: Mapping[str, AttributeValueTypeDef]) -> Item | None:
+        """Read an item, with a consistent read."""
         response = self.read(lambda: self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True))
         return response.get("Item")
 

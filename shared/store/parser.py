@@ -22,6 +22,7 @@ _REQUIRED_MEMBERS: Mapping[str, Mapping[str, type]] = {
     "Query": {"Items": list},
     "TransactGetItems": {"Responses": list},
     "BatchGetItem": {"Responses": dict, "UnprocessedKeys": dict},
+    "BatchWriteItem": {"UnprocessedItems": dict},
 }
 
 

@@ -17,6 +17,7 @@ from shared.models import (
     Cleared,
     ClearQuery,
     DeletedTask,
+    Erased,
     Move,
     NewTask,
     Task,
@@ -25,7 +26,7 @@ from shared.models import (
     Tombstone,
 )
 from shared.positions import NoRoom
-from shared.store import cursors, items, queries
+from shared.store import cursors, items, marks, queries
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import RESERVE, Retries, StorageFull, Table, Unavailable
 from shared.store.engine import Decide, Engine, Replayed, Write
@@ -92,6 +93,8 @@ class TaskStore:
     1970. With an idempotency `key`, create, toggle, restore and batch are done once: when the key has been used before,
     they return what they returned then, and set `replayed`. They raise KeyReused where it was used for another request.
 
+    Writes raise UserErased where the user was erased: a create always, others where the task is gone.
+
     Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it may or
     may not have been applied, and StorageFull.
     """
@@ -108,6 +111,7 @@ class TaskStore:
         tenant: str = "",
     ) -> None:
         self._table = table.name
+        self._client = table.client
         self._user_id = user_id
         self._partition = items.partition_of(user_id, tenant)
         self._deadline = deadline
@@ -115,13 +119,15 @@ class TaskStore:
         self._key = key
         self._engine = Engine(table, self._partition, deadline, clock, key)
 
-    def create(self, new: NewTask, task_id: str | None = None) -> Task:
+    def create(self, new: NewTask, task_id: str | None = None, *, importing: bool = False) -> Task:
         """Create a task, under the client's id if there is one: one request, keyed or not.
 
         Under a client's id it can be sent again: a task that is at version 1, with the same content, is returned.
-        Raises UnusableId, VersionMismatch where the id is taken by any other task, and InvalidTask.
+        The id of a task that is imported may have any age. Raises UnusableId, VersionMismatch where the id is taken by
+        any other task, and InvalidTask.
         """
-        return self._write(self._creation(new, task_id))
+        marks.check(self._engine)
+        return self._write(self._creation(new, task_id, importing=importing))
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
@@ -261,6 +267,8 @@ class TaskStore:
         """
         if self._key is None:
             raise KeyMissing
+        if any(one.op == "create" for one in operations):
+            marks.check(self._engine)
 
         def writes(places: Places) -> Sequence[Write]:
             results: list[Task] = []
@@ -279,6 +287,12 @@ class TaskStore:
 
         return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
 
+    def erase(self, mark_days: int) -> Erased:
+        """Remove all that is stored of the user, as far as the time allows, and leave a mark for so many days."""
+        from shared.store.erasure import Erasure  # noqa: PLC0415 - one function needs it
+
+        return Erasure(self._engine, self._client, self._user_id, self._deadline, mark_days).run()
+
     def _page(self, request: QueryInputTypeDef, size: int) -> tuple[Sequence[Task], str | None]:
         """Read a page of at most `size` tasks. Return them and, if more may follow, the position of the last."""
         page = self._engine.query(request)
@@ -289,11 +303,15 @@ class TaskStore:
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 
-    def _creation(self, new: NewTask, client_id: str | None) -> Write:
+    def _creation(self, new: NewTask, client_id: str | None, *, importing: bool = False) -> Write:
         task_id = client_id or str(uuid7(self._clock()))
         # An id can become too old to be used. A retry of a keyed request must find its record before that is checked.
         read = client_id is not None and self._key is not None
-        return Write(task_id, lambda found, now: tasks.create(found, task_id, self._user_id, new, now), read=read)
+
+        def decide(found: Task | None, now: int) -> Task:
+            return tasks.create(found, task_id, self._user_id, new, now, importing=importing)
+
+        return Write(task_id, decide, read=read)
 
     def _part_of_batch(self, one: BatchOperation, places: Places, results: Sequence[Task]) -> Write:
         """The write of an operation; `results` are those of the operations before it."""
@@ -329,6 +347,12 @@ class TaskStore:
         except Replayed as replayed:
             self.replayed = True
             return replayed.results
+        except (TaskNotFound, OperationRefused) as refusal:
+            # Here the reason can be that the user was erased. A write that changes a task needs no other check: it is
+            # on condition that the task is there.
+            if isinstance(refusal.__cause__ or refusal, TaskNotFound):
+                marks.check(self._engine)
+            raise
 
 
 def _fitting(page: Sequence[Task]) -> int:

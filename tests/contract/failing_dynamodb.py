@@ -25,7 +25,11 @@ def failing_dynamodb() -> Iterator[str]:
         late = False
 
         def do_POST(self) -> None:
-            user = _USER.search(self.rfile.read(int(self.headers["Content-Length"])))
+            request = self.rfile.read(int(self.headers["Content-Length"]))
+            if b'"ERASED"' in request and self.headers["X-Amz-Target"].endswith("GetItem"):
+                self._answer(200, b"{}")  # it fails at the write
+                return
+            user = _USER.search(request)
             how = user[1].decode() if user else "ValidationException"
             self.late = how == "late"
             if how == "silence":

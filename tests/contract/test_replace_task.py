@@ -1,6 +1,7 @@
 """PUT /v1/users/{user_id}/tasks/{task_id}: replaces a task, or creates it under the client's id."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
@@ -157,6 +158,42 @@ def test_an_id_of_another_time_is_unusable(backend: Backend, api: Api, days_ago:
     answer = api.replace(new_id(days_ago), WHOLE, if_none_match="*")
     assert is_problem(answer, 422, "unusable-id")
     assert backend.stored(api.caller) == []
+
+
+SERVICE = {"scope": "tasks/service"}
+
+
+@pytest.mark.parametrize("days_ago", [29.1, 3000])
+def test_a_service_imports_a_task_of_any_age(api: Api, days_ago: float) -> None:
+    task_id, service = new_id(days_ago), Api(api.url, "a service", api.caller, claims=SERVICE)
+    path = f"{api.tasks}/{task_id}?import=true"
+    assert is_problem(api.send("PUT", path, WHOLE, {"If-None-Match": "*"}), 403, "forbidden")
+    assert api.get(task_id).status == 404
+    answer = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
+    created_at = datetime.fromtimestamp(int(task_id[:13].replace("-", ""), 16) / 1000, UTC)
+    shown = f"{created_at:%Y-%m-%dT%H:%M:%S}.{created_at.microsecond // 1000:03}Z"
+    assert shows_task(answer, api.caller, 201, id=task_id, version=1, created_at=shown, **WHOLE)
+    assert answer.json["updated_at"] > created_at.isoformat()
+    assert service.send("PUT", path, WHOLE, {"If-None-Match": "*"}).json == answer.json
+    service.toggle(task_id)
+    assert is_problem(service.send("PUT", path, WHOLE, {"If-None-Match": "*"}), 412, "precondition-failed")
+
+
+def test_an_imported_task_is_not_from_the_future(api: Api) -> None:
+    service = Api(api.url, "a service", api.caller, claims=SERVICE)
+    for days_ago, status in ((-0.5, 201), (-1.1, 422)):
+        path = f"{api.tasks}/{new_id(days_ago)}?import=true"
+        answer = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
+        assert answer.status == status
+        if status == 201:
+            assert answer.json["created_at"] == answer.json["updated_at"]
+
+
+@pytest.mark.parametrize(("query", "headers"), [("import=true", {}), ("import=yes", {"If-None-Match": "*"})])
+def test_only_a_creation_can_be_an_import(kept: Kept, query: str, headers: dict[str, str]) -> None:
+    service = Api(kept.api.url, "a service", kept.api.caller, claims=SERVICE)
+    answer = service.send("PUT", f"{kept.api.tasks}/{kept.task['id']}?{query}", OTHER, headers)
+    assert is_problem(answer, 400, "bad-query")
 
 
 def test_an_id_of_another_version_is_unusable(api: Api) -> None:

@@ -32,6 +32,7 @@ ROUTES = {
     "move_task": f"POST {TASKS}/{{task_id}}/move",
     "restore_task": f"POST {TASKS}/{{task_id}}/restore",
     "list_changes": "GET /v1/users/{user_id}/changes",
+    "erase_user": "DELETE /v1/users/{user_id}",
 }
 CONTRACT = "get_openapi"
 NOBODY = "01a20720-1d65-7ec7-a429-721882d38931"
@@ -153,6 +154,20 @@ call(400, "list_changes", query={"since": "x"})
 call(400, "clear_tasks")
 call(400, "batch_tasks", body={"operations": operations})
 call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, headers=key())
+
+# Erasure, which ends the life of this user.
+service = {"sub": "a service", "token_use": "access", "scope": "tasks/service"}
+call(403, "erase_user", query={"confirm": USER})
+call(400, "erase_user", query={"confirm": "x"}, claims=service, user=USER)
+old = "01812345-1d65-7ec7-a429-721882d38931"
+put = {"title": "x", "description": None, "completed": True}
+imported = {"query": {"import": "true"}, "user": USER, "headers": {"if-none-match": "*"}}
+call(403, "replace_task", old, put, **{**imported, "user": "me"})
+call(201, "replace_task", old, put, claims=service, **imported)
+call(200, "erase_user", query={"confirm": USER}, claims=service, user=USER)
+call(200, "erase_user", query={"confirm": USER}, claims=service, user=USER)
+importlib.import_module("shared.store.marks")._unmarked.clear()  # it remembers for 30 s that there was none
+call(403, "toggle_task", NOBODY)
 
 # The contract, which takes nothing of a caller but what it knows already.
 contract = importlib.import_module(f"functions.{CONTRACT}.app").handler

@@ -147,6 +147,7 @@ HANDLERS = [
 KEY = {"pk": {"S": "x"}, "sk": {"S": "x"}}
 REQUESTS: dict[str, dict[str, Any]] = {
     "BatchGetItem": {"RequestItems": {"TaskTable": {"Keys": [KEY], "ConsistentRead": True}}},
+    "BatchWriteItem": {"RequestItems": {"TaskTable": [{"DeleteRequest": {"Key": KEY}}]}},
     "GetItem": {"TableName": "tasks", "Key": KEY, "ConsistentRead": True},
     "PutItem": {"TableName": "tasks", "Item": KEY},
     "Query": {

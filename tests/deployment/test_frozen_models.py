@@ -55,6 +55,7 @@ OPERATIONS: list[dict[str, Any]] = [
 ]
 RESULT = {"op": "toggle", "id": TASK_ID, "task": TASK}
 TOMBSTONE = {"id": TASK_ID, "deleted": True, "version": 4, "deleted_at": 0}
+RECEIPT = {"user_id": "alice", "marked_at": 0, "completed_at": 1_795_415_874_917, "expires_at": 1_798_871_974_000}
 GOOD: dict[str, dict[str, Any]] = {
     "shared.models": {
         **dict.fromkeys(("NewTask", "TaskPatch"), NEW),
@@ -69,6 +70,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "BatchResults": {"results": [RESULT, {**RESULT, "task": None}]},
         "Changes": {"items": [TASK, TOMBSTONE], "next_since": "x", "has_more": True},
         "TaskQuery": {"status": "open", "order": "desc", "limit": "20", "cursor": "x"},
+        "ReplaceQuery": {"import": "true"},
+        "EraseQuery": {"confirm": "alice"},
+        "Receipt": RECEIPT,
+        "Erased": {"erased": 0, "more": False, "receipt": RECEIPT},
         "ChangesQuery": {"since": "x", "limit": "20"},
         "ClearQuery": {"status": "completed"},
         "_Fields": {name: value for name, value in NEW.items() if name != "metadata"},

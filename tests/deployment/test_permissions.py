@@ -57,6 +57,7 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.batch({"op": "move", "id": task_id, "after": other_id}),
         api.move(task_id, {"before": other_id}, idempotency_key="move"),
         api.batch({"op": "update", "id": task_id, "patch": {}}),
+        Api(url, "a service", user, {"scope": "tasks/service"}).erase(user),
     ):
         assert answer.status in (200, 201, 204), answer
     assert dict(permissions.used) == {name: allowed for name, allowed in permissions.allowed.items() if allowed}
@@ -122,6 +123,13 @@ def test_no_function_may_scan_or_do_anything_beside_dynamodb(translated: dict[st
     for name in of_functions:
         (trust,) = roles[name]["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_only_one_function_may_delete(permissions: Permissions) -> None:
+    deleting = {"BatchWriteItem", "DeleteItem", "UpdateItem"}
+    assert [name for name, allowed in permissions.allowed.items() if deleting & {action for action, _ in allowed}] == [
+        "EraseUser"
+    ]
 
 
 def test_the_other_roles_allow_what_they_are_for(translated: dict[str, Any]) -> None:

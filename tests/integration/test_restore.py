@@ -12,6 +12,7 @@ from local import dynamodb as engines
 from local.template import Template
 from ops import backfill, restore
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
+from shared.store import items, marks
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
@@ -160,7 +161,30 @@ def spoilt(
     return store, task_id, backup, ours
 
 
-# DescribeTable, Scan, GetItem, and then the write.
+def test_an_erased_user_is_left_out(
+    tables: Callable[[], Table], run: Restore, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark in the live table counts. In the backup there is none."""
+    monkeypatch.setattr(marks, "_unmarked", {})
+    table, other = tables(), f"{user}2"
+    for name in (user, user, other):
+        TaskStore(table, name, deadline_in(60)).create(NewTask(title="x"))
+    backup = copied(table, tables)
+    for name in (user, other):
+        assert TaskStore(table, name, deadline_in(60)).erase(40).more
+    key: Any = marks.key_in(items.partition_of(other))
+    table.client.update_item(
+        TableName=table.name,
+        Key=key,
+        UpdateExpression="SET expires_at = :past",
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
+    assert run(backup, table, "--everyone", "--dry-run") == {"erased": 2, "seen": 3, "to restore": 1}
+    assert run(backup, table, "--everyone") == {"erased": 2, "restored": 1, "seen": 3}
+    assert TaskStore(table, user, deadline_in(60)).list(TaskQuery()).items == []
+
+
+# DescribeTable, Scan, GetItem of the mark (which passes the wire by itself) and of the task, and then the write.
 BEFORE_THE_WRITE = [None] * 3
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from shared.store import dynamodb
+from shared.store import dynamodb, marks
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from tests.wire import response
@@ -19,6 +19,12 @@ NOW = 1_795_415_874_917
 @pytest.fixture(autouse=True)
 def _no_sockets(socket_disabled: None) -> None:
     """Whatever reaches out fails."""
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test knows which users another test has found unmarked."""
+    monkeypatch.setattr(marks, "_unmarked", {})
 
 
 @dataclass
@@ -57,13 +63,20 @@ class Script:
     def __init__(self, clock: Clock) -> None:
         self.answers: list[Answer] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        # The mark of an erased user. How often it is read does not matter in most tests: such requests are not listed.
+        self.mark: dict[str, Any] = {}
+        self.reads_of_mark = 0
         self.seconds_per_request = 0.0
         self._clock = clock
 
     def send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         target = request.headers["X-Amz-Target"]
         name = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
-        self.requests.append((name, json.loads(cast("bytes", request.body))))
+        body = json.loads(cast("bytes", request.body))
+        if name == "GetItem" and body["Key"]["sk"] == {"S": "ERASED"}:
+            self.reads_of_mark += 1
+            return response(200, json.dumps(self.mark).encode())
+        self.requests.append((name, body))
         self._clock.seconds += self.seconds_per_request
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -73,12 +86,12 @@ class Script:
         if isinstance(answer, dict):
             return response(200, json.dumps(answer).encode())
         status, code, *more = answer
-        body = {
+        error = {
             "__type": f"com.amazonaws.dynamodb.v20120810#{code}",
             "message": "scripted",
             **(more[0] if more else {}),
         }
-        return response(status, json.dumps(body).encode())
+        return response(status, json.dumps(error).encode())
 
     @property
     def tokens(self) -> list[str]:

@@ -1,0 +1,121 @@
+"""The HTTP API of a deployment, as `ops.export` and `ops.import_` use it: one user, with retries."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from urllib3.util import Retry
+
+from ops import stack
+
+WORKERS: Final = 8
+_TIMEOUT: Final = 35  # API Gateway responds within 30 s
+# About a minute in all. Every request of the two commands can be sent again.
+_RETRIES: Final = Retry(
+    total=8,
+    backoff_factor=0.5,
+    backoff_max=20,
+    backoff_jitter=0.5,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+)
+
+type Task = dict[str, Any]
+
+
+class ApiError(ValueError):
+    """The API rejected a request."""
+
+    def __init__(self, method: str, response: requests.Response) -> None:
+        detail = response.text
+        try:
+            body = response.json()
+            self.kind = body.get("type", "").rpartition(":")[2]
+            detail = body.get("detail") or body.get("message") or detail
+        except ValueError:
+            self.kind = ""
+        hint = " Set TOKEN to a new token and run the same command again." if response.status_code == 401 else ""  # noqa: PLR2004
+        super().__init__(f"{method} {response.url}: {response.status_code} {detail[:300]}{hint}")
+        self.status = response.status_code
+
+
+class UserApi:
+    """The tasks of one user. Every method raises ApiError, and requests' exceptions if the API cannot be reached."""
+
+    def __init__(self, url: str, user: str, token: str) -> None:
+        self.url = f"{url.rstrip('/')}/v1/users/{quote(user, safe='')}"
+        self._session = requests.Session()
+        self._session.auth = _Bearer(token)  # a header would lose against a .netrc file
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=WORKERS, max_retries=_RETRIES))
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a request, and return the JSON of the response; None if it has no body."""
+        response = self._session.request(
+            method, f"{self.url}{path}", params=query, json=body, headers=headers, timeout=_TIMEOUT
+        )
+        if not response.ok:
+            raise ApiError(method, response)
+        return response.json() if response.content else None
+
+    def pages(self, status: str, cursor: str | None = None) -> Iterator[tuple[list[Task], str | None]]:
+        """Walk a list of tasks from a cursor. Yield each page, and the cursor of the next one."""
+        while True:
+            query = {"status": status, "limit": "100", **({"cursor": cursor} if cursor else {})}
+            page = self.send("GET", "/tasks", query=query)
+            cursor = page["next_cursor"]
+            yield page["items"], cursor
+            if cursor is None:
+                return
+
+
+class _Bearer(requests.auth.AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def options(program: str, purpose: str, file: str) -> argparse.ArgumentParser:
+    """Return the parser of the options that both commands have."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=purpose,
+        epilog="TOKEN in the environment must be an access token: with the service scope, or of the user.",
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--stack", help="the name of a deployed stack")
+    where.add_argument("--url", help="the address of an API, such as https://...")
+    parser.add_argument("--user", required=True, help="the user id, or me for the user of the token")
+    parser.add_argument("file", metavar="FILE", help=file)
+    return parser
+
+
+def user_api(chosen: argparse.Namespace) -> UserApi:
+    """Return the API that the options name. Raises ValueError without a token."""
+    token = os.environ.get("TOKEN", "").strip()
+    if not (token and chosen.user):
+        raise ValueError("Set TOKEN in the environment to an access token, and --user to a user id")
+    url = stack.outputs(chosen.stack)["ApiUrl"] if chosen.stack else chosen.url
+    return UserApi(url, chosen.user, token)
+
+
+def progress() -> Progress:
+    """A progress bar on standard error."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True))

@@ -1,0 +1,422 @@
+"""`ops.export` and `ops.import_`: everything of a user arrives in order, however often the commands are stopped."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from rich.progress import Progress
+
+from local.tokens import make_token
+from ops import api, export, import_
+from ops.api import ApiError, UserApi
+from ops.backfill import Interrupted, State
+from shared import positions
+from shared.models import Move, NewTask
+from shared.store import marks
+from shared.store.dynamodb import Table
+from shared.store.task_store import TaskStore
+from shared.tasks import ANY_VERSION
+from tests.api import OPERATIONS, Backend, new_id, serving
+from tests.conftest import deadline_in, sized, table_at
+from tests.inprocess import Functions, functions
+
+# What an import does not keep.
+NEW = {"user_id", "version", "etag", "position", "created_at", "updated_at", "completed_at", "deleted_at", "purge_at"}
+LISTS = ("groceries", "task:1", "x")
+
+type Shown = dict[str, Any]
+
+
+@pytest.fixture
+def table(moto_url: str) -> Table:
+    return table_at(moto_url)
+
+
+class InProcess(UserApi):
+    """The API of the real handlers in this process. `before` and `after` are called for each request."""
+
+    def __init__(self, call: Functions, user: str) -> None:
+        super().__init__("http://in-process", user, "")
+        self._call, self._user = call, user
+        self.before: Callable[[], object] = lambda: None
+        self.after: Callable[[], object] = lambda: None
+        self.sent: list[str] = []  # the names of the operations
+
+    def send(self, method: str, path: str, body: object = None, query: Any = None, headers: Any = None) -> Any:
+        _, _, task_id, action = (*path.split("/"), "", "")[:4]
+        wanted = f"/v1/users/{{user_id}}/tasks{'/{task_id}' * bool(task_id)}{f'/{action}' * bool(action)}"
+        (name,) = (one.name for one in OPERATIONS.values() if (one.method, one.path) == (method, wanted))
+        self.before()
+        named = {key.lower(): value for key, value in (headers or {}).items()}
+        reply = self._call(
+            name,
+            "service",
+            task_id,
+            path_user=self._user,
+            query=query,
+            body=body,
+            headers=named,
+            scope="tasks/service",
+        )
+        self.sent.append(name)
+        self.after()
+        if reply.status >= 400:
+            raise _error(reply.status, reply.kind)
+        return reply.json
+
+
+def _error(status: int, kind: str) -> ApiError:
+    error = ApiError.__new__(ApiError)
+    ValueError.__init__(error, f"{status} {kind}")
+    error.status, error.kind = status, kind
+    return error
+
+
+def exported(user: UserApi, folder: Path, attempts: Callable[[], object] = lambda: None) -> list[Shown]:
+    """The lines of an export. `attempts` is called before each attempt; a crash is followed by another one."""
+    path = folder / "export"
+    while True:
+        attempts()
+        try:
+            with State.at(folder / "state", "export", 3) as state:
+                export._write(user, path, state, threading.Event())
+        except Crash:
+            continue
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def imported(user: UserApi, lines: list[Shown]) -> dict[str, int]:
+    wanted: dict[str, Shown] = {}
+    for task in lines:
+        if task["version"] > wanted.get(task["id"], {"version": 0})["version"]:
+            wanted[task["id"]] = task
+    with Progress(disable=True) as progress:
+        return import_.Import(user, wanted, threading.Event(), progress).run()
+
+
+class Crash(BaseException):
+    """The command ends here."""
+
+
+def lived(table: Table, user: str, seed: int, steps: int) -> None:
+    """Let a user work: tasks of some lists are created, moved, completed, deleted and restored in random order."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    # The first ids are too old for clients, and what is deleted later is still in the trash.
+    days_ago = [40]
+    step = iter(range(0, 10**15, 7_000_000_000))
+    now = time.time_ns()
+    store = TaskStore(table, user, deadline_in(600), lambda: now - days_ago[0] * 86_400_000_000_000 + next(step))
+    live: dict[str, str | None] = {}  # the list of each task
+    trash: dict[str, str | None] = {}
+    fields: Any = {"description": "\U0001f95b\u2028", "tags": ["a", "b"], "metadata": {"k": "v"}}
+    for number in range(steps):
+        if number == steps // 4:
+            days_ago[0] = 1
+        one = dice.choice([*live, ""])
+        match dice.choice(("create", "create", "move", "move", "toggle", "toggle", "delete", "restore")):
+            case "move" if live.get(one):
+                others = [other for other in live if live[other] == live[one] and other != one]
+                place: Any = {dice.choice(("after", "before")): dice.choice([*others, None])}
+                store.move(one, Move(**place), ANY_VERSION)
+            case "toggle" if one:
+                store.toggle(one, ANY_VERSION)
+            case "delete" if one and days_ago[0] == 1:
+                store.delete(one, ANY_VERSION)
+                trash[one] = live.pop(one)
+            case "restore" if trash:
+                one = dice.choice(list(trash))
+                store.restore(one, ANY_VERSION)
+                live[one] = trash.pop(one)
+            case _:
+                to_list = dice.choice((None, *LISTS))
+                task = store.create(NewTask(title=f"task {number}", list=to_list, **dice.choice((fields, {}))))
+                live[task.id] = to_list
+
+
+def shown(user: UserApi) -> dict[str, list[Shown]]:
+    """All lists of a user, without what an import does not keep."""
+    queries = [{"status": status} for status in ("all", "open", "completed", "deleted")]
+    queries += [{"list": name} for name in LISTS]
+    found = {}
+    for query in queries:
+        pages, cursor = [], None
+        while True:
+            page = user.send("GET", "/tasks", query={**query, "limit": "100", **({"cursor": cursor} if cursor else {})})
+            pages += [{name: task[name] for name in task.keys() - NEW} for task in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        found[str(query)] = pages
+    return found
+
+
+@pytest.fixture
+def call(table: Table) -> Iterator[Functions]:
+    with functions(table) as call:
+        yield call
+
+
+def places(user: UserApi) -> dict[str, list[str]]:
+    """The ids of each list in the order of their positions, whether open, completed or in the trash."""
+    tasks = [task for status in ("all", "deleted") for page, _ in user.pages(status) for task in page]
+    ordered = sorted((task for task in tasks if task["list"]), key=lambda one: (one["position"], one["id"]))
+    return {name: [task["id"] for task in ordered if task["list"] == name] for name in LISTS}
+
+
+@pytest.mark.parametrize("seed", range(sized(3, 10, 100)))
+def test_every_list_arrives_in_its_order(table: Table, call: Functions, user: str, tmp_path: Path, seed: int) -> None:
+    lived(table, user, seed, 60)
+    source, target = InProcess(call, user), InProcess(call, f"{user}-2")
+    lines = exported(source, tmp_path)
+    counts = imported(target, lines)
+    assert counts["created"] == len({task["id"] for task in lines}) > 10
+    assert shown(target) == shown(source)
+    assert all(shown(source).values())
+    assert places(target) == places(source)
+    # The time of creation is that of the id.
+    assert {task["created_at"][:4] for page, _ in target.pages("all") for task in page} == {"2026"}
+
+    target.sent.clear()
+    again = imported(target, lines)
+    assert {name: count for name, count in again.items() if count} == {"already there": counts["created"]}
+    assert set(target.sent) == {"list_tasks"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_command_that_is_killed_continues(
+    table: Table, call: Functions, user: str, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt comes one request further than the last one, until one reaches the end."""
+    monkeypatch.setattr(import_, "WORKERS", 2)
+    lived(table, user, 5, 60)
+    source, target = InProcess(call, user), InProcess(call, f"{user}-2")
+
+    def crashing(api: InProcess, left: int) -> None:
+        counter = iter(range(left))
+
+        def step() -> None:
+            if next(counter, None) is None:
+                raise Crash
+
+        setattr(api, when, step)
+
+    lengths = iter(range(10**6))
+    lines = exported(source, tmp_path, lambda: crashing(source, next(lengths)))
+    setattr(source, when, lambda: None)
+    for length in range(3, 10**6):
+        crashing(target, length)
+        try:
+            imported(target, lines)
+        except Crash:
+            continue
+        break
+    setattr(target, when, lambda: None)
+    assert length > 6  # most attempts were killed in the middle
+    assert shown(target) == shown(source)
+    assert places(target) == places(source)
+
+
+def test_two_imports_at_once(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
+    lived(table, user, 6, 60)
+    source, name = InProcess(call, user), f"{user}-2"
+    lines = exported(source, tmp_path)
+    threads = [threading.Thread(target=imported, args=(InProcess(call, name), lines)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    target = InProcess(call, name)
+    imported(target, lines)
+    assert shown(target) == shown(source)
+    assert places(target) == places(source)
+
+
+def test_functions_whose_clocks_differ_do_not_change_the_order(table: Table, user: str, tmp_path: Path) -> None:
+    lived(table, user, 0, 60)
+    sent: list[str] = []
+
+    def clock() -> int:
+        # The second task that is completed, and the second one that is deleted, get an earlier time than the first.
+        behind = sent.count("update_task") == 1 or sent.count("delete_task") == 1
+        return time.time_ns() - (30_000_000_000 if behind else 0)
+
+    with functions(table, clock) as call:
+        source, target = InProcess(call, user), InProcess(call, f"{user}-2")
+        for task in next(source.pages("all"))[0][:4]:
+            source.send("DELETE", f"/tasks/{task['id']}")
+        target.sent = sent
+        counts = imported(target, exported(source, tmp_path))
+        assert shown(target) == shown(source)
+    assert not counts.get("failed")
+    assert "restore_task" in sent
+
+
+def test_a_task_that_moves_between_the_lists_during_the_export_is_in_the_file(
+    table: Table, call: Functions, user: str, tmp_path: Path
+) -> None:
+    store = TaskStore(table, user, deadline_in(60))
+    deleted, restored, kept = (store.create(NewTask(title=name)).id for name in ("d", "r", "k"))
+    store.delete(restored, ANY_VERSION)
+    source = InProcess(call, user)
+
+    def after() -> None:
+        if len(source.sent) == 1:
+            store.delete(deleted, ANY_VERSION)
+            store.restore(restored, ANY_VERSION)
+
+    source.after = after
+    lines = exported(source, tmp_path)
+    target = InProcess(call, f"{user}-2")
+    imported(target, lines)
+    assert [task["id"] for task in shown(target)[str({"status": "all"})]] == [restored, kept]
+    assert [task["id"] for task in shown(target)[str({"status": "deleted"})]] == [deleted]
+
+
+def test_what_the_user_changed_since_stays(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
+    lived(table, user, 8, 30)
+    source, target = InProcess(call, user), InProcess(call, f"{user}-2")
+    lines = exported(source, tmp_path)
+    imported(target, lines)
+    first = next(task for task in lines if "deleted_at" not in task)
+    target.send("PATCH", f"/tasks/{first['id']}", {"title": "newer", "completed": True})
+    counts = imported(target, lines)
+    assert counts["different"] == 1
+    assert target.send("GET", f"/tasks/{first['id']}")["title"] == "newer"
+
+
+def test_export_erase_and_import_give_the_same_lists_and_the_same_sync(
+    table: Table, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another user id: the old one stays marked."""
+    monkeypatch.setattr(marks, "_unmarked", {})
+    lived(table, user, 10, 60)
+    ahead = [0]
+    with functions(table, lambda: time.time_ns() + ahead[0] * 1_000_000_000) as call:
+        source, target = InProcess(call, user), InProcess(call, f"{user}-2")
+        before, synced = shown(source), replica(call, user)
+        lines = exported(source, tmp_path)
+        more = True
+        while more:
+            erased = call("erase_user", "a", path_user=user, query={"confirm": user}, scope="tasks/service")
+            more = erased.json["more"]
+            ahead[0] += 10
+        assert not any(shown(source).values())
+        assert replica(call, user) == {}
+        with pytest.raises(ApiError, match="user-erased"):
+            imported(source, lines)
+        imported(target, lines)
+        assert shown(target) == before
+        assert replica(call, f"{user}-2") == synced
+
+
+def replica(call: Functions, user: str) -> dict[str, Any]:
+    """What a sync from the beginning shows of each task: all that an import keeps, or that it is deleted."""
+    query: dict[str, str] = {"limit": "500"}
+    items: dict[str, Any] = {}
+    more = True
+    while more:
+        page = call("list_changes", user, query=query).json
+        items |= {one["id"]: {name: one[name] for name in one.keys() - NEW} for one in page["items"]}
+        query["since"], more = page["next_since"], page["has_more"]
+    return items
+
+
+class Positions:
+    """The part of the API that moves tasks of one list, in memory."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self.tasks: dict[str, Shown] = {
+            one: {"id": one, "list": "x", "position": positions.of_id(one), "title": ""} for one in ids
+        }
+        self.moves = 0
+
+    def send(self, method: str, path: str, body: Any, *_: object) -> Any:
+        assert method == "POST"
+        self.moves += 1
+        task_id = path.split("/")[2]
+        others = sorted(task["position"] for one, task in self.tasks.items() if one != task_id)
+        edge = None if body["after"] is None else self.tasks[body["after"]]["position"]
+        high = next((one for one in others if edge is None or one > edge), None)
+        self.tasks[task_id] = {**self.tasks[task_id], "position": positions.between(edge, high, lambda _: 0)}
+
+
+@pytest.mark.parametrize("block", [1, 2000])
+def test_many_moves_to_one_place_leave_room(block: int) -> None:
+    """A list in reverse order, and a long block that comes between two tasks."""
+    ids = [new_id(n / 1e5) for n in range(2002, 0, -1)]
+    wanted = list(reversed(ids)) if block == 1 else [ids[0], *ids[2:], ids[1]]
+    if block != 1:
+        wanted = [ids[0], *reversed(ids[1:-1]), ids[-1]]
+    memory = Positions(ids)
+    file = {
+        one: {"id": one, "list": "x", "position": f"{n:06}", "title": "", "version": 1} for n, one in enumerate(wanted)
+    }
+    with Progress(disable=True) as progress:
+        work = import_.Import(cast("UserApi", memory), file, threading.Event(), progress)
+        work._found = dict(memory.tasks)
+        work._move(list(file.values()))
+    assert sorted(ids, key=lambda one: memory.tasks[one]["position"]) == wanted
+    assert memory.moves == len(ids) - (1 if block == 1 else 3)
+    assert max(len(task["position"]) for task in memory.tasks.values()) < positions.LONGEST / 4
+
+
+def test_one_task_that_was_moved_takes_one_move() -> None:
+    ids = [new_id(n / 1e5) for n in range(100, 0, -1)]
+    keys = [(positions.of_id(one), one) for one in (ids[-1], *ids[:-1])]
+    assert import_.longest_ascending(keys) == set(range(1, 100))
+
+
+@pytest.fixture
+def backend(moto_url: str) -> Iterator[Backend]:
+    with serving(moto_url, moto_url) as backend:
+        yield backend
+
+
+def test_the_commands(
+    backend: Backend, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user whose id needs an encoding, tasks with ids that are years old, and a token of a service."""
+    lived(backend.table, f"{user}|x y", 9, 60)
+    file = tmp_path / "alice.jsonl"
+    source, target = (("--url", backend.url, "--user", f"{user}|{name}", str(file)) for name in ("x y", "2"))
+    monkeypatch.delenv("TOKEN", raising=False)
+    assert export.main(source) == 2
+    monkeypatch.setenv("TOKEN", make_token(f"{user}|x y"))
+    assert export.main(source) == 0
+    out, _ = capsys.readouterr()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir() if one.suffix != ".lock"] == [file.name]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert out.split() == ["exported", str(len(lines))]
+    assert export.main(source) == 2  # it never writes over an export
+    assert import_.main(target) == 2  # not a service
+    assert "403" in capsys.readouterr().err
+
+    monkeypatch.setenv("TOKEN", make_token("service", "tasks/service"))
+    assert import_.main(target) == 0
+    assert dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()) == {
+        "already there": "0",
+        "created": str(len(lines)),
+        "different": "0",
+    }
+    read = api.UserApi(backend.url, f"{user}|2", make_token(f"{user}|2"))
+    assert shown(read) == shown(api.UserApi(backend.url, f"{user}|x y", make_token(f"{user}|x y")))
+    (file.parent / "bad.jsonl").write_text("{")
+    assert import_.main((*target[:-1], str(file.parent / "bad.jsonl"))) == 2
+
+
+def test_a_signal_stops_both(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
+    lived(table, user, 5, 20)
+    source, stop = InProcess(call, user), threading.Event()
+    stop.set()
+    with State.at(tmp_path / "state", "export", 3) as state, pytest.raises(Interrupted):
+        export._write(source, tmp_path / "export", state, stop)
+    assert len(source.sent) == 1
+    target = InProcess(call, f"{user}-2")
+    with Progress(disable=True) as progress, pytest.raises(Interrupted):
+        import_.Import(target, {}, stop, progress).run()
