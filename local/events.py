@@ -87,6 +87,8 @@ def _received(sqs: Any, queue: str) -> Iterator[dict[str, Any]]:
 
 def _line(event: dict[str, Any]) -> str:
     detail = event["detail"]
+    if "task_id" not in detail:
+        return f"{event['detail-type']:15} {detail['user_id']}\n"
     changed = ", ".join(detail["changed"])
     return f"{event['detail-type']:15} {detail['user_id']} {detail['task_id']} version {detail['version']} {changed}\n"
 

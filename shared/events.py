@@ -1,4 +1,4 @@
-"""The events of a task: what a write did, from the state before and after it. Pure functions.
+"""Events: what a write did to a task, from the state before and after it, and the end of an erasure. Pure functions.
 
 Every version of a task is one event, and the end of a task is one more. So the versions in the events of a task are
 1, 2, 3 and so on: a version that comes twice is a duplicate, and one that never comes is a gap.
@@ -7,6 +7,7 @@ Every version of a task is one event, and the end of a task is one more. So the 
 import json
 from typing import Any, NamedTuple
 
+from shared.fields import rfc3339
 from shared.models import DeletedTask, Task
 
 SOURCE = "tasks"
@@ -30,6 +31,11 @@ class TaskEvent(NamedTuple):
     # The task as this version shows it. None for a purged task: what a user has deleted for good is not sent again.
     task: Task | None
 
+    @property
+    def detail_type(self) -> str:
+        """The type as EventBridge has it."""
+        return f"task.{self.type}"
+
     def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:
         """The detail of the event, for JSON; with the task if it is `full`."""
         shown = {
@@ -42,6 +48,26 @@ class TaskEvent(NamedTuple):
         if full:
             shown["task"] = None if self.task is None else json.loads(self.task.model_dump_json())
         return shown
+
+
+class UserErased(NamedTuple):
+    """The erasure of a user has ended."""
+
+    user_id: str
+    # In milliseconds since 1970.
+    completed_at: int
+
+    @property
+    def detail_type(self) -> str:
+        """The type as EventBridge has it."""
+        return "user.erased"
+
+    def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:  # noqa: ARG002 - as of a task
+        """The detail of the event, for JSON."""
+        return {"tenant": tenant or None, "user_id": self.user_id, "completed_at": rfc3339(self.completed_at)}
+
+
+type Event = TaskEvent | UserErased
 
 
 def happened(before: Task | None, after: Task | None) -> TaskEvent | None:

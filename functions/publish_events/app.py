@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from shared import events
 from shared.http import telemetry
 from shared.models import DeletedTask, Task
-from shared.store import bus, items
+from shared.store import bus, items, marks
 
 
 class LambdaContext(Protocol):
@@ -46,7 +46,7 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed, error = len(records), None
     for place, record in enumerate(records):
         try:
-            happened = events.happened(_task(record, "OldImage"), _task(record, "NewImage"))
+            happened = _happened(record)
         except Exception as unreadable:  # noqa: BLE001 - whatever is wrong with it, the records before it are published
             failed, error = place, unreadable
             break
@@ -66,10 +66,18 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     }
 
 
-def _task(record: Mapping[str, Any], image: str) -> Task | None:
-    """The task in an image of a record. None if there is no such image, or if it is no task."""
-    item = record["dynamodb"].get(image)
-    return items.from_item(item) if item is not None and item["sk"]["S"].startswith("TASK#") else None
+def _happened(record: Mapping[str, Any]) -> events.Event | None:
+    """The event of a record, which is of a task or of the mark of an erased user. None if nothing happened."""
+    before, after = (record["dynamodb"].get(image) for image in ("OldImage", "NewImage"))
+    key = record["dynamodb"]["Keys"]
+    if key["sk"]["S"] == marks.SORT_KEY:
+        completed_at = marks.completed_at(after)
+        if completed_at is None or marks.completed_at(before) is not None:
+            return None
+        return events.UserErased(items.user_of(key), completed_at)
+    if not key["sk"]["S"].startswith("TASK#"):
+        return None
+    return events.happened(*(None if item is None else items.from_item(item) for item in (before, after)))
 
 
 @cache

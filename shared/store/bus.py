@@ -12,7 +12,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.events import SOURCE, TaskEvent
+from shared.events import SOURCE, Event
 from shared.store.dynamodb import session
 
 # An entry of a PutEvents request.
@@ -39,12 +39,12 @@ def new_client(endpoint_url: str | None = None) -> Any:
     return session().create_client("events", endpoint_url=endpoint_url, config=config)
 
 
-def entry(event: TaskEvent, bus: str, at: float, *, tenant: str, full: bool) -> Entry:
+def entry(event: Event, bus: str, at: float, *, tenant: str, full: bool) -> Entry:
     """An event as EventBridge takes it. `at` is the time of the write, in seconds since 1970."""
     return {
         "EventBusName": bus,
         "Source": SOURCE,
-        "DetailType": f"task.{event.type}",
+        "DetailType": event.detail_type,
         "Time": at,
         "Detail": json.dumps(event.detail(tenant, full=full), ensure_ascii=False, separators=(",", ":")),
     }

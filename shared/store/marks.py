@@ -32,6 +32,11 @@ def key_in(partition: AttributeValueTypeDef) -> dict[str, AttributeValueTypeDef]
     return {"pk": partition, "sk": items.text(SORT_KEY)}
 
 
+def completed_at(mark: Item | None) -> int | None:
+    """When the erasure ended, in milliseconds since 1970. None if it has not, or if there is no mark."""
+    return None if mark is None or "completed_at" not in mark else int(mark["completed_at"]["N"])
+
+
 def is_valid(mark: Item | None, now: int) -> bool:
     """Whether a mark exists and has not expired. TTL removes it later."""
     return mark is not None and int(mark["expires_at"]["N"]) * 1000 > now

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
 from ops import replay, stack
 from shared.models import NewTask
+from shared.store import items, marks
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
@@ -31,13 +33,28 @@ def with_events() -> Template:
     return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "Events": "yes"})
 
 
+@contextmanager
+def own_moto(template: Template) -> Iterator[str]:
+    """An engine whose stream holds nothing of other tests."""
+    with engines.moto() as url:
+        engines.create_tables(template, url)
+        yield url
+
+
+def end_erasure(url: str, user: str) -> None:
+    """Write the mark of an erased user: when the erasure begins, when it ends, and once more."""
+    mark = {**marks.key_in(items.partition_of(user)), "marked_at": items.number(1)}
+    for more in ({}, {"completed_at": items.number(2)}, {"completed_at": items.number(2), "version": items.number(3)}):
+        new_client(url).put_item(TableName=TABLE, Item={**mark, **more})
+
+
 def test_the_schema_is_that_of_the_models() -> None:
     """After a change of the task, run `make openapi`."""
     assert contract.DOCUMENT.read_text() == contract.text()
 
 
 def test_a_local_api_publishes_through_a_real_bus(
-    dynamodb_local_url: str, with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "events.jsonl"
 
@@ -46,9 +63,9 @@ def test_a_local_api_publishes_through_a_real_bus(
         return [one for one in lines if one["detail"]["user_id"] == user]
 
     with (
-        engines.moto() as bus,
-        publishing(with_events, dynamodb_local_url, bus, log),
-        serve(with_events, {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local_url}) as url,
+        own_moto(with_events) as engine,
+        publishing(with_events, engine, engine, log),
+        serve(with_events, {"AWS_ENDPOINT_URL_DYNAMODB": engine}) as url,
     ):
         api = Api(url, user)
         task_id = api.create().json["id"]
@@ -56,8 +73,10 @@ def test_a_local_api_publishes_through_a_real_bus(
         api.update(task_id, {"title": "y"})
         deleted = api.delete(task_id)
         assert deleted.status == 204
-        eventually(lambda: len(mine()) >= 3 or None, 30)
-    found = mine()
+        end_erasure(engine, user)
+        eventually(lambda: len(mine()) >= 4 or None, 60)
+    *found, erased = mine()
+    assert (erased["detail-type"], "task_id" in erased["detail"]) == ("user.erased", False)
     assert [one["detail-type"] for one in found] == ["task.created", "task.completed", "task.deleted"]
     assert [one["detail"]["version"] for one in found] == [1, 2, 3]
     assert found[1]["detail"]["changed"] == ["completed", "completed_at", "title"]

@@ -124,3 +124,10 @@ def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
     # Each batch is full: the first event of the next one did not fit.
     for batch, after in itertools.pairwise(sent):
         assert len(batch) == 10 or sum(len(one["Detail"]) for one in (*batch, after[0])) > 250_000
+
+
+def test_the_end_of_an_erasure_names_the_user_and_no_task() -> None:
+    event = events.UserErased("alice", 5)
+    assert event.detail_type == "user.erased"
+    shown = {"tenant": "acme", "user_id": "alice", "completed_at": "1970-01-01T00:00:00.005Z"}
+    assert event.detail("acme", full=True) == event.detail("acme", full=False) == shown
