@@ -1,8 +1,8 @@
-"""Cursors: the place reached in a list, as a token that only the list and the user it came from accept.
+"""Cursors: a position in a list, as a token. Only the same list of the same user accepts it.
 
-A cursor carries position only: the format's version, the index key of the last task shown, and a hash of the list it
-belongs to. The hash also covers the position, so that a damaged cursor is refused and not taken for another place. It
-needs no signature, because it can reach nothing: the partition is always that of the verified user.
+A cursor contains the version of the format, a hash, and the index key of the last task of the page. The hash covers the
+list and the position, so a damaged cursor is refused. A cursor needs no signature, because it gives access to nothing:
+every query reads the partition of the verified user.
 """
 
 import base64

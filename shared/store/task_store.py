@@ -152,11 +152,13 @@ class TaskStore:
     def changes(self, query: ChangesQuery) -> Changes:
         """Read a page of what has changed, newest first: one request.
 
-        A walk begins with no token, or with the watermark that the last walk ended with, and shows what is stamped
-        from there on. It goes down from the newest change, so that no write can prolong it. While it goes on, its
-        tokens hold where it ends, the watermark for the next walk, and the position reached. That watermark lies
-        SYNC_OVERLAP before the walk's beginning: what is stamped before it has arrived by then, so no later write can
-        be stamped below it. What lies between is shown again next time.
+        A walk reads several pages. It starts at the newest change and ends at its watermark, a time. The first walk has
+        no watermark and reads everything. Writes during a walk are newer than its position, so they cannot prolong it.
+
+        Between two pages, the token contains the watermark of this walk, the watermark of the next walk, and the
+        position. After the last page, it contains only the watermark of the next walk. This is SYNC_OVERLAP before the
+        beginning of this walk: every write with an older stamp has arrived by then. The next walk returns the changes
+        of the overlap again.
 
         Raises InvalidCursor for a token that was not made for this user, and SyncTokenExpired.
         """
