@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.api import OPERATIONS, PUBLIC, Operation
+from tests.api import FOR_SERVICES, OPERATIONS, PUBLIC, Operation
 from tests.conftest import ROOT
 
-EVERY = OPERATIONS | PUBLIC
+EVERY = OPERATIONS | FOR_SERVICES | PUBLIC
 
 
 @pytest.mark.parametrize("operation", EVERY.values(), ids=list(EVERY))
@@ -20,8 +20,8 @@ def test_an_event_is_of_its_operations_route(operation: Operation) -> None:
     assert (context["http"]["method"], context["stage"]) == (operation.method, "$default")
     assert event["rawPath"] == context["http"]["path"] == operation.path.format(**event.get("pathParameters", {}))
     assert all(name == name.lower() for name in event["headers"])
-    assert ("authorizer" in context) == ("authorization" in event["headers"]) == (operation.name in OPERATIONS)
-    assert operation.name in PUBLIC or context["authorizer"]["jwt"]["claims"]["sub"] == "alice"
+    assert ("authorizer" in context) == ("authorization" in event["headers"]) == (operation.name not in PUBLIC)
+    assert operation.name not in OPERATIONS or context["authorizer"]["jwt"]["claims"]["sub"] == "alice"
     assert ("body" in event) == (operation.body is not None)
 
 

@@ -1,6 +1,7 @@
 """The commands for a deployed stack, against moto's CloudFormation and Cognito."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import boto3
@@ -86,7 +87,7 @@ def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(
     monkeypatch.setattr(stack, "access_token", token)
     monkeypatch.setattr(stack, "outputs", lambda name: {**real_outputs(name), "ApiUrl": backend_url})
     assert main(["e2e", "tasks-dev", "--only", "isolation"]) == 0
-    assert "3 passed, 0 FAILED, 0 not judged." in capfd.readouterr().out
+    assert re.search(r"\b[1-9]\d* passed, 0 FAILED, 0 not judged\.", capfd.readouterr().out)
     assert cognito.list_users(UserPoolId=pool)["Users"] == []
 
     monkeypatch.setattr(stack, "access_token", lambda *_: "x.y.z")

@@ -136,8 +136,12 @@ class Handlers(RuleBasedStateMachine):
         """The event of each version that the stream shows, with the task in it."""
         found: dict[tuple[str, str, int], tuple[str, Any]] = {}
         for record in new_records(self.url):
+            if not record["dynamodb"]["Keys"]["pk"]["S"].endswith(
+                self.run
+            ):  # other tests write what is no task of today
+                continue
             event = happened(*(task_in(record, image) for image in ("OldImage", "NewImage")))
-            if event is not None and event.user_id.endswith(self.run):
+            if event is not None:
                 version = (event.user_id, event.task_id, event.version)
                 assert version not in found
                 found[version] = (f"task.{event.type}", event.detail("", full=True)["task"])
