@@ -9,9 +9,10 @@ import json
 import os
 from typing import Any
 
-# `make dynamodb` listens on the host of the container. Its tables are in this region.
+# `make dynamodb` listens on the host of the container. Its tables and its event bus are in this region.
 if "AWS_ENDPOINT_URL_DYNAMODB" not in os.environ:
-    os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = "http://host.docker.internal:8002"
+    for service in ("DYNAMODB", "EVENTBRIDGE"):
+        os.environ[f"AWS_ENDPOINT_URL_{service}"] = "http://host.docker.internal:8002"
     os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
 
 from .deployed import handler as deployed_handler  # type: ignore[import-not-found]

@@ -12,6 +12,8 @@ from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 
+import boto3
+
 from local import dynamodb, template, tokens
 from shared import tasks
 from shared.models import NewTask
@@ -51,6 +53,8 @@ def main() -> None:
     loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
+        # `sam local` takes the logical id for the name.
+        boto3.client("events", endpoint_url=url).create_event_bus(Name="EventBus")
         now = time.time_ns() // 1_000_000
         new = NewTask(title="Buy milk", description="Two bottles")
         live, trashed = (
