@@ -1,8 +1,9 @@
 """Events outside of AWS: `make run EVENTS=yes`, `sam local`, the schema, and `ops.replay`."""
 
 import json
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,26 @@ def with_events() -> Template:
     return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "Events": "yes"})
 
 
-@contextmanager
-def own_moto(template: Template) -> Iterator[str]:
-    """An engine whose stream holds nothing of other tests."""
-    with engines.moto() as url:
-        engines.create_tables(template, url)
-        yield url
+def with_its_own_table(template: Template, url: str) -> Template:
+    """The template with a table whose stream holds nothing of other tests."""
+    name = f"events-{uuid.uuid4()}"
+    (table,) = template.tables
+    own = replace(
+        template,
+        tables=(replace(table, arguments={**table.arguments, "TableName": name}),),
+        functions=tuple(
+            replace(one, environment={**one.environment, "TABLE_NAME": name}) for one in template.functions
+        ),
+    )
+    engines.create_tables(own, url)
+    return own
 
 
-def end_erasure(url: str, user: str) -> None:
+def end_erasure(url: str, table: str, user: str) -> None:
     """Write the mark of an erased user: when the erasure begins, when it ends, and once more."""
     mark = {**marks.key_in(items.partition_of(user)), "marked_at": items.number(1)}
     for more in ({}, {"completed_at": items.number(2)}, {"completed_at": items.number(2), "version": items.number(3)}):
-        new_client(url).put_item(TableName=TABLE, Item={**mark, **more})
+        new_client(url).put_item(TableName=table, Item={**mark, **more})
 
 
 def test_the_schema_is_that_of_the_models() -> None:
@@ -54,7 +62,7 @@ def test_the_schema_is_that_of_the_models() -> None:
 
 
 def test_a_local_api_publishes_through_a_real_bus(
-    with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    dynamodb_local_url: str, with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "events.jsonl"
 
@@ -62,10 +70,11 @@ def test_a_local_api_publishes_through_a_real_bus(
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         return [one for one in lines if one["detail"]["user_id"] == user]
 
+    own = with_its_own_table(with_events, dynamodb_local_url)
     with (
-        own_moto(with_events) as engine,
-        publishing(with_events, engine, engine, log),
-        serve(with_events, {"AWS_ENDPOINT_URL_DYNAMODB": engine}) as url,
+        engines.moto() as bus,
+        publishing(own, dynamodb_local_url, bus, log),
+        serve(own, {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local_url}) as url,
     ):
         api = Api(url, user)
         task_id = api.create().json["id"]
@@ -73,7 +82,7 @@ def test_a_local_api_publishes_through_a_real_bus(
         api.update(task_id, {"title": "y"})
         deleted = api.delete(task_id)
         assert deleted.status == 204
-        end_erasure(engine, user)
+        end_erasure(dynamodb_local_url, own.tables[0].arguments["TableName"], user)
         eventually(lambda: len(mine()) >= 4 or None, 60)
     *found, erased = mine()
     assert (erased["detail-type"], "task_id" in erased["detail"]) == ("user.erased", False)
