@@ -395,6 +395,8 @@ class Model:
         self, user: str, query: dict[str, str], limit: int, cursor: str | None
     ) -> tuple[list[dict[str, Any]], bool | None, tuple[Any, ...]]:
         status, order, position = query["status"], query["order"], None
+        if "list" in query and not {"due_after", "due_before"}.isdisjoint(query):
+            raise Refused(400, "bad-query")
         if cursor is not None:
             known = self.of(user).cursors.get(cursor)
             if known is None or known[0] != query:
