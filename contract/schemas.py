@@ -77,7 +77,7 @@ def query_parameters(model: type[NoQuery]) -> Iterator[Schema]:
         plain: Schema = next((one for one in of.pop("anyOf", ()) if one != {"type": "null"}), {})
         text = of.pop("description", "")
         # So that the page /docs fills it in.
-        example = {"example": of["const"]} if "const" in of else {}
+        example = {"example": plain.pop("example")} if "example" in plain else {}
         required = name in schema.get("required", ())
         yield {
             "name": name,

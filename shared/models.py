@@ -378,7 +378,7 @@ class ChangesQuery(NoQuery):
 class ClearQuery(NoQuery):
     """Which tasks to clear. At least one parameter is required, so that nothing is cleared by mistake."""
 
-    status: Literal["completed"] | None = None
+    status: Annotated[Literal["completed"], Field(json_schema_extra={"example": "completed"})] | None = None
     """Only completed tasks."""
     list: ListKey | None = None
     """Only tasks of this list."""

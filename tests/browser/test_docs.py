@@ -15,7 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from local.docs import PATH, page
 from local.gateway import serve
-from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Api
+from tests.api import FOR_SERVICES, OPERATIONS, PUBLIC, TEMPLATE, Api
 
 SECONDS = 30
 ARGUMENTS = [
@@ -79,7 +79,7 @@ def test_it_lists_every_operation(opened: Chrome) -> None:
         for block in opened.find_elements(By.CSS_SELECTOR, ".opblock")
     }
     assert {(method, path.replace("\u200b", "")) for method, path in shown} == {
-        (one.method, one.path) for one in (OPERATIONS | PUBLIC).values()
+        (one.method, one.path) for one in (OPERATIONS | FOR_SERVICES | PUBLIC).values()
     }
 
 
