@@ -17,7 +17,6 @@ ENV ?= default
 # These tools need their own environments: their dependencies conflict with ours.
 SAM := .build/sam/bin/sam
 SECURITY := .build/security/bin
-# What npm installs.
 NODE := .build/node/node_modules/.bin
 
 help: ## List the commands
@@ -67,7 +66,6 @@ openapi: .venv/.ready ## Generate the contract, docs/openapi.json
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-# Not part of `make test`, which would take a quarter longer.
 coverage: .venv/.ready ## Show the lines that neither the unit nor the contract suite runs
 	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
 
@@ -88,8 +86,7 @@ mutants: .venv/.ready ## Run mutation tests, and show the mutants that no unit t
 	@$(BIN)/python -m tests.mutants
 
 check: .venv/.ready ## Check format, lint, types, the template and the contract
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(MAKE) validate
 	@$(MAKE) schemas
@@ -123,7 +120,6 @@ scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-a
 	    *) echo "No known vulnerability in requirements/$$lock.txt";; \
 	  esac; done
 
-# callgrind, a part of valgrind, counts instructions.
 bench: .venv/.ready ## Compare cold starts, warm calls and growth with peers, and write bench/RESULTS.md
 	@$(NEEDS_VALGRIND)
 	@$(BIN)/python -m bench
@@ -138,8 +134,7 @@ cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
 format: .venv/.ready ## Format the code, and fix lint errors where possible
-	@$(BIN)/ruff check --fix .
-	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 for the published pydantic)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
