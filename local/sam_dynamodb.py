@@ -53,8 +53,8 @@ def main() -> None:
     loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
-        # `sam local` takes the logical id for the name.
-        boto3.client("events", endpoint_url=url).create_event_bus(Name="EventBus")
+        # `sam local` takes the name `local` for the stack.
+        boto3.client("events", endpoint_url=url).create_event_bus(Name="local-events")
         now = time.time_ns() // 1_000_000
         new = NewTask(title="Buy milk", description="Two bottles")
         live, trashed = (

@@ -329,12 +329,20 @@ class Backend:
         def line() -> dict[str, Any] | None:
             for text in self.log.read_text().splitlines():
                 if request_id in text and text.startswith("{"):
-                    found: dict[str, Any] = json.loads(text)
-                    if found.get("request_id") == request_id:
-                        return found
+                    for found in _objects(text):
+                        if found.get("request_id") == request_id:
+                            return found
             return None
 
         return eventually(line)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a line. Two processes that write at once may write into one line, one after the other."""
+    place = 0
+    while place < len(text):
+        found, place = json.JSONDecoder().raw_decode(text, place)
+        yield found
 
 
 @contextmanager
