@@ -348,8 +348,12 @@ class TaskQuery(NoQuery):
     @property
     def is_filtered(self) -> bool:
         """Whether the page leaves out tasks of the list."""
-        of_trash = self.list is not None and self.status == "deleted"
-        return self.tag is not None or self.priority_max is not None or of_trash
+        return self.tag is not None or self.priority_max is not None or self.filters_list
+
+    @property
+    def filters_list(self) -> bool:
+        """Whether the list is a filter: the trash is sorted by deletion, and not by list."""
+        return self.list is not None and self.status == "deleted"
 
     @property
     def page_size(self) -> int:

@@ -1,23 +1,15 @@
 """Publishes an event for each new version of a task. Lambda calls it with records of the table's stream."""
 
-import gc
 import os
 import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
-from shared import events
+from shared import LambdaContext, end_start, events
 from shared.http import telemetry
 from shared.models import DeletedTask, Task
 from shared.store import bus, items, marks
-
-
-class LambdaContext(Protocol):
-    """The part of Lambda's context object that this function uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """The time until Lambda stops the function."""
 
 
 class Unreadable(Exception):
@@ -28,9 +20,7 @@ _BUS = os.environ["EVENT_BUS"]
 _FULL = os.environ["EVENT_CONTENT"] == "full"
 for model in (Task, DeletedTask):
     model.model_rebuild()
-if not gc.isenabled():  # shared/__init__.py disables it
-    gc.freeze()
-    gc.enable()
+end_start()
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

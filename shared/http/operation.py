@@ -1,12 +1,12 @@
 """The frame of every operation: validates the event, calls the handler, and converts its result to a response."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from shared import LambdaContext, end_start
 from shared.http import bodies, requests, snapstart, telemetry
 from shared.http.errors import problem_of
 from shared.http.requests import Event, Request
@@ -15,14 +15,6 @@ from shared.http.settings import settings
 from shared.models import NoQuery, Task
 from shared.store import dynamodb
 from shared.store.dynamodb import Table
-
-
-class LambdaContext(Protocol):
-    """The part of Lambda's context object that an operation uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """The time until Lambda stops the function."""
-
 
 type Handle = Callable[[Request[Any, Any]], Response[Any]]
 type Handler = Callable[[Event, LambdaContext], dict[str, Any]]
@@ -70,9 +62,7 @@ def framed(declaration: Declaration) -> Handler:
         if model is not None:
             model.model_rebuild()
     snapstart.prepare()
-    if not gc.isenabled():  # shared/__init__.py disables it
-        gc.freeze()
-        gc.enable()
+    end_start()
 
     def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         started = time.monotonic()

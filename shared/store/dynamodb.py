@@ -96,7 +96,7 @@ class StorageFull(Exception):
 
 
 class IncompleteResponse(Exception):
-    """DynamoDB left some keys of a BatchGetItem unread, which it does when it throttles."""
+    """DynamoDB left out a part of a BatchGetItem or BatchWriteItem, which it does when it throttles."""
 
 
 class Table(NamedTuple):

@@ -94,15 +94,12 @@ def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
 
 
 def _index_of(query: TaskQuery) -> _Index:
-    match query.list, query.status:
-        case None, status:
-            return _LISTS[status]
-        case _, "deleted":
-            return _LISTS["deleted"]
-        case name, "all":
-            return _Index("by_list", f"task#{name}#", f"[01]#{_POSITION}")
-        case name, status:
-            return _Index("by_list", items.list_prefix(name, status == "completed"), _POSITION)
+    name, status = query.list, query.status
+    if name is None or query.filters_list:
+        return _LISTS[status]
+    if status == "all":
+        return _Index("by_list", f"task#{name}#", f"[01]#{_POSITION}")
+    return _Index("by_list", items.list_prefix(name, status == "completed"), _POSITION)
 
 
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
@@ -116,7 +113,7 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
         conditions.append("#priority BETWEEN :one AND :priority_max")
         values |= {":one": items.number(1), ":priority_max": items.number(query.priority_max)}
         names["#priority"] = "priority"
-    if query.list is not None and query.status == "deleted":
+    if query.list is not None and query.filters_list:
         conditions.append("#list = :list")
         values[":list"] = items.text(query.list)
         names["#list"] = "list"

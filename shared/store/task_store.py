@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared import tasks
@@ -225,10 +226,8 @@ class TaskStore:
         """
 
         def write(places: Places) -> Sequence[Write]:
-            def decide(found: Task | None, now: int) -> Task:
-                return tasks.move(found, move.list, places.position, precondition, now)
-
-            return [Write(task_id, decide, read=self._key is not None, found=places.items.get(task_id))]
+            moving = _moving(task_id, move, precondition, places.position)
+            return [moving._replace(read=self._key is not None, found=places.items.get(task_id))]
 
         (task,) = self._commit_with_places({task_id: move}, 1, write)
         return task
@@ -320,12 +319,7 @@ class TaskStore:
         if one.op == "create":
             return self._creation(one.task, one.id)
         if one.op == "move":
-            move = one  # mypy forgets the type of `one` in the function
-
-            def place(task: Task, name: str) -> str:
-                return places.position(task, name, results)
-
-            return Write(move.id, lambda found, now: tasks.move(found, move.list, place, move.precondition, now))
+            return _moving(one.id, one, one.precondition, partial(places.position, earlier=results))
         return Write(one.id, one.decide)
 
     def _commit_with_places(
@@ -355,6 +349,10 @@ class TaskStore:
             if isinstance(refusal.__cause__ or refusal, TaskNotFound):
                 marks.check(self._engine)
             raise
+
+
+def _moving(task_id: str, move: Move, precondition: Precondition, place: Callable[[Task, str], str]) -> Write:
+    return Write(task_id, lambda found, now: tasks.move(found, move.list, place, precondition, now))
 
 
 def _fitting(page: Sequence[Task]) -> int:
