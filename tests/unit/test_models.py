@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import unicodedata
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Literal
 
@@ -381,6 +382,12 @@ _TIMES = {"completed_at": 2, "created_at": 0, "updated_at": 1}
 )
 def test_times(milliseconds: int, text: str) -> None:
     assert rfc3339(milliseconds) == text
+
+
+@given(st.integers(min_value=0, max_value=253402300799999))
+def test_times_are_those_of_datetime(milliseconds: int) -> None:
+    expected = datetime(1970, 1, 1) + timedelta(milliseconds=milliseconds)
+    assert rfc3339(milliseconds) == expected.isoformat("T", "milliseconds") + "Z"
 
 
 @pytest.mark.parametrize(
