@@ -75,13 +75,12 @@ def _check_media_type(headers: Mapping[str, str], wanted: tuple[str, ...]) -> No
 
 
 def _json(raw: bytes) -> object:
-    # By default, json.loads accepts duplicate keys, NaN and lone surrogates.
     try:
         text = raw.decode()
         if text.startswith("\ufeff"):
             detail = "The body begins with a byte order mark (U+FEFF). Send it without one."
             raise problems.bad_request("bad-json", detail)
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        value = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
@@ -110,6 +109,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(constant: str) -> NoReturn:
     raise problems.bad_request("bad-json", f"The body is not valid JSON: it contains {constant}.")
+
+
+# By default, a decoder accepts duplicate keys and NaN. It also accepts lone surrogates.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
 
 
 def _fault(error: ErrorDetails) -> Fault:
