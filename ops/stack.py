@@ -28,7 +28,14 @@ def add_user(stack: str, email: str, password: str) -> None:
     """Add a user with a permanent password to the stack's user pool. Raises ClientError, as for weak passwords."""
     pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
     attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
-    cognito.admin_create_user(UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS")
+    # Cognito checks a temporary password before it creates the user. So a weak password leaves no user behind.
+    cognito.admin_create_user(
+        UserPoolId=pool,
+        Username=email,
+        UserAttributes=attributes,
+        MessageAction="SUPPRESS",
+        TemporaryPassword=password,
+    )
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
 
 
