@@ -1,16 +1,22 @@
 """What can go wrong at a first deployment is refused before anything is created, or leaves nothing behind."""
 
+import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from local import template
-from ops import stack
+from ops import adopt, stack
 from tests.conftest import ROOT
 
 READ = template.read(ROOT / "template.yaml")
@@ -133,3 +139,49 @@ def test_a_password_that_is_refused_leaves_no_user_behind(
     monkeypatch.setenv("PASSWORD", "short")
     assert stack.main(["user", "tasks-dev", "you@example.org"]) == 1
     assert "InvalidPasswordException" in capsys.readouterr().err
+
+
+def test_a_new_stack_adopts_what_a_deleted_one_has_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    client = boto3.client("cloudformation", region_name="eu-central-1")
+    monkeypatch.setattr(boto3, "client", lambda _: client)
+    with Stubber(client) as answers:
+        names = {"StackName": "tasks-dev", "ChangeSetName": "adopt"}
+        imports = [
+            ("AWS::DynamoDB::Table", "TaskTable", {"TableName": "tasks-dev-TaskTable-1"}),
+            ("AWS::Cognito::UserPool", "UserPool", {"UserPoolId": "eu-central-1_x"}),
+        ]
+        wanted = {
+            **names,
+            "ChangeSetType": "IMPORT",
+            "TemplateBody": ANY,
+            "ResourcesToImport": [
+                dict(zip(("ResourceType", "LogicalResourceId", "ResourceIdentifier"), one, strict=True))
+                for one in imports
+            ],
+        }
+        answers.add_response("create_change_set", {}, wanted)
+        answers.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"}, names)
+        answers.add_response("execute_change_set", {}, names)
+        done: Any = {"StackName": "tasks-dev", "StackStatus": "IMPORT_COMPLETE", "CreationTime": datetime.now(UTC)}
+        answers.add_response("describe_stacks", {"Stacks": [done]}, {"StackName": "tasks-dev"})
+        arguments = ["tasks-dev", "--table", "tasks-dev-TaskTable-1", "--pool", "eu-central-1_x"]
+        assert adopt.main(arguments) == 0
+        answers.assert_no_pending_responses()
+        answers.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
+        assert adopt.main(arguments) == 1
+    assert "already managed" in capsys.readouterr().err
+    # The linter finds references to what is not there.
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(adopt.reduced(["TaskTable", "UserPool"])))
+    cfn_lint: list[str | Path] = [
+        ROOT / ".build" / "sam" / "bin" / "cfn-lint",
+        "--ignore-checks",
+        "W2001",
+        "W8001",
+        "--",
+        file,
+    ]
+    linted = subprocess.run(cfn_lint, capture_output=True, text=True, check=False)
+    assert (linted.returncode, linted.stdout) == (0, "")
