@@ -91,7 +91,6 @@ def _spaces(value: str) -> set[str]:
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:
-    # Entra ID writes the scopes of users to `scp`, and those of backends, which it calls app roles, to `roles`.
-    values = (claims.get(claim, "") for claim in ("scope", "scp", "roles"))
+    values = (claims.get(claim, "") for claim in ("scope", "scp"))
     lists = (value[1:-1] if _is_array(value) else value for value in values)
     return {scope for value in lists for scope in value.split(" ") if scope}

@@ -73,7 +73,7 @@ ISSUERS = {
             "scp": "Tasks.Use",
             "ver": "2.0",
         },
-        {"sub": "690222be-ff1a-4d56-abd1-7e4f7d38e474", "tid": "9f", "roles": "[Tasks.Service]", "ver": "2.0"},
+        {"sub": "690222be-ff1a-4d56-abd1-7e4f7d38e474", "tid": "9f", "scp": "Tasks.Service Tasks.Use"},
         "Tasks.Service",
     ),
     "Clerk": (
