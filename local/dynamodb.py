@@ -30,8 +30,11 @@ _PACKAGE = "amplify-dynamodb-simulator"
 _VERSION = "2.9.30"
 _SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"dynamodb-local-{_VERSION}"
-# The shell stops Java when its standard input is closed. That happens even if this process is killed.
-_JAVA = 'java "$@" <&- & java=$!; read -r _; kill $java; wait $java; rm -rf "$SCRATCH"'
+# The shell stops Java when its standard input is closed, even if this process is killed. The shell ends when Java ends.
+_JAVA = (
+    'exec 3<&0; java "$@" <&- 3<&- & java=$!; (read -r _ <&3; kill $java) 2>&- & '
+    'wait $java; kill $! 2>&-; rm -rf "$SCRATCH"'
+)
 _START_SECONDS = 30
 
 
@@ -179,7 +182,7 @@ def _free_port() -> int:
 
 
 def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a process listens. Return False if it ends before, or does not within a minute."""
+    """Wait until a process listens. Return False if it ends before, or does not within _START_SECONDS."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
