@@ -57,6 +57,7 @@ def function(name: str, target: Path, packages: Path | None, schemas: Path | Non
     shutil.copy(ROOT / "functions" / operation / "app.py", own / ("deployed.py" if local else "app.py"))
     if local:
         shutil.copy(ROOT / "artifacts" / "sam_local_handler.py", own / "app.py")
+        shutil.copy(ROOT / "local" / "claims.py", own)
     if packages is None:
         _copy(ROOT / "docs", target / "docs", "openapi.json")
     else:

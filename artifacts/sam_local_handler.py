@@ -15,6 +15,7 @@ if "AWS_ENDPOINT_URL_DYNAMODB" not in os.environ:
         os.environ[f"AWS_ENDPOINT_URL_{service}"] = "http://host.docker.internal:8002"
     os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"
 
+from .claims import as_text  # type: ignore[import-not-found]
 from .deployed import handler as deployed_handler  # type: ignore[import-not-found]
 
 
@@ -26,12 +27,10 @@ def handler(event: dict[str, Any], context: object) -> Any:
     token = event["headers"].get("authorization", "").removeprefix("Bearer ")
     if "authorizer" not in event["requestContext"] and token.count(".") == 2:  # noqa: PLR2004 - the parts of a JWT
         payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        texts = {name: _text(value) for name, value in claims.items()}
+        try:
+            claims = dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+        except (ValueError, TypeError):  # it is no JWT: the function answers 401
+            claims = {}
+        texts = {name: as_text(value) for name, value in claims.items()}
         event["requestContext"]["authorizer"] = {"jwt": {"claims": texts, "scopes": None}}
     return deployed_handler(event, context)
-
-
-def _text(claim: object) -> str:
-    """Convert a claim to a string, as API Gateway does: an array becomes "[a b]"."""
-    return f"[{' '.join(map(str, claim))}]" if isinstance(claim, list) else str(claim)

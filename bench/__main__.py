@@ -69,7 +69,7 @@ def gate() -> None:
     """Exit with 1 if the ratio of instructions to those of the bare peer exceeds a limit."""
     bare = contenders.peer("bare", WITH_BYTECODE)
     failed = False
-    with stub() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with stub(contenders.IDENTITY) as url, ThreadPoolExecutor(os.cpu_count()) as pool:
         ours = {operation: contenders.ours(operation) for operation in OPERATIONS}
         jobs: dict[str, list[Future[int] | Future[float]]] = {
             "cold start": [
@@ -99,11 +99,13 @@ def everything() -> None:
     )
     ours = {operation: contenders.ours(operation) for operation in OPERATIONS}
     peers = {(name, column): contenders.peer(name, column) for column in COLUMNS for name in PEERS}
-    with stub() as url:
+    with stub(contenders.IDENTITY) as url:
         cold(report, url, ours["create_task"], peers)
+        cold_by_operation(report, url, ours, peers["bare", WITH_BYTECODE])
         warm(report, url, ours, peers)
         other_operations(report, url)
         import_time(ours["create_task"], url)
+    reconnecting(report, ours["get_task"], peers["bare", WITH_BYTECODE])
     sizes(report, ours["create_task"], peers)
     every = [ours["create_task"], *peers.values()]
     with engines.dynamodb_local({one.table for one in every}) as url:
@@ -150,7 +152,7 @@ def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str],
     samples = _interleaved(every, COLD_ROUNDS, partial(measure.run, operation="create_task", url=url))
     report.table(
         "Cold start: ours relative to each peer",
-        ["peer", "built", "instructions", "CPU", "wall", "peer's CPU, ms"],
+        ["peer", "built", "instructions", "CPU", "wall", "peer's CPU, ms", "its first request's"],
         (
             [
                 one.name,
@@ -159,13 +161,28 @@ def cold(report: Report, url: str, ours: Contender, peers: dict[tuple[str, str],
                 _ratio(samples, ours, one, "cpu"),
                 _ratio(samples, ours, one, "wall"),
                 _milliseconds(samples[one], "cpu"),
+                _milliseconds(samples[one], "first"),
             ]
             for one in peers.values()
         ),
     )
     report.say(
         f"Ours: {instructions[ours] / 1e6:,.0f} million instructions, {_milliseconds(samples[ours], 'cpu')} ms CPU, "
-        f"{_milliseconds(samples[ours], 'wall')} ms wall.\n"
+        f"{_milliseconds(samples[ours], 'wall')} ms wall. Its first request takes "
+        f"{_milliseconds(samples[ours], 'first')} ms CPU: Lambda gives a whole processor for the start only.\n"
+    )
+
+
+def cold_by_operation(report: Report, url: str, ours: dict[str, Contender], bare: Contender) -> None:
+    """Count the instructions of cold starts of all operations."""
+    pairs = [(one, operation) for operation, function in ours.items() for one in (function, bare)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = list(pool.map(lambda pair: measure.instructions(pair[0], pair[1], url), pairs))
+    rows = zip(ours, counts[::2], counts[1::2], strict=True)
+    report.table(
+        "Cold start by operation, in instructions",
+        ["operation", "ours, millions", f"ours / {BARE}"],
+        [[operation, f"{mine / 1e6:,.0f}", f"{mine / theirs:.2f}"] for operation, mine, theirs in rows],
     )
 
 
@@ -195,6 +212,19 @@ def warm(report: Report, url: str, ours: dict[str, Contender], peers: dict[tuple
         "What correctness costs: instructions relative to the bare peer with blind writes",
         ["operation", OURS, BARE],
         costs,
+    )
+
+
+def reconnecting(report: Report, ours: Contender, bare: Contender) -> None:
+    """Measure calls that find their connection closed, as after a long pause."""
+    with stub(contenders.IDENTITY, closing=True) as url:
+        mine, theirs = (measure.warm_instructions(one, "get_task", url) for one in (ours, bare))
+        call = partial(measure.warm, operation="get_task", url=url, warm_ups=WARM_UPS, calls=CALLS)
+        samples = _interleaved([ours, bare], WARM_ROUNDS, call)
+    report.table(
+        "Warm get_task that finds its connection closed",
+        [f"instructions / {BARE}", f"CPU / {BARE}", "ours, ms CPU"],
+        [[f"{mine / theirs:.2f}", _ratio(samples, ours, bare, "cpu"), _milliseconds(samples[ours], "cpu")]],
     )
 
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from artifacts import trim
+from local.certificate import identity_in
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build" / "bench"
 PACKAGES = BUILD / "packages"
+# The certificate of the stub and its key.
+IDENTITY = BUILD / "identity.pem"
 SITE = Path("site-packages")
 
 PEERS = {
@@ -55,6 +58,7 @@ def ours(operation: str) -> Contender:
     shutil.rmtree(folder, ignore_errors=True)
     function = operation.title().replace("_", "")
     _run("make", "-s", f"build-{function}", f"ARTIFACTS_DIR={folder}", f"ARCH={machine}")
+    _trust_the_stub(folder)
     return Contender(OURS, AS_WE_BUILD, folder, f"functions.{operation}.app")
 
 
@@ -80,13 +84,22 @@ def _build(name: str, title: str, requirements: list[str], column: str) -> Conte
     if column == AS_WE_BUILD:
         # boto3's resource needs the model of DescribeTable.
         trim.trim_botocore(folder / "botocore" / "data", more=["DescribeTable"])
+    _trust_the_stub(folder)
     if column != AS_SAM_BUILDS:
         _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder))
     return Contender(title, column, folder, "app")
 
 
+def _trust_the_stub(folder: Path) -> None:
+    """Add the certificate of the stub to those that an artifact trusts, beside those of AWS."""
+    with (folder / "botocore" / "cacert.pem").open("a") as trusted:
+        trusted.write(IDENTITY.read_text().partition("-----BEGIN PRIVATE KEY")[0])
+
+
 def install() -> None:
-    """Install the locked packages of all peers, if the lock has changed."""
+    """Make the certificate of the stub. Install the locked packages of all peers, if the lock has changed."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    identity_in(BUILD)
     lock = ROOT / "requirements" / "bench.txt"
     ready = PACKAGES / ".ready"
     if ready.exists() and ready.read_bytes() == lock.read_bytes():

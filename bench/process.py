@@ -2,7 +2,8 @@
 
     python -S -s -P -B process.py ARTIFACT MODULE EVENT STATUS [WARM-UPS CALLS]
 
-It loads the handler and calls it once. With WARM-UPS and CALLS, it then measures the time of further calls.
+It loads the handler and calls it once. With WARM-UPS and CALLS, it also calls it again. It prints the time of these
+calls, or of the first one, as JSON.
 """
 
 import os
@@ -32,21 +33,30 @@ def main() -> None:
     with open(event_file) as file:  # noqa: PTH123 - importing pathlib would be measured
         event = json.load(file)
     import importlib  # noqa: PLC0415
+    import time  # noqa: PLC0415
 
     handler = importlib.import_module(module).handler
+    cpu, wall = time.process_time(), time.perf_counter()
     response = handler(event, Context())
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     if response["statusCode"] != int(status):
         sys.exit(f"{module} returned {response}")
     if not counts:
+        sys.stderr.write(json.dumps({"cpu": cpu, "wall": wall}))
+        sys.stderr.flush()
         os._exit(0)  # Lambda freezes a function instead of a clean exit
-    import time  # noqa: PLC0415
-
     warm_ups, calls = map(int, counts)
-    for _ in range(warm_ups):
-        handler(event, Context())
+    # Each call has another body than the one before, so that an update changes something.
+    bodies = event.pop("bodies", [event.get("body")])
+
+    def call(times: int) -> None:
+        for number in range(times):
+            event["body"] = bodies[number % len(bodies)]
+            handler(event, Context())
+
+    call(warm_ups)
     cpu, wall = time.process_time(), time.perf_counter()
-    for _ in range(calls):
-        handler(event, Context())
+    call(calls)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     sys.stderr.write(json.dumps({"cpu": cpu / calls, "wall": wall / calls}))
 

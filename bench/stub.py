@@ -1,8 +1,15 @@
-"""A stub of DynamoDB with prepared responses, so that only the processor time of the measured process counts."""
+"""A stub of DynamoDB over TLS with prepared responses, so that only the time of the measured process counts.
+
+python -m bench.stub CERTIFICATE [--closing]
+"""
+
+from __future__ import annotations
 
 import json
 import re
+import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import time
@@ -10,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 from shared import tasks
@@ -64,14 +72,18 @@ def prepared_responses() -> Mapping[str, bytes]:
 
 
 class _Connection(socketserver.StreamRequestHandler):
+    server: _Server
     responses = prepared_responses()
 
     def handle(self) -> None:
-        while self.rfile.readline():
+        while first := self.rfile.readline():
             headers: dict[str, str] = {}
             while line := self.rfile.readline().strip():
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
+            if first.startswith(b"GET"):  # opens a connection
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                continue
             kind, request = headers["x-amz-target"].rpartition(".")[2], self.rfile.read(int(headers["content-length"]))
             if kind == "Query" and (limit := _FEW_TASKS.search(request)):
                 kind = _QUERIES[limit[1]]
@@ -86,27 +98,39 @@ class _Connection(socketserver.StreamRequestHandler):
                 f"x-amzn-RequestId: {'A' * 52}\r\nx-amz-crc32: {zlib.crc32(body)}\r\n\r\n"
             )
             self.wfile.write(head.encode() + body)
+            if self.server.closing:
+                return
 
 
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
+    def __init__(self, certificate: str, *, closing: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.closing = closing
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection. The handshake takes place with the first bytes that its thread reads."""
+        client, address = super().get_request()
+        return self._context.wrap_socket(client, server_side=True, do_handshake_on_connect=False), address
+
 
 @contextmanager
-def stub() -> Iterator[str]:
-    """Start the stub in a separate process and yield its URL."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench.stub"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+def stub(certificate: Path, *, closing: bool = False) -> Iterator[str]:
+    """Start the stub in a separate process and yield its URL. `closing` ends each connection after one response."""
+    command = [sys.executable, "-m", "bench.stub", str(certificate), *(["--closing"] if closing else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield f"https://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.kill()
 
 
 if __name__ == "__main__":
-    with _Server(("127.0.0.1", 0), _Connection) as server:
+    with _Server(sys.argv[1], closing="--closing" in sys.argv) as server:
         sys.stdout.write(f"{server.server_address[1]}\n")
         sys.stdout.flush()
         server.serve_forever()

@@ -7,11 +7,15 @@ import base64
 import json
 import os
 import random
+import time
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from locust import FastHttpUser, between, task
+
+from shared.store.uuid7 import uuid7
 
 TOKEN = os.environ["TOKEN"]
 SCOPE = os.environ.get("SERVICE_SCOPE", "tasks/service")
@@ -23,6 +27,11 @@ def has_service_scope(token: str) -> bool:
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     scopes: str | list[str] = claims.get("scope") or claims.get("scp") or ""
     return SCOPE in (scopes.split() if isinstance(scopes, str) else scopes)
+
+
+def new_key() -> dict[str, str]:
+    """The header of a request that is done once."""
+    return {"Idempotency-Key": str(uuid.uuid4())}
 
 
 class Person(FastHttpUser):
@@ -41,11 +50,9 @@ class Person(FastHttpUser):
             self.create()
         self.sync()
 
-    def request(self, method: str, path: str, name: str, body: object = None, key: bool = False) -> Any:
+    def request(self, method: str, path: str, name: str, body: object = None, headers: Mapping[str, str] = {}) -> Any:
         """Send a request. Return the body of a successful response, or None."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        if key:
-            headers["Idempotency-Key"] = str(uuid.uuid4())
+        headers = {"Authorization": f"Bearer {TOKEN}", **headers}
         # A 404 also counts as a failure: it would mean that a task of this person was lost.
         response = self.client.request(method, f"{self.path}{path}", name=name, json=body, headers=headers)
         return response.json() if response.status_code in (200, 201) else None
@@ -93,9 +100,27 @@ class Person(FastHttpUser):
             "priority": 5,
             "list": "home",
         }
-        created = self.request("POST", "/tasks", "create", task, key=True)
+        created = self.request("POST", "/tasks", "create", task, new_key())
         if created:
             self.ids.append(created["id"])
+
+    @task(2)
+    def work_offline(self) -> None:
+        """Send what a device did while it was offline: a task with an id of its own, and a batch of changes."""
+        changed = self.any()
+        own = str(uuid7(time.time_ns()))
+        task = {"title": "load", "list": "home"}
+        whole = {**task, "description": None, "completed": False}
+        if self.request("PUT", f"/tasks/{own}", "create with own id", whole, {"If-None-Match": "*"}):
+            operations = [
+                {"op": "create", "task": task},
+                {"op": "update", "id": changed, "patch": {"priority": 9}},
+                {"op": "toggle", "id": own},
+            ]
+            self.ids.append(own)
+            done = self.request("POST", "/tasks/batch", "batch", {"operations": operations}, new_key())
+            if done:
+                self.ids.append(done["results"][0]["id"])
 
     @task(4)
     def toggle(self) -> None:

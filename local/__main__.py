@@ -1,11 +1,13 @@
 """`make run`: serves the API on localhost, with moto, DynamoDB Local or another DynamoDB endpoint."""
 
+import argparse
+import json
 import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -39,8 +41,23 @@ def engine(name: str) -> Iterator[str]:
         raise ValueError(f"DYNAMODB must be moto, local or a URL, not {name!r}")
 
 
-def main() -> int:
+# The settings, which are variables of the environment.
+SETTINGS = """\
+PORT          the port (8000)
+DYNAMODB      moto, local for DynamoDB Local, or the URL of an endpoint (moto)
+EVENTS        yes: publish events and print them; see also `make events` (no)
+TENANT_CLAIM  the claim of a token that names the tenant (none)
+SPACES_CLAIM  the claim of a token that lists further user ids (none)
+"""
+
+
+def main(arguments: Sequence[str] = ()) -> int:
     """Serve until Ctrl-C."""
+    argparse.ArgumentParser(
+        prog="python -m local",
+        description=f"Serve the API on localhost.\n\n{SETTINGS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -93,17 +110,19 @@ def _yes_or_no(variable: str) -> str:
 
 
 def _welcome(address: str) -> str:
-    token = tokens.user_token(docs.USER)
+    tenant = os.environ.get("TENANT_CLAIM")
+    claims = f" CLAIMS={shlex.quote(json.dumps({tenant: 'local'}))}" if tenant else ""
     tasks = f"{address}/v1/users/me/tasks"
-    curl = f"curl -sS -w '\\n' -H {shlex.quote(f'Authorization: Bearer {token}')}"
+    curl = "curl -sS -w '\\n' -H \"Authorization: Bearer $TOKEN\""
     return f"""
 Serving template.yaml on {address}. Press Ctrl-C to stop.
 Try it in a browser: {address}{docs.PATH}
+When you change the code of a function, its next request runs the new code.
 
-A token for the user {docs.USER}, valid for 12 hours (for another user: make -s token USER=bob):
-{token}
+In another terminal, in this folder: create a task, list the tasks of
+{docs.USER}, and see that {docs.USER} cannot read the tasks of bob:
 
-Create a task, list the tasks of {docs.USER}, and see that {docs.USER} cannot read the tasks of bob:
+TOKEN=$(make -s token USER={docs.USER}{claims})
 {curl} -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}' {tasks}
 {curl} {tasks}
 {curl} {address}/v1/users/bob/tasks
@@ -112,4 +131,4 @@ Create a task, list the tasks of {docs.USER}, and see that {docs.USER} cannot re
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

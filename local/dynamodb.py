@@ -30,8 +30,11 @@ _PACKAGE = "amplify-dynamodb-simulator"
 _VERSION = "2.9.30"
 _SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"dynamodb-local-{_VERSION}"
-# The shell stops Java when its standard input is closed. That happens even if this process is killed.
-_JAVA = 'java "$@" <&- & java=$!; read -r _; kill $java; wait $java; rm -rf "$SCRATCH"'
+# The shell stops Java when its standard input is closed, even if this process is killed. The shell ends when Java ends.
+_JAVA = (
+    'exec 3<&0; java "$@" <&- 3<&- & java=$!; (read -r _ <&3; kill $java) 2>&- & '
+    'wait $java; kill $! 2>&-; rm -rf "$SCRATCH"'
+)
 _START_SECONDS = 30
 
 
@@ -101,20 +104,25 @@ def dynamodb_local(data: Path | None) -> Iterator[str]:
         "-Djava.library.path=./DynamoDBLocal_lib",
     ]
     arguments += ["-jar", "DynamoDBLocal.jar", "-sharedDb", "-disableTelemetry", "-port", str(port), *where]
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
     process = subprocess.Popen(
         ["sh", "-c", _JAVA, "sh", *arguments],
         cwd=emulator,
         env={**os.environ, "SCRATCH": scratch},
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=printed,
+        stderr=printed,
         start_new_session=True,  # Ctrl-C must not reach Java, which would stop too early
     )
     try:
-        _wait_until_listening(port, process)
+        if not _listens(port, process):
+            printed.seek(0)
+            said = printed.read().decode(errors="replace").strip()[-2000:]
+            raise RuntimeError(f"DynamoDB Local did not start: {said or 'it printed nothing'}")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.communicate()
+        printed.close()
 
 
 def create_tables(template: Template, url: str) -> None:
@@ -173,10 +181,11 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a process listens. Return False if it ends before, or does not within _START_SECONDS."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+            return True
         time.sleep(0.05)
-    raise RuntimeError("DynamoDB Local did not start")
+    return False

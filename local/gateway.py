@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import jwt
+from werkzeug.exceptions import BadRequest
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from local import tokens
+from local.claims import as_text
 from local.template import Route, Template
 from local.workers import FunctionError, Throttled, Workers
 
@@ -85,6 +88,9 @@ class Gateway:
             response = self._page(request) or self._preflight(request) or self._invoke(request, request_id)
         except _HttpError as error:
             response = error.response
+        except Exception:  # noqa: BLE001 - a defect of the gateway, which must answer as API Gateway does
+            traceback.print_exc()
+            response = _json(500, {"message": "Internal Server Error"})
         response.headers["apigw-requestid"] = request_id
         self._allow_origin(request, response)
         return response(environ, start_response)
@@ -134,10 +140,15 @@ class Gateway:
             error = _HttpError(401, "Unauthorized")
             error.response.headers["www-authenticate"] = "Bearer"
             raise error from None
-        return {name: _claim(value) for name, value in claims.items()}
+        return {name: as_text(value) for name, value in claims.items()}
 
     def _page(self, request: Request) -> Response | None:
-        page = self._pages.get(_raw_path(request)) if request.method == "GET" else None
+        if request.method != "GET":
+            return None
+        path = _raw_path(request)
+        if path == "/" and self._pages:
+            return Response(status=302, headers={"Location": next(iter(self._pages))})
+        page = self._pages.get(path)
         return page and Response(page(), content_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     def _preflight(self, request: Request) -> Response | None:
@@ -182,7 +193,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a gateway
         port: The port, or 0 for a free one.
         workers: The maximum number of processes of each function.
         queue_timeout: How many seconds a request waits for a free process.
-        pages: Additional HTML pages by path, which a deployed API does not have.
+        pages: Additional HTML pages by path, which a deployed API does not have. The path / leads to the first one.
     """
     gateway = Gateway(template, environment, workers, queue_timeout, pages or {})
     with socket.create_server(("127.0.0.1", port)) as listener:  # werkzeug itself would exit if the port is in use
@@ -208,11 +219,19 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _raw_path(request: Request) -> str:
-    return str(request.environ["REQUEST_URI"]).partition("?")[0]
+    # RFC 9112, section 3.2.2: a server must accept the absolute form of the request target, too.
+    return re.sub(r"^https?://[^/?#]*", "", str(request.environ["REQUEST_URI"]), flags=re.IGNORECASE).partition("?")[0]
 
 
 def _body(request: Request) -> bytes:
-    body = request.stream.read(_MAX_BODY + 1)
+    body = b""
+    try:
+        while len(body) <= _MAX_BODY and (part := request.stream.read(_MAX_BODY + 1)):
+            body += part
+    except (OSError, BadRequest):  # the body is incomplete, or its chunks are malformed: RFC 9112, section 8
+        error = _HttpError(400, "Bad Request")
+        error.response.headers["connection"] = "close"
+        raise error from None
     if len(body) > _MAX_BODY:
         request.stream.read(_MAX_DRAINED)  # a client that is still sending would get a reset instead of the response
         raise _HttpError(413, "Request Entity Too Large")
@@ -280,15 +299,6 @@ def _payload(body: bytes, content_type: str) -> tuple[str, bool]:
         except UnicodeDecodeError:
             pass
     return base64.b64encode(body).decode(), True
-
-
-def _claim(value: object) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case list():
-            return f"[{' '.join(map(_claim, value))}]"
-    return str(value)
 
 
 def _response(result: Any) -> Response:

@@ -56,8 +56,38 @@ class Context:
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
+class _Sources:
+    """The code of the functions. `version` grows when a file changes, which a line on standard error reports."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = 0
+        self._times = self._read()
+        self._next_look = 0.0
+
+    def version(self) -> int:
+        """Look for changes, at most twice a second."""
+        with self._lock:
+            if time.monotonic() > self._next_look:
+                self._next_look = time.monotonic() + 0.5
+                times = self._read()
+                if changed := sorted({path for path, _ in times.items() ^ self._times.items()}):
+                    self._version += 1
+                    self._times = times
+                    sys.stderr.write(f"{', '.join(changed)} changed: the functions start again\n")
+            return self._version
+
+    @staticmethod
+    def _read() -> dict[str, int]:
+        files = [path for room in ("functions", "shared") for path in Path(_ROOT, room).rglob("*.py")]
+        return {str(path.relative_to(_ROOT)): path.stat().st_mtime_ns for path in files if path.exists()}
+
+
+_SOURCES = _Sources()
+
+
 class Workers:
-    """The processes of one function: at most `max_workers`, started on demand and reused."""
+    """The processes of one function: at most `max_workers`, started on demand and reused until the code changes."""
 
     def __init__(
         self, function: Function, environment: Mapping[str, str], max_workers: int, queue_timeout: float
@@ -68,12 +98,17 @@ class Workers:
         self._queue_timeout = queue_timeout
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
+        self._version = _SOURCES.version()
 
     def invoke(self, event: str) -> Any:
         """Invoke the handler with an event and return its result. Raises FunctionError or Throttled."""
         if not self._slots.acquire(timeout=self._queue_timeout):
             raise Throttled
         try:
+            version = _SOURCES.version()
+            if version != self._version:
+                self._version = version
+                self._retire_idle()
             worker = self._take()
             try:
                 result = worker.invoke(event)
@@ -81,6 +116,8 @@ class Workers:
                 self._all.discard(worker)
                 raise
             self._idle.append(worker)
+            if version != self._version:  # the code has changed meanwhile
+                self._retire_idle()
         finally:
             self._slots.release()
         if result is None:
@@ -89,13 +126,18 @@ class Workers:
 
     def close(self) -> None:
         """Stop every process. Kill the busy ones, and let the idle ones exit."""
-        idle, self._idle = self._idle, []
-        for worker in self._all.difference(idle):
+        for worker in self._all.difference(self._idle):
             worker.kill()
+        for worker in self._retire_idle():
+            worker.join()
+
+    def _retire_idle(self) -> "list[_Worker]":
+        """Let the idle processes exit, and return them."""
+        idle, self._idle = self._idle, []
         for worker in idle:
             worker.disconnect()
-        for worker in idle:
-            worker.join()
+            self._all.discard(worker)
+        return idle
 
     def _take(self) -> "_Worker":
         """Return the most recently used idle worker, or a new one."""

@@ -10,8 +10,8 @@ import secrets
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -28,7 +28,14 @@ def add_user(stack: str, email: str, password: str) -> None:
     """Add a user with a permanent password to the stack's user pool. Raises ClientError, as for weak passwords."""
     pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
     attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
-    cognito.admin_create_user(UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS")
+    # Cognito checks a temporary password before it creates the user. So a weak password leaves no user behind.
+    cognito.admin_create_user(
+        UserPoolId=pool,
+        Username=email,
+        UserAttributes=attributes,
+        MessageAction="SUPPRESS",
+        TemporaryPassword=password,
+    )
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
 
 
@@ -47,26 +54,29 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
-def e2e(stack: str, only: str = "") -> int:
-    """Run the conformance suite, or one part of it, with two temporary users, and return its exit code.
-
-    Raises ClientError, e.g. if the users cannot be created.
-    """
-    pool = _pool(stack)
+@contextmanager
+def temporary_tokens(stack: str, count: int) -> Iterator[list[str]]:
+    """Add users to the user pool, yield an access token of each, and remove them. Raises ClientError and ValueError."""
+    pool = _pool(stack)["UserPoolId"]
     # A password policy may require a character of each kind.
-    users = {f"conformance-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(2)}
+    users = {f"temporary-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(count)}
     try:
         for email, password in users.items():
             add_user(stack, email, password)
-        tokens = [access_token(stack, email, password) for email, password in users.items()]
-        environment = {**os.environ, "TOKEN": tokens[0], "OTHER_TOKEN": tokens[1]}
-        command = [sys.executable, "-m", "conformance", pool["ApiUrl"], "--only", only]
-        return subprocess.run(command, check=False, env=environment).returncode
+        yield [access_token(stack, email, password) for email, password in users.items()]
     finally:
         cognito = boto3.client("cognito-idp")
         for email in users:
             with suppress(cognito.exceptions.UserNotFoundException):
-                cognito.admin_delete_user(UserPoolId=pool["UserPoolId"], Username=email)
+                cognito.admin_delete_user(UserPoolId=pool, Username=email)
+
+
+def e2e(stack: str, only: str = "") -> int:
+    """Run the conformance suite, or one part of it, with two temporary users, and return its exit code."""
+    with temporary_tokens(stack, 2) as (token, other):
+        command = [sys.executable, "-m", "conformance", outputs(stack)["ApiUrl"], "--only", only]
+        environment = {**os.environ, "TOKEN": token, "OTHER_TOKEN": other}
+        return subprocess.run(command, check=False, env=environment).returncode
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ they use the random numbers of the operating system.
 import importlib
 import os
 import random
+from contextlib import suppress
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
@@ -16,20 +17,19 @@ from shared.store import dynamodb
 
 
 def prepare() -> None:
-    """Make the DynamoDB client at the start of the function. For a snapshot, register hooks instead.
+    """Make the DynamoDB client and a connection at the start of a function. For a snapshot, register hooks instead.
 
     Lambda's runtime contains the package `snapshot_restore_py`. Without it, the first request after a restore makes
     the client.
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
-        dynamodb.client()
-        return
-    try:
-        hooks = importlib.import_module("snapshot_restore_py")
-    except ModuleNotFoundError:
-        return
-    hooks.register_before_snapshot(prime)
-    hooks.register_after_restore(renew)
+    kind = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE")
+    if kind == "snap-start":
+        with suppress(ModuleNotFoundError):
+            hooks = importlib.import_module("snapshot_restore_py")
+            hooks.register_before_snapshot(prime)
+            hooks.register_after_restore(renew)
+    elif kind is not None:  # on Lambda
+        dynamodb.connect()
 
 
 def prime() -> None:
@@ -40,9 +40,9 @@ def prime() -> None:
 
 
 def renew() -> None:
-    """Seed the random generator, and make a client, which loads current credentials."""
+    """Seed the random generator, and make a client, which loads current credentials, and a connection."""
     random.seed()
-    dynamodb.client()
+    dynamodb.connect()
 
 
 class _EmptyBody:

@@ -67,6 +67,9 @@ class _HTTPSConnection(AWSHTTPSConnection):
 
     def connect(self) -> None:
         """Connect, including the TLS handshake. botocore reports a NewConnectionError as "could not connect"."""
+        # All connections share one context. urllib3 would make it parse the certificates again for each connection.
+        if self.ssl_context is not None and self.ssl_context.cert_store_stats()["x509"]:
+            self.ca_certs = None
         try:
             super().connect()
         except (OSError, SSLError) as error:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import botocore
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -146,6 +149,17 @@ def session() -> Session:
     # botocore's 127 handlers are for other services, its retries, and traces that DynamoDB does not read. Without them
     # a cold start and a warm call take a twentieth less.
     return Session(include_builtin_handlers=False)
+
+
+def connect() -> None:
+    """Open the connection of the first request, and load the certificates, while the function still starts.
+
+    Lambda gives a starting function a whole processor. The request is not signed, and any response will do. If none
+    arrives, the first request connects.
+    """
+    endpoint = client()._endpoint  # type: ignore[attr-defined]  # noqa: SLF001 - not public
+    with suppress(BotoCoreError):
+        endpoint.http_session.send(AWSRequest("GET", endpoint.host).prepare())
 
 
 @cache

@@ -138,7 +138,7 @@ class TaskStore:
     def list(self, query: TaskQuery) -> TaskPage:
         """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list.
 
-        A filtered page is filled from the tasks that one query reads: 1,000 of them, or 1 MB.
+        A filtered page is filled from the tasks that one query reads, up to 1 MB. It can be short even if more follow.
         """
         scope = (self._partition["S"], *query.scope)
         position = None if query.cursor is None else cursors.decode(query.cursor, *scope)

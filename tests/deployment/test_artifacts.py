@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import botocore
 import pytest
 
 from artifacts import trim
@@ -61,6 +63,22 @@ def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -
     assert (artifact / "pydantic" / "schemas.py").exists() is not PLAIN
     assert (artifact / "pydantic" / "main.py").exists() is PLAIN
     assert not (artifact / "boto3").exists()
+
+
+@pytest.mark.parametrize("function", ["GetTask", "PublishEvents"])
+def test_an_artifact_trusts_the_authorities_of_aws_and_no_others(function: str, folder: Path) -> None:
+    context = ssl.create_default_context(cafile=built(folder, function, "arm64") / "botocore" / "cacert.pem")
+    trusted: list[Any] = context.get_ca_certs()
+    names = {dict(part[0] for part in one["subject"]).get("commonName") for one in trusted}
+    # This root has no common name.
+    assert names == {None if name == "Starfield Class 2 CA" else name for name in trim.AUTHORITIES}
+
+
+def test_a_build_without_an_authority_fails(tmp_path: Path) -> None:
+    bundle = tmp_path / "cacert.pem"
+    bundle.write_text((Path(botocore.__file__).parent / "cacert.pem").read_text().replace("Amazon Root CA 3", "Other"))
+    with pytest.raises(KeyError, match="Amazon Root CA 3"):
+        trim.trim_authorities(bundle)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -196,7 +196,7 @@ def test_the_table_expires_items_and_can_be_restored(translated: dict[str, Any])
 @pytest.mark.parametrize("name", ["TaskTable", "UserPool"])
 def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str) -> None:
     resource = translated["Resources"][name]
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_every_parameter_is_described_and_bounded(translated: dict[str, Any]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import boto3
 import jwt
 import pytest
+import requests
 
 from local.tokens import make_token
-from ops import stack
+from ops import smoke, stack
 from ops.stack import main
 from tests.api import serving
 
@@ -94,6 +95,56 @@ def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(
     assert main(["e2e", "tasks-dev"]) == 2
     assert "cannot create a task" in capfd.readouterr().err
     assert cognito.list_users(UserPoolId=pool)["Users"] == []
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch, backend_url: str) -> str:
+    """A backend that stands for tasks-dev, whose tokens it accepts."""
+    real_outputs = stack.outputs
+    monkeypatch.setattr(stack, "access_token", lambda _, email, __: make_token(email))
+    monkeypatch.setattr(stack, "outputs", lambda name: {**real_outputs(name), "ApiUrl": backend_url})
+    return backend_url
+
+
+def test_a_deployment_that_serves_passes_the_smoke_test(
+    deployed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert smoke.main(["--stack", "tasks-dev"]) == 0
+    assert capsys.readouterr().out == f"{deployed} serves.\n"
+    assert boto3.client("cognito-idp").list_users(UserPoolId=stack.outputs("tasks-dev")["UserPoolId"])["Users"] == []
+    assert smoke.main(["--url", deployed]) == 0
+    assert "no task was created" in capsys.readouterr().out
+    monkeypatch.setenv("TOKEN", make_token("alice"))
+    assert smoke.main(["--url", deployed]) == 0
+    assert capsys.readouterr().out == f"{deployed} serves.\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/v1/openapi.json", 404, "GET /v1/openapi.json without a token: 404 instead of 200"),
+        ("/v1/users/me/tasks", 200, "GET /v1/users/me/tasks without a token: 200 instead of 401"),
+    ],
+)
+def test_a_deployment_without_routes_or_without_an_authorizer_fails_the_smoke_test(
+    path: str, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(url: str, **_: object) -> requests.Response:
+        response = requests.Response()
+        response.status_code = status if url.endswith(path) else 401 if "users" in url else 200
+        return response
+
+    monkeypatch.setattr(requests, "get", get)
+    assert smoke.main(["--url", "https://api.example"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_deployment_that_cannot_write_fails_the_smoke_test(
+    deployed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", make_token("alice", token_use="id"))  # noqa: S106 - not a secret
+    assert smoke.main(["--url", deployed]) == 1
+    assert "403" in capsys.readouterr().err
 
 
 def test_a_stack_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

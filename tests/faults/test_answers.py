@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from local.certificate import identity_in
 from shared.models import NewTask, TaskQuery
 from shared.store import connections, dynamodb, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable, new_client
@@ -19,7 +21,7 @@ from shared.tasks import ANY_VERSION
 from tests.conftest import TABLE, deadline_in, table_at
 from tests.faults.test_connections import silent_server
 from tests.inprocess import functions
-from tests.relay import Deliver, Line, Relay, identity_in, spoilt
+from tests.relay import Deliver, Line, Relay, spoilt
 
 NOBODY = {"pk": {"S": "USER#nobody"}, "sk": {"S": "TASK#none"}}
 
@@ -104,6 +106,37 @@ def test_a_handshake_that_fails_or_never_ends_sends_nothing(
             store_at(url, user).create(NewTask(title="refused"))
         assert relay.answers == 0
     assert told.value.failure is Failure.UNREACHABLE
+
+
+def test_the_certificates_are_loaded_once_for_all_connections(
+    moto_url: str, identity: Path, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(identity.read_bytes())
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    with Relay(moto_url, identity) as relay:
+        client = new_client(relay.url)
+        store = TaskStore(Table(client, TABLE), user, deadline_in(20))
+        store.list(TaskQuery())
+        client.close()
+        bundle.unlink()
+        store.list(TaskQuery())
+        assert relay.connections == 2
+
+
+def test_the_first_request_finds_the_connection_that_the_start_opened(
+    relay: Relay, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "client", cache(partial(new_client, relay.url)))
+    dynamodb.connect()
+    assert (relay.connections, relay.answers) == (1, 0)
+    TaskStore(Table(dynamodb.client(), TABLE), user, deadline_in(20)).create(NewTask(title="first"))
+    assert relay.connections == 1
+
+
+def test_a_function_starts_where_the_database_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "client", cache(partial(new_client, "http://127.0.0.1:9")))
+    dynamodb.connect()
 
 
 def headers_of(answer: bytes) -> int:

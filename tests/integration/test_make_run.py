@@ -53,8 +53,12 @@ def left_of(group: int) -> list[str]:
 def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with make_run(log, free_port()) as process:
-        commands = [line for line in log.read_text().splitlines() if line.startswith("curl")]
-        answers = [subprocess.run(c, shell=True, capture_output=True, text=True, check=True).stdout for c in commands]
+        screen = log.read_text()
+        # A terminal has 80 columns and 24 lines.
+        assert sum(1 + max(0, len(line) - 1) // 80 for line in screen.splitlines()) <= 24
+        commands = screen[screen.index("TOKEN=") :]
+        pasted = subprocess.run(commands, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+        answers = pasted.stdout.splitlines()
         assert len(answers) == 3
         assert '"title":"Buy milk"' in answers[0]
         assert answers[0].strip() in answers[1]

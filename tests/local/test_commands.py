@@ -16,6 +16,7 @@ import pytest
 
 from load import __main__ as load
 from local import dynamodb, tokens
+from tests.conftest import eventually
 from tests.local.conftest import descendants, gone
 
 LOCAL = Path(dynamodb.__file__).parent
@@ -77,8 +78,11 @@ def running(clone: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], s
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_and_ends_without_a_trace(clone: Path, ending: signal.Signals) -> None:
     with running(clone) as (process, printed):
+        token = {"TOKEN": token_command(clone, "alice").stdout.strip()}
         for command in re.findall(r"^curl .*$", printed, re.MULTILINE):
-            result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+            result = subprocess.run(
+                ["/bin/sh", "-c", command], env=environment(**token), capture_output=True, text=True, check=True
+            )
             assert result.stdout.strip() == "literal"
         below = descendants(process.pid)
         assert len(below) >= 3
@@ -118,6 +122,61 @@ def test_a_port_in_use_is_said_in_one_line(clone: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused(clone, port, PORT=port)
+
+
+CODE = """
+def handler(event, context):
+    return {"statusCode": 200, "body": "%s"}
+"""
+
+
+def test_a_function_whose_code_has_changed_runs_the_new_code(clone: Path) -> None:
+    code = clone / "functions" / "reload" / "app.py"
+    code.parent.mkdir(parents=True)
+    template = clone / "template.yaml"
+    template.write_text(template.read_text().replace("tiny_handlers.literal", "functions.reload.app.handler"))
+    code.write_text(CODE % "old")
+    with running(clone) as (process, printed):
+        url = re.findall(r"http://\S+/public", printed.replace("/v1/users/me/tasks", "/public"))[0]
+
+        def get() -> str:
+            return subprocess.run(["curl", "-s", url], capture_output=True, text=True, check=True).stdout
+
+        assert get() == "old"
+        code.write_text("this is no Python")
+        eventually(lambda: "Internal Server Error" in get() or None, within=20)
+        code.write_text(CODE % "newer")
+        eventually(lambda: get() == "newer" or None, within=20)
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert "functions/reload/app.py changed: the functions start again" in errors
+    assert "SyntaxError" in errors
+
+
+def test_a_proxy_and_a_long_tmpdir_do_not_stop_it(clone: Path, tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    with running(clone, TMPDIR=str(deep), NO_PROXY="internal.example", **proxy) as (_, printed):
+        url = re.findall(r"http://\S+/v1/users/me/tasks", printed)[0].replace("/v1/users/me/tasks", "/public")
+        done = subprocess.run(["curl", "-s", "--noproxy", "*", url], capture_output=True, text=True, check=True)
+        assert done.stdout == "literal"
+
+
+def test_the_help_names_every_setting(clone: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "--help"], cwd=clone, capture_output=True, text=True, check=True
+    )
+    for name in ("PORT", "DYNAMODB", "EVENTS", "TENANT_CLAIM", "SPACES_CLAIM"):
+        assert name in done.stdout
+
+
+def test_what_dynamodb_local_says_is_shown(clone: Path, tmp_path: Path) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'Unsupported class file' >&2\nexit 1\n")
+    java.chmod(0o755)
+    refused(clone, "Unsupported class file", DYNAMODB="local", PATH=f"{java.parent}:{os.environ['PATH']}")
 
 
 def refused(clone: Path, said: str, **more: str) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import time
+from http.client import HTTPResponse
 from typing import Any
 
 import jwt
@@ -171,6 +172,53 @@ def test_a_chunked_body_over_the_limit_is_refused(gateway: str) -> None:
     connection.request("POST", "/answer", chunks, {"Transfer-Encoding": "chunked", **TEXT}, encode_chunked=True)
     assert connection.getresponse().status == 413
     connection.close()
+
+
+HEAD = b"POST /answer HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+BODY = b'{"statusCode": 200}'
+
+
+def raw(gateway: str, sent: bytes) -> Answer:
+    """The answer to bytes that no HTTP client would send."""
+    host, _, port = gateway.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        response = HTTPResponse(connection)
+        response.begin()
+        return Answer(response.status, response.headers, response.read())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"Content-Length: 500\r\n\r\n" + BODY,
+        HEAD + b"Content-Length: 500\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + BODY,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY + b"\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY[:5],
+    ],
+)
+def test_a_body_that_is_incomplete_or_malformed_reaches_no_function(gateway: str, sent: bytes) -> None:
+    assert said(raw(gateway, sent)) == (400, {"message": "Bad Request"})
+
+
+@pytest.mark.parametrize("target", ["/answer", "http://x/answer", "HTTP://x:80/answer?a=b"])
+def test_a_request_target_may_be_absolute(gateway: str, target: str) -> None:
+    length = f"Content-Length: {len(BODY)}\r\n\r\n".encode()
+    assert raw(gateway, HEAD.replace(b"/answer", target.encode()) + length + BODY).status == 200
+
+
+def test_a_defect_of_the_gateway_is_json(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.gateway._event", lambda *_: 1 / 0)
+    assert said(request(gateway, "GET", "/public", None, {})) == FAILED
+
+
+def test_the_root_leads_to_the_first_page(template: Template) -> None:
+    with serve(template, {}, pages={"/first": lambda: "one", "/second": lambda: "two"}) as url:
+        answer = request(url, "GET", "/", None, {})
+        assert (answer.status, answer.headers["location"]) == (302, "/first")
+        assert request(url, "GET", "/first", None, {}).content == b"one"
 
 
 @pytest.mark.parametrize("how", ["raise", "exit", "set", "bytes", "large", "hang"])

@@ -47,6 +47,86 @@ def test_no_subjects(claims: dict[str, str], status: int, detail: str) -> None:
     assert (problem.value.status, problem.value.detail) == (status, detail)
 
 
+# Access tokens as issuers document them (docs/issuers.md), as API Gateway passes their claims. By issuer: the claims of
+# a user, those of a backend that acts for all users, and the service scope.
+ISSUERS = {
+    "Cognito": (
+        {"sub": "01a20720-1d65-7ec7-a429-721882d38931", "token_use": "access", "client_id": "4ex", "scope": "openid"},
+        {"sub": "7back", "token_use": "access", "client_id": "7back", "scope": "tasks/service"},
+        "tasks/service",
+    ),
+    "Auth0": (
+        {
+            "sub": "auth0|123456",
+            "aud": "[https://tasks.example https://my.eu.auth0.com/userinfo]",
+            "azp": "my_client_id",
+            "scope": "openid profile",
+        },
+        {"sub": "7back@clients", "aud": "https://tasks.example", "gty": "client-credentials", "scope": "tasks:service"},
+        "tasks:service",
+    ),
+    "Entra ID": (
+        {
+            "sub": "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+            "oid": "0f",
+            "tid": "9f",
+            "scp": "Tasks.Use",
+            "ver": "2.0",
+        },
+        {"sub": "690222be-ff1a-4d56-abd1-7e4f7d38e474", "tid": "9f", "scp": "Tasks.Service Tasks.Use"},
+        "Tasks.Service",
+    ),
+    "Clerk": (
+        {
+            "sub": "user_2NNEqL2nrIRdJ194ndJqAHwEfxC",
+            "aud": "tasks",
+            "azp": "https://app.example",
+            "fva": "[7 -1]",
+            "v": "2",
+        },
+        {"sub": "user_2NNEqL2nrIRdJ194ndJqAHwEfxC", "aud": "tasks", "scope": "tasks/service"},
+        "tasks/service",
+    ),
+    "Keycloak": (
+        {
+            "sub": "5c6cb8a4-7b7a-4a55-8c04-0e1a2f6b9f11",
+            "aud": "[tasks account]",
+            "azp": "web",
+            "typ": "Bearer",
+            "realm_access": "map[roles:[offline_access]]",
+            "scope": "openid email profile",
+        },
+        {
+            "sub": "0d7d6b1f-2f0e-4a8f-9d22-6f1f3c1d7a55",
+            "aud": "tasks",
+            "typ": "Bearer",
+            "scope": "profile tasks-service",
+        },
+        "tasks-service",
+    ),
+    "Firebase": (
+        {
+            "sub": "gG2XYVQ5cJMUrJw2tEwrCQ1xYtf1",
+            "user_id": "gG2XYVQ5cJMUrJw2tEwrCQ1xYtf1",
+            "aud": "my-project",
+            "firebase": "map[identities:map[] sign_in_provider:password]",
+        },
+        {"sub": "backend", "user_id": "backend", "aud": "my-project", "scope": "tasks/service"},
+        "tasks/service",
+    ),
+}
+
+
+@pytest.mark.parametrize(("user", "backend", "scope"), ISSUERS.values(), ids=ISSUERS)
+def test_tokens_of_issuers(user: dict[str, str], backend: dict[str, str], scope: str) -> None:
+    actor = actor_of(user)
+    assert actor == user["sub"]
+    assert addressed_user(actor, user, "me", scope, "") == actor
+    with pytest.raises(Problem):
+        addressed_user(actor, user, "bob", scope, "")
+    assert addressed_user(actor_of(backend), backend, "bob", scope, "") == "bob"
+
+
 @pytest.mark.parametrize("path", ["alice", "me"])
 def test_ones_own_tasks(path: str) -> None:
     assert addressed_user("alice", {}, path, SERVICE, "") == "alice"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
+from botocore.httpsession import URLLib3Session
 
 from shared.http import snapstart
 from shared.store import dynamodb
@@ -37,10 +38,32 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
     return found
 
 
-def test_without_snapstart_the_client_is_made_while_the_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests that open a connection at the start."""
+    found: list[str] = []
+    monkeypatch.setattr(URLLib3Session, "send", lambda _, request: found.append(request.method))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "requests"), [("on-demand", ["GET"]), ("provisioned-concurrency", ["GET"]), ("", [])])
+def test_without_snapstart_a_function_connects_while_it_starts(
+    connected: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, requests: list[str]
+) -> None:
+    if kind:
+        monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
     snapstart.prepare()
-    assert dynamodb.client.cache_info().currsize == 1
+    assert connected == requests
+    assert dynamodb.client.cache_info().currsize == len(requests)
+
+
+def test_a_copy_connects_when_it_is_restored_and_a_snapshot_has_no_connection(
+    hooks: Hooks, connected: list[str]
+) -> None:
+    hooks["before"]()
+    assert connected == []
+    hooks["after"]()
+    assert connected == ["GET"]
 
 
 def test_a_snapshot_holds_no_credentials(hooks: Hooks) -> None:

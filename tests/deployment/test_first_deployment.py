@@ -1,0 +1,187 @@
+"""What can go wrong at a first deployment is refused before anything is created, or leaves nothing behind."""
+
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from local import template
+from ops import adopt, stack
+from tests.conftest import ROOT
+
+READ = template.read(ROOT / "template.yaml")
+ISSUER = {"JwtIssuer": "https://issuer.example/"}
+
+
+# The functions of CloudFormation's rules and conditions that the template uses.
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "Fn::Not": lambda one: not one,
+    "Fn::And": lambda *several: all(several),
+    "Fn::Equals": lambda one, other: one == other,
+    "Fn::Contains": lambda several, one: one in several,
+    "Fn::EachMemberEquals": lambda several, one: all(member == one for member in several),
+}
+
+
+def value(expression: Any, values: Mapping[str, Any]) -> Any:
+    """Evaluate a rule or condition, where parameters have these values."""
+    if not isinstance(expression, dict):
+        return expression
+    ((name, argument),) = expression.items()
+    if name == "Ref":
+        return values[argument]
+    if name == "Condition":
+        return value(READ["Conditions"][argument], values)
+    return FUNCTIONS[name](*(value(one, values) for one in argument))
+
+
+def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
+    """The beginnings of what CloudFormation answers to these parameters."""
+    defaults = {name: parameter["Default"] for name, parameter in READ["Parameters"].items()}
+    values = {"AWS::Region": region, **defaults, **parameters}
+    return [
+        assertion["AssertDescription"].partition(".")[0]
+        for rule in READ["Rules"].values()
+        if value(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+        if not value(assertion["Assert"], values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "answers"),
+    [
+        ({}, []),
+        ({**ISSUER, "JwtAudience": ["tasks"]}, []),
+        # CloudFormation reads an empty list of words as one empty word; ministack as no word.
+        ({**ISSUER, "JwtAudience": [""]}, ["JwtIssuer needs a JwtAudience"]),
+        ({**ISSUER, "JwtAudience": []}, ["JwtIssuer needs a JwtAudience"]),
+        (
+            {**ISSUER, "JwtAudience": ["tasks"], "MachineClient": "yes"},
+            ["MachineClient needs the user pool of the stack, which does not exist with JwtIssuer"],
+        ),
+        ({"MachineClient": "yes", "ServiceScope": ""}, ["MachineClient needs a ServiceScope"]),
+        ({"region": "cn-north-1"}, ["The regions in China have no Cognito user pools"]),
+        ({"region": "cn-northwest-1", **ISSUER, "JwtAudience": ["tasks"]}, []),
+        ({"WebhookUrl": "https://hook.example"}, ["WebhookUrl needs Events=yes", "WebhookUrl needs a WebhookSecret"]),
+    ],
+)
+def test_parameters_that_cannot_work_together_are_refused(parameters: dict[str, Any], answers: list[str]) -> None:
+    assert refused(**parameters) == answers
+
+
+def test_an_api_whose_issuer_cannot_be_reached_is_not_deployed(translated: dict[str, Any]) -> None:
+    (api,) = (one for one in translated["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Api")
+    assert api["Properties"]["FailOnWarnings"] is True
+
+
+def test_stacks_do_not_share_artifacts() -> None:
+    """`sam delete` removes everything below the prefix."""
+    for part in tomllib.loads((ROOT / "samconfig.toml").read_text()).values():
+        if isinstance(part, dict):
+            assert part["deploy"]["parameters"]["s3_prefix"] == part["global"]["parameters"]["stack_name"]
+
+
+@pytest.mark.parametrize(
+    "scope", ["tasks/service", "tasks:service", "Tasks.Service", "https://api.example/.default", ""]
+)
+def test_the_service_scope_is_any_scope_of_oauth(scope: str) -> None:
+    assert re.fullmatch(READ["Parameters"]["ServiceScope"]["AllowedPattern"], scope)
+
+
+@pytest.mark.parametrize("scope", ["two scopes", 'a"b', "a\\b", "ä"])
+def test_the_service_scope_is_one_scope(scope: str) -> None:
+    assert not re.fullmatch(READ["Parameters"]["ServiceScope"]["AllowedPattern"], scope)
+
+
+@pytest.mark.parametrize(("partition", "host"), [("aws", "auth"), ("aws-us-gov", "auth-fips")])
+def test_the_token_url_is_that_of_the_partition(partition: str, host: str) -> None:
+    text, names = READ["Outputs"]["MachineTokenUrl"]["Value"]["Fn::Sub"]
+    condition, one, other = names["Auth"]["Fn::If"]
+    assert (one if value({"Condition": condition}, {"AWS::Partition": partition}) else other) == host
+    assert "${UserPoolDomain}.${Auth}.${AWS::Region}.amazoncognito.com/" in text
+
+
+def test_the_domain_of_the_user_pool_does_not_depend_on_how_the_stack_is_named() -> None:
+    text, names = READ["Resources"]["UserPoolDomain"]["Properties"]["Domain"]["Fn::Sub"]
+    arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/My-AWS-Tasks/d0d59e70-0000-11f0-a5c5-0a1b2c3d4e5f"
+    selected, (separator, of) = names["Id"]["Fn::Select"][0], names["Id"]["Fn::Select"][1]["Fn::Split"]
+    assert of == {"Ref": "AWS::StackId"}
+    domain = text.replace("${Id}", arn.split(separator)[selected])
+    # The pattern and the reserved words of Cognito's CreateUserPoolDomain.
+    assert re.fullmatch("[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", domain)
+    assert not re.search("aws|amazon|cognito", domain)
+
+
+class Cognito:
+    """Refuses a weak password, as Cognito does where a user is created with it. moto would accept it."""
+
+    def admin_create_user(self, **arguments: Any) -> None:
+        answer = {"Error": {"Code": "InvalidPasswordException", "Message": arguments["TemporaryPassword"]}}
+        raise ClientError(answer, "AdminCreateUser")  # type: ignore[arg-type]
+
+
+def test_a_password_that_is_refused_leaves_no_user_behind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "outputs", lambda _: {"UserPoolId": "pool"})
+    monkeypatch.setattr(boto3, "client", lambda _: Cognito())
+    monkeypatch.setenv("PASSWORD", "short")
+    assert stack.main(["user", "tasks-dev", "you@example.org"]) == 1
+    assert "InvalidPasswordException" in capsys.readouterr().err
+
+
+def test_a_new_stack_adopts_what_a_deleted_one_has_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    client = boto3.client("cloudformation", region_name="eu-central-1")
+    monkeypatch.setattr(boto3, "client", lambda _: client)
+    with Stubber(client) as answers:
+        names = {"StackName": "tasks-dev", "ChangeSetName": "adopt"}
+        imports = [
+            ("AWS::DynamoDB::Table", "TaskTable", {"TableName": "tasks-dev-TaskTable-1"}),
+            ("AWS::Cognito::UserPool", "UserPool", {"UserPoolId": "eu-central-1_x"}),
+        ]
+        wanted = {
+            **names,
+            "ChangeSetType": "IMPORT",
+            "TemplateBody": ANY,
+            "ResourcesToImport": [
+                dict(zip(("ResourceType", "LogicalResourceId", "ResourceIdentifier"), one, strict=True))
+                for one in imports
+            ],
+        }
+        answers.add_response("create_change_set", {}, wanted)
+        answers.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"}, names)
+        answers.add_response("execute_change_set", {}, names)
+        done: Any = {"StackName": "tasks-dev", "StackStatus": "IMPORT_COMPLETE", "CreationTime": datetime.now(UTC)}
+        answers.add_response("describe_stacks", {"Stacks": [done]}, {"StackName": "tasks-dev"})
+        arguments = ["tasks-dev", "--table", "tasks-dev-TaskTable-1", "--pool", "eu-central-1_x"]
+        assert adopt.main(arguments) == 0
+        answers.assert_no_pending_responses()
+        answers.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
+        assert adopt.main(arguments) == 1
+    assert "already managed" in capsys.readouterr().err
+    # The linter finds references to what is not there.
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(adopt.reduced(["TaskTable", "UserPool"])))
+    cfn_lint: list[str | Path] = [
+        ROOT / ".build" / "sam" / "bin" / "cfn-lint",
+        "--ignore-checks",
+        "W2001",
+        "W8001",
+        "--",
+        file,
+    ]
+    linted = subprocess.run(cfn_lint, capture_output=True, text=True, check=False)
+    assert (linted.returncode, linted.stdout) == (0, "")
