@@ -5,14 +5,15 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup run events token openapi test coverage prove proof browser mutants check validate schemas contract \
   scan bench bench-gate cost format build plain deploy sam-local dynamodb load lock clean
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3)
+PYTHON ?= $(shell command -v python3.13 || uv python find 3.13 2>/dev/null || command -v python3)
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
 # The architecture of the artifacts, `arm64` or `x86_64`, for the template and for the wheels.
 ARCH ?= arm64
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
-ENV ?= default
+# Only from the command line: shells use a variable of this name, too.
+ENV := default
 
 # These tools need their own environments: their dependencies conflict with ours.
 SAM := .build/sam/bin/sam
@@ -22,20 +23,21 @@ NODE := .build/node/node_modules/.bin
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Installs a lock into an environment of its own, and prints a dot for each second.
+define ENVIRONMENT
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+  { echo "Python 3.13 is needed. Install it, for example with 'uv python install 3.13', or set PYTHON= to its path." >&2; exit 1; }
+@printf 'Installing $< into $(@D) (a minute, the first time) ' >&2; rm -rf $(@D); mkdir -p .build; "$(PYTHON)" -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< & \
+  while kill -0 $$! 2>/dev/null; do printf . >&2; sleep 1; done; echo >&2; wait $$!
+@touch $@
+endef
+
 .venv/.ready: requirements/dev.txt
-	@echo "Installing the locked requirements into .venv (a minute, the first time)" >&2
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 13) else "Python 3.13 is needed: set PYTHON=")'
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@touch $@
+	$(ENVIRONMENT)
 
 .build/%/.ready: requirements/%.txt
-	@echo "Installing requirements/$*.txt into .build/$* (a minute, the first time)" >&2
-	@rm -rf .build/$* && mkdir -p .build
-	@$(PYTHON) -m venv .build/$*
-	@.build/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
-	@touch $@
+	$(ENVIRONMENT)
 
 # npm takes the address of each package from its own settings: the lock has versions and digests only.
 .build/node/.ready: requirements/node/package-lock.json requirements/node/package.json
@@ -98,8 +100,8 @@ validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
 	@$(SAM) validate --lint --region eu-central-1
 
 schemas: .venv/.ready ## Check the workflows and dependabot against their schemas
-	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
-	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml && \
+	  $(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # Only a contributor may do without npm. The strict rule set is the recommended one with errors in place of warnings.
 contract: ## Lint docs/openapi.json with redocly and spectral
@@ -121,15 +123,12 @@ scan: .build/security/.ready ## Scan the template (checkov) and the locks (pip-a
 	  esac; done
 
 bench: .venv/.ready ## Compare cold starts, warm calls and growth with peers, and write bench/RESULTS.md
-	@$(NEEDS_VALGRIND)
-	@$(BIN)/python -m bench
+	@$(NEEDS_VALGRIND) && $(BIN)/python -m bench
 
 bench-gate: .venv/.ready ## Fail if a cold start or a warm call exceeds its limit of instructions
-	@$(NEEDS_VALGRIND)
-	@$(BIN)/python -m bench gate
+	@$(NEEDS_VALGRIND) && $(BIN)/python -m bench gate
 
 NEEDS_VALGRIND = command -v valgrind >/dev/null || { echo "The benchmarks need valgrind on the PATH" >&2; exit 1; }
-
 cost: .venv/.ready ## Write docs/cost.md from the inputs in ops/cost.py
 	@$(BIN)/python -m ops.cost > docs/cost.md
 
@@ -137,6 +136,7 @@ format: .venv/.ready ## Format the code, and fix lint errors where possible
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 build: .venv/.ready .build/sam/.ready ## Build the artifacts of all functions (ARCH=arm64; PLAIN=1 for the published pydantic)
+	@$(if $(filter arm64 x86_64,$(ARCH)),,echo "ARCH must be arm64 or x86_64, not $(ARCH)" >&2; exit 2)
 	@ARCH=$(ARCH) PLAIN=$(PLAIN) $(SAM) build --config-env $(ENV) --parameter-overrides Architecture=$(ARCH)
 
 plain: .venv/.ready ## Build with the published pydantic, and test these artifacts
@@ -156,8 +156,7 @@ sam-local: .venv/.ready .build/sam/.ready ## Build for `sam local` on this machi
 dynamodb: .venv/.ready ## Serve an in-memory DynamoDB for `sam local`, with the tasks of events/
 	@exec $(BIN)/python -m local.sam_dynamodb
 
-load: .venv/.ready .build/load/.ready ## Run a load test (ARGS="URL --people 20 --time 1m"; ARGS=--help)
-	@# The shell expands ARGS and splits it into words. It cannot run commands.
+load: .venv/.ready $(if $(filter-out -h --help,$(ARGS)),.build/load/.ready) ## Run a load test (ARGS="URL --people 20 --time 1m"; ARGS=--help)
 	@set -f; exec $(BIN)/python -m load $$ARGS
 
 # `sam build` runs the target build-<Function> for each function, and sets ARTIFACTS_DIR.
@@ -188,7 +187,7 @@ build-GetOpenapi:
 
 # uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
 lock: ## Lock the newest versions of the requirements, with hashes
-	@test -x .build/lock/bin/uv || { $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
+	@test -x .build/lock/bin/uv || { "$(PYTHON)" -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
 	@cd requirements && for lock in dev runtime sam security bench load; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done

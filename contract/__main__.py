@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from contract import events
+from contract import events, requests
 from contract.answers import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
 from contract.schemas import Schema, query_parameters, reference, schemas
@@ -421,7 +421,10 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         TIME_ZONES.write_text(time_zones())
         events.DOCUMENT.write_text(events.text(), encoding="utf-8")
-    path.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    made = document()
+    if not arguments:
+        requests.DOCUMENT.write_text(requests.text(made), encoding="utf-8")
+    path.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
 

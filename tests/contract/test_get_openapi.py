@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from contract import requests
 from contract.__main__ import operations as operations_of
 from contract.answers import DOCUMENT, OutsideContract, contract
 from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Answer, Api, Operation
@@ -69,6 +70,25 @@ def test_it_is_the_contract_of_the_code(tmp_path: Path) -> None:
     made = tmp_path / "openapi.json"
     subprocess.run([sys.executable, "-m", "contract", str(made)], cwd=ROOT, check=True)
     assert made.read_text() == DOCUMENT.read_text()
+
+
+def test_the_requests_for_editors_are_those_of_the_contract() -> None:
+    assert requests.DOCUMENT.read_text() == requests.text(contract().document)
+
+
+def test_the_requests_for_editors_work_when_sent(api: Api) -> None:
+    """As an editor reads them: each for a new task."""
+    refused = {"restore_task": 409, "erase_user": 403}
+    for request in requests.DOCUMENT.read_text().split("\n### ")[1:]:
+        task_id = api.made()["id"]
+        for variable, value in (("url", ""), ("user_id", "me"), ("task_id", task_id), ("$guid", str(uuid.uuid4()))):
+            request = request.replace("{{" + variable + "}}", value)  # noqa: PLW2901 - the editor's substitution
+        head, _, body = request.partition("\n\n")
+        _, name, line, *lines = head.splitlines()
+        headers = dict(one.split(": ", 1) for one in lines if not one.startswith("Authorization"))
+        method, path = line.split(" ")
+        answer = api.send(method, path, body.encode() or None, headers)
+        assert answer.status in {200, 201, 204, refused.get(name.removeprefix("# @name "))}, (name, answer)
 
 
 def test_it_is_openapi() -> None:
