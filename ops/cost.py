@@ -50,7 +50,7 @@ WHOLE_PROCESSOR_MB = 1769
 MEMORY = (256, 512, 1024, 1769)
 # The time in ms that a function waits for a response of DynamoDB: an estimate. AWS says "single-digit milliseconds".
 DYNAMODB_MS = 5.0
-# The processor time of a new function in ms, measured without TLS: its start, and its first create.
+# The processor time of a new function in ms: its start, with the connection to DynamoDB, and its first create.
 START_MS, FIRST_MS = 140.0, 7.0
 
 
@@ -230,7 +230,7 @@ proportional share. While it starts, it has a whole processor at any size. The c
 
 {MEMORY[0]} MB is the cheapest size for every operation. The template has {DEFAULT_MEMORY} MB: this costs a few cents
 more for a million calls, about 1 % of their total, and saves a third of the time of a call. {MEMORY[2]:,} MB saves
-another fifth for a few cents more. The functions need 40 MB. Since August 2025 Lambda [bills the
+another fifth for a few cents more. The functions need less than 50 MB. Since August 2025 Lambda [bills the
 start](https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/) of a function like a call:
 a million cold starts cost {cold_million:.2f}.
 
