@@ -19,6 +19,7 @@ LAMBDA_REQUEST = 0.20e-6
 LAMBDA_GB_SECOND = 0.0000133334  # arm64
 WRITE_UNIT = 0.625e-6  # DynamoDB on demand, standard table class
 READ_UNIT = 0.125e-6
+# The prices from here to BACKUP_GB were not checked against AWS's price list.
 # The share of the price of an on-demand unit that a unit of provisioned capacity costs if it is always used. An hour
 # costs 0.00065 for writes and 0.00013 for reads, and allows 3,600 units: the share is the same.
 PROVISIONED = 0.00065 / 3600 / WRITE_UNIT
@@ -208,7 +209,8 @@ def document() -> str:
 What the API costs on AWS. `make cost` writes this document from the inputs in [ops/cost.py](../ops/cost.py): list
 prices in US dollars for us-east-1 on {PRICES_OF}, processor times measured on {MEASURED_ON}
 ([results](../bench/RESULTS.md)), and the units in [data-model.md](data-model.md). Free tiers, sign-ins and internet
-traffic are not included. Check the prices of your region before you rely on a number.
+traffic are not included. Check the prices of your region before you rely on a number. The
+prices of storage, backups, provisioned capacity and Standard-IA were not checked against AWS's price list.
 
 ## A million calls, at {DEFAULT_MEMORY} MB
 
@@ -224,12 +226,13 @@ than a plain create.
 
 At {WHOLE_PROCESSOR_MB:,} MB a function has
 [a whole processor](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html), and with less memory a
-proportional share. While it starts, it has a whole processor at any size. The cost is that of Lambda in dollars.
+proportional share. While it starts, it is
+assumed to have a whole processor at any size, as others have measured. The cost is that of Lambda in dollars.
 
 {_sizes()}
 
 {MEMORY[0]} MB is the cheapest size for every operation. The template has {DEFAULT_MEMORY} MB: this costs a few cents
-more for a million calls, about 1 % of their total, and saves a third of the time of a call. {MEMORY[2]:,} MB saves
+more for a million calls, less than 1 % of their total, and saves a third of the time of a call. {MEMORY[2]:,} MB saves
 another fifth for a few cents more. The functions need less than 50 MB. Since August 2025 Lambda [bills the
 start](https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/) of a function like a call:
 a million cold starts cost {cold_million:.2f}.
