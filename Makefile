@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help setup run events token openapi test coverage prove proof browser mutants check validate schemas contract \
-  scan bench bench-gate cost format build plain deploy sam-local dynamodb load lock clean
+  scan bench bench-gate cost format build plain rehearse deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || uv python find 3.13 2>/dev/null || command -v python3)
 BIN := .venv/bin
@@ -143,6 +143,9 @@ plain: .venv/.ready ## Build with the published pydantic, and test these artifac
 	@$(MAKE) build PLAIN=1
 	@PLAIN=1 $(BIN)/python -m pytest tests/deployment/test_artifacts.py tests/deployment/test_artifact_paths.py
 
+rehearse: .venv/.ready .build/sam/.ready .build/rehearse/.ready ## Deploy into an emulator of AWS, and use what was deployed (three minutes)
+	@$(BIN)/python -m rehearsal
+
 deploy: build ## Deploy to AWS (ENV=prod; ARCH=arm64; PARAMETERS="JwtIssuer=... ...")
 	@# The shell expands PARAMETERS and splits it into words. make does not expand it, so it cannot run commands.
 	@set -f; parameters=$$($(BIN)/python -m ops.release $(ENV) Architecture=$(ARCH) $$PARAMETERS) && \
@@ -177,18 +180,16 @@ OPTIONS = $(if $(PLAIN),,--schemas $(SCHEMAS)) $(if $(LOCAL),--local)
 build-%: $(DEPENDENCIES) $(if $(PLAIN),,$(SCHEMAS))
 	$(BUILD) function $* "$(ARTIFACTS_DIR)" --packages $< $(OPTIONS)
 
-# It sends requests to EventBridge, and none to DynamoDB.
-build-PublishEvents: $(DEPENDENCIES)-events $(if $(PLAIN),,$(SCHEMAS))
+build-PublishEvents: $(DEPENDENCIES)-events $(if $(PLAIN),,$(SCHEMAS)) # requests to EventBridge, none to DynamoDB
 	$(BUILD) function PublishEvents "$(ARTIFACTS_DIR)" --packages $< $(OPTIONS)
 
-# This function needs no libraries and nothing of shared/.
-build-GetOpenapi:
+build-GetOpenapi: # no libraries, and nothing of shared/
 	$(BUILD) function GetOpenapi "$(ARTIFACTS_DIR)" $(if $(LOCAL),--local)
 
 # uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
 lock: ## Lock the newest versions of the requirements, with hashes
 	@test -x .build/lock/bin/uv || { "$(PYTHON)" -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime sam security bench load; do \
+	@cd requirements && for lock in dev runtime sam security bench load rehearse; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 	@cd requirements/node && rm -f package-lock.json && \

@@ -1,9 +1,12 @@
 """Makes docs/requests.http from the contract: a request for each operation, for editors that send them."""
 
+from __future__ import annotations
+
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "requests.http"
 # The task of the examples, in events/.
@@ -44,3 +47,32 @@ def _requests(contract: Mapping[str, Any]) -> Iterator[str]:
                 body = json.dumps(content["example"], indent=2, ensure_ascii=False).replace(_TASK, "{{task_id}}")
                 lines += [f"Content-Type: {kind}", "", body]
             yield "\n".join(lines)
+
+
+class Request(NamedTuple):
+    """A request of the file. Its parts may contain variables such as {{task_id}}."""
+
+    name: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+    def filled(self, **values: str) -> Request:
+        """Replace the variables by values."""
+
+        def fill(text: str) -> str:
+            return re.sub(r"{{\$?(.+?)}}", lambda found: values[found[1]], text)
+
+        headers = {name: fill(value) for name, value in self.headers.items()}
+        return self._replace(path=fill(self.path), headers=headers, body=fill(self.body))
+
+
+def requests() -> Iterator[Request]:
+    """The requests of the file, without the address and the token."""
+    for part in DOCUMENT.read_text(encoding="utf-8").split("\n### ")[1:]:
+        head, _, body = part.partition("\n\n")
+        _, name, line, *lines = head.splitlines()
+        method, path = line.split(" ")
+        headers = dict(one.split(": ", 1) for one in lines if not one.startswith("Authorization"))
+        yield Request(name.removeprefix("# @name "), method, path.removeprefix("{{url}}"), headers, body.strip())

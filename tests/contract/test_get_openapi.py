@@ -79,16 +79,10 @@ def test_the_requests_for_editors_are_those_of_the_contract() -> None:
 def test_the_requests_for_editors_work_when_sent(api: Api) -> None:
     """As an editor reads them: each for a new task."""
     refused = {"restore_task": 409, "erase_user": 403}
-    for request in requests.DOCUMENT.read_text().split("\n### ")[1:]:
-        task_id = api.made()["id"]
-        for variable, value in (("url", ""), ("user_id", "me"), ("task_id", task_id), ("$guid", str(uuid.uuid4()))):
-            request = request.replace("{{" + variable + "}}", value)  # noqa: PLW2901 - the editor's substitution
-        head, _, body = request.partition("\n\n")
-        _, name, line, *lines = head.splitlines()
-        headers = dict(one.split(": ", 1) for one in lines if not one.startswith("Authorization"))
-        method, path = line.split(" ")
-        answer = api.send(method, path, body.encode() or None, headers)
-        assert answer.status in {200, 201, 204, refused.get(name.removeprefix("# @name "))}, (name, answer)
+    for request in requests.requests():
+        sent = request.filled(user_id="me", task_id=api.made()["id"], guid=str(uuid.uuid4()))
+        answer = api.send(sent.method, sent.path, sent.body.encode() or None, sent.headers)
+        assert answer.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, answer)
 
 
 def test_it_is_openapi() -> None:

@@ -1,4 +1,4 @@
-"""A deployment, an update and a removal of the stack in moto's CloudFormation: the parts of it that moto knows."""
+"""A deployment of the stack in moto's CloudFormation, with and without events: the parts of it that moto knows."""
 
 import json
 from contextlib import suppress
@@ -60,54 +60,3 @@ def test_the_parts_of_events_are_deployed_where_they_are_asked_for(translated: d
     ]
     assert there == [value == "yes"] * len(there)
     stacks.delete_stack(StackName=stack)
-
-
-@pytest.mark.usefixtures("aws", "artifact")
-def test_an_update_keeps_the_data_and_a_removal_too(translated: dict[str, Any]) -> None:
-    stacks, tables = boto3.client("cloudformation"), boto3.client("dynamodb")
-    capabilities: Any = {"Capabilities": ["CAPABILITY_IAM"]}
-    stacks.create_stack(StackName="tasks", TemplateBody=part(translated), **capabilities)
-    (stack,) = stacks.describe_stacks(StackName="tasks")["Stacks"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE"
-    (output,) = stack["Outputs"]
-    name = output["OutputValue"]
-
-    table = tables.describe_table(TableName=name)["Table"]
-    assert {index["IndexName"] for index in table["LocalSecondaryIndexes"]} == {
-        "by_creation",
-        "by_status",
-        "by_list",
-        "by_change",
-        "by_reserve",
-    }
-    assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
-    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    functions = boto3.client("lambda").list_functions()["Functions"]
-    assert {function["Environment"]["Variables"]["TABLE_NAME"] for function in functions} == {name}
-
-    key: Any = {"pk": {"S": "USER#alice"}, "sk": {"S": "TASK#1"}}
-    tables.put_item(TableName=name, Item=key)
-    table_resource = translated["Resources"]["TaskTable"]
-    changed = json.loads(json.dumps(table_resource))
-    changed["Properties"]["PointInTimeRecoverySpecification"] = {"PointInTimeRecoveryEnabled": False}
-    stacks.update_stack(StackName="tasks", TemplateBody=part(translated, TaskTable=changed), **capabilities)
-    (stack,) = stacks.describe_stacks(StackName="tasks")["Stacks"]
-    assert stack["StackStatus"] == "UPDATE_COMPLETE"
-    assert tables.get_item(TableName=name, Key=key)["Item"] == key
-
-    stacks.delete_stack(StackName="tasks")
-    assert tables.get_item(TableName=name, Key=key)["Item"] == key
-
-
-@pytest.mark.usefixtures("aws")
-def test_without_retain_the_rehearsal_would_lose_the_table(translated: dict[str, Any]) -> None:
-    """The rehearsal can fail: moto does remove a table that nothing retains."""
-    table = {name: value for name, value in translated["Resources"]["TaskTable"].items() if name != "DeletionPolicy"}
-    kept = {name: translated[name] for name in ("Parameters", "Conditions")}
-    template = json.dumps({**kept, "Resources": {"TaskTable": table}})
-    stacks, tables = boto3.client("cloudformation"), boto3.client("dynamodb")
-    stacks.create_stack(StackName="forgetful", TemplateBody=template)
-    made = [name for name in tables.list_tables()["TableNames"] if name.startswith("forgetful")]
-    assert made
-    stacks.delete_stack(StackName="forgetful")
-    assert not set(tables.list_tables()["TableNames"]) & set(made)

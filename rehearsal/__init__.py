@@ -1,0 +1,1 @@
+"""`make rehearse`: deploys the template into an emulator of AWS, and uses what was deployed."""
