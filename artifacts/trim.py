@@ -46,8 +46,6 @@ STUBS = {
     "urllib3/http2/__init__.py": "",
     # Lambda itself sends the traces, but Powertools imports its tracer: 1 %.
     "aws_lambda_powertools/tracing/__init__.py": "Tracer = None\n",
-    # Powertools imports its metrics, and we write ours ourselves: 1 %.
-    "aws_lambda_powertools/metrics/__init__.py": "Metrics = single_metric = None\n",
     # Powertools puts its name into the user agent of each request: 1 % of a warm call.
     "aws_lambda_powertools/shared/user_agent.py": "def inject_user_agent(): ...\n",
     # botocore's documentation of itself, with a parser of HTML: 3 %.
@@ -80,7 +78,7 @@ def trim(packages: Path, service: str = "dynamodb", *, frozen: bool = True) -> N
     if frozen:
         install_stubs(packages, FROZEN_STUBS)
         freeze_pydantic(packages)
-    for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/metrics", "aws_lambda_powertools/tracing"):
+    for folder in ("botocore/docs", "urllib3/http2", "aws_lambda_powertools/tracing"):
         for path in _others(packages / folder, ("__init__.py", "docstring.py", "utils.py", "probe.py")):
             _remove(path)
     powertools = packages / "aws_lambda_powertools"

@@ -2,16 +2,13 @@
 
 import hashlib
 import logging
-import os
-import sys
-import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 from pydantic_core import to_json
 
@@ -23,6 +20,7 @@ def _serialize(line: dict[str, Any]) -> str:
 
 # Powertools tries to parse each message as JSON, unless it is given another function.
 logger = Logger(location=None, utc=True, use_rfc3339=True, json_serializer=_serialize, json_deserializer=str)
+metrics = Metrics()
 # At INFO, botocore logs the source of the credentials at every cold start. We want one line per request.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 # urllib3 quotes malformed headers in warnings. In a damaged response, these can contain the text of a task.
@@ -88,33 +86,15 @@ def report(record: Record) -> None:
     level = logger.error if record.status == 500 else logger.warning if worrying else logger.info  # noqa: PLR2004
     level(f"{record.operation} {record.status}", extra=fields)
 
+    # Emit each metric per operation and for the whole service, because an alarm cannot sum over dimensions.
+    metrics.add_dimension(name="operation", value=record.operation)
+    metrics.add_dimensions(service=metrics.service)
     # The sample count of this metric is the number of requests.
-    values = {"Latency": record.duration_ms}
+    metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
     if record.problem is not None:
         # All client errors are one metric. Server errors have one per kind, because each needs a different reaction.
         kind = "client-fault" if record.status < 500 else record.problem  # noqa: PLR2004
-        values[kind.title().replace("-", "")] = 1.0
+        metrics.add_metric(name=kind.title().replace("-", ""), unit=MetricUnit.Count, value=1)
     if record.clock_skew_s is not None:
-        values["ClockSkew"] = 1.0
-    sys.stdout.write(f"{_metrics(record.operation, values)}\n")
-
-
-def _metrics(operation: str, values: Mapping[str, float]) -> str:
-    """Return a line from which CloudWatch makes metrics (its embedded metric format).
-
-    Powertools' Metrics would make the same line, but takes 4 % of a warm call for it.
-    """
-    directive = {
-        "Namespace": os.environ["POWERTOOLS_METRICS_NAMESPACE"],
-        # Emit each metric per operation and for the whole service, because an alarm cannot sum over dimensions.
-        "Dimensions": [["operation", "service"], ["service"]],
-        "Metrics": [{"Name": name, "Unit": "Milliseconds" if name == "Latency" else "Count"} for name in values],
-    }
-    return _serialize(
-        {
-            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
-            "operation": operation,
-            "service": os.environ["POWERTOOLS_SERVICE_NAME"],
-            **{name: [value] for name, value in values.items()},
-        }
-    )
+        metrics.add_metric(name="ClockSkew", unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
