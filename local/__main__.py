@@ -1,6 +1,7 @@
 """`make run`: serves the API on localhost, with moto, DynamoDB Local or another DynamoDB endpoint."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -91,6 +92,8 @@ def main(arguments: Sequence[str] = ()) -> int:
             sys.stdout.flush()
             stop.wait()
     except (OSError, ValueError, RuntimeError, BotoCoreError, ClientError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            error = ValueError(f"The port {port} is in use. Choose another one: make run PORT={port + 1}")
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

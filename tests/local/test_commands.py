@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_in_one_line(clone: Path, more: dict[str, str], sa
 def test_a_port_in_use_is_said_in_one_line(clone: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(clone, port, PORT=port)
+        refused(clone, f"make run PORT={int(port) + 1}", PORT=port)
 
 
 CODE = """
