@@ -62,7 +62,7 @@ token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE
 seed: .venv/.ready ## Create 200 varied tasks in a running `make run` (ARGS="--user alice --url http://127.0.0.1:8000")
 	@$(BIN)/python -m local.seed $(ARGS)
 
-openapi: .venv/.ready ## Generate the contract, docs/openapi.json
+openapi: .venv/.ready ## Generate the contract: docs/openapi.json, requests.http and events.schema.json
 	@$(BIN)/python -m contract
 
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
