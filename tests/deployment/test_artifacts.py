@@ -65,6 +65,12 @@ def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -
     assert not (artifact / "boto3").exists()
 
 
+def test_the_roots_of_amazon_are_among_the_authorities() -> None:
+    """Those that https://www.amazontrust.com/repository names for trust stores of one's own."""
+    amazon = {"Amazon Root CA 1", "Amazon Root CA 2", "Amazon Root CA 3", "Amazon Root CA 4"}
+    assert {*amazon, "Starfield Services Root Certificate Authority - G2"} <= set(trim.AUTHORITIES)
+
+
 @pytest.mark.parametrize("function", ["GetTask", "PublishEvents"])
 def test_an_artifact_trusts_the_authorities_of_aws_and_no_others(function: str, folder: Path) -> None:
     context = ssl.create_default_context(cafile=built(folder, function, "arm64") / "botocore" / "cacert.pem")
