@@ -33,11 +33,10 @@ def check_a_task(url: str, token: str) -> None:
     """Create a task, read it and delete it. Raises SmokeError, or ApiError if the API rejects a request."""
     api = UserApi(url, "me", token)
     created = api.send("POST", "/tasks", {"title": "Smoke test"})
-    try:
-        if api.send("GET", f"/tasks/{created['id']}") != created:
-            raise SmokeError(f"GET does not return what POST has created: {created}")
-    finally:
-        api.send("DELETE", f"/tasks/{created['id']}")
+    read = api.send("GET", f"/tasks/{created['id']}")
+    api.send("DELETE", f"/tasks/{created['id']}")
+    if read != created:
+        raise SmokeError(f"GET returned {read}, and POST {created}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,7 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ExitStack() as temporary:
             outputs = stack.outputs(options.stack) if options.stack else {}
-            url, token = options.url or outputs["ApiUrl"], os.environ.get("TOKEN", "").strip()
+            url, token = options.url or outputs.get("ApiUrl"), os.environ.get("TOKEN", "").strip()
+            if not url:
+                raise SmokeError(f"{options.stack} has no output ApiUrl: it is no stack of this project")
             check_without_token(url)
             if not token and "UserPoolId" in outputs:
                 (token,) = temporary.enter_context(stack.temporary_tokens(options.stack, 1))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,14 @@ def test_prod_comes_after_dev_and_dev_after_the_proof() -> None:
     assert of["ci/dev"]["if"].startswith("github.event_name == 'push'")
     assert of["deploy/deploy"]["environment"] == "${{ inputs.environment }}"
     assert of["deploy/deploy"]["concurrency"]["cancel-in-progress"] is False
+
+
+def test_a_deployment_is_followed_by_the_smoke_test_of_its_stack() -> None:
+    """Prod is deployed after this job, so only if dev serves."""
+    deploy, smoke = dict(jobs())["deploy/deploy"]["steps"][-2:]
+    assert deploy["run"].startswith("make deploy ")
+    assert smoke["run"] == '.venv/bin/python -m ops.smoke --stack "$STACK"'
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    names = {name: settings[name]["global"]["parameters"]["stack_name"] for name in ("prod", "default")}
+    wanted = f"${{{{ inputs.config == 'prod' && '{names['prod']}' || '{names['default']}' }}}}"
+    assert smoke["env"]["STACK"] == wanted
