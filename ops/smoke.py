@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import requests
@@ -39,6 +39,12 @@ def check_a_task(url: str, token: str) -> None:
         raise SmokeError(f"GET returned {read}, and POST {created}")
 
 
+def _url_of(name: str, outputs: Mapping[str, str]) -> str:
+    if "ApiUrl" not in outputs:
+        raise SmokeError(f"{name} has no output ApiUrl: it is no stack of this project")
+    return outputs["ApiUrl"]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the checks, and return 1 if one fails."""
     parser = argparse.ArgumentParser(
@@ -55,9 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ExitStack() as temporary:
             outputs = stack.outputs(options.stack) if options.stack else {}
-            url, token = options.url or outputs.get("ApiUrl"), os.environ.get("TOKEN", "").strip()
-            if not url:
-                raise SmokeError(f"{options.stack} has no output ApiUrl: it is no stack of this project")
+            url, token = options.url or _url_of(options.stack, outputs), os.environ.get("TOKEN", "").strip()
             check_without_token(url)
             if not token and "UserPoolId" in outputs:
                 (token,) = temporary.enter_context(stack.temporary_tokens(options.stack, 1))
