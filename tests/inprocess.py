@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -76,6 +77,8 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
         patch.setattr(shared.http.requests, "TaskStore", partial(TaskStore, clock=clock))
         operations = OPERATIONS | FOR_SERVICES
         handlers = {name: _load(name) for name in operations}
+        # A process of Lambda runs one request at a time: Powertools keeps a request's metrics in globals.
+        one_at_a_time = threading.Lock()
 
         def call(
             name: str,
@@ -104,7 +107,8 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
                 "body": _encoded(body),
                 "isBase64Encoded": isinstance(body, bytes),
             }
-            answer = handlers[name](event, _Context(seconds))
+            with one_at_a_time:
+                answer = handlers[name](event, _Context(seconds))
             return Reply(answer["statusCode"], answer["headers"], answer["body"])
 
         yield call
