@@ -147,7 +147,7 @@ def a_current_etag_gets_304(users: Users) -> None:
 
 @check("get")
 def head_answers_as_get_without_the_body(users: Users) -> None:
-    """HEAD answers as GET, with the same status and headers, and without the body."""
+    """HEAD returns the status and the headers of GET, without the body."""
     task = users.mine.create()
     paths = [f"{users.mine.tasks}/{task['id']}", f"{users.mine.tasks}?limit=1", f"{users.mine.tasks}/{NOBODYS_TASK}"]
     for path in (*paths, users.mine.tasks.removesuffix("tasks") + "changes?limit=1", "/v1/openapi.json"):
@@ -622,7 +622,7 @@ def only_a_service_erases_and_imports(users: Users) -> None:
     body = {"title": "x", "description": None, "completed": False}
     path = f"{users.mine.tasks}/{new_id()}?import=true"
     users.mine.send("PUT", path, body, {"If-None-Match": "*"}).problem(403, "forbidden")
-    # The confirmation is wrong, so that nothing is lost if the answer is.
+    # The confirmation is wrong, so that nothing is lost if the response is.
     path = f"{users.mine.tasks.removesuffix('/tasks')}?confirm={quote(users.id, safe='')}-"
     users.mine.send("DELETE", path).problem(403, "forbidden")
     same("the task", users.mine.get(kept["id"]).json, kept)

@@ -1,7 +1,7 @@
 """`make openapi`: writes the contract, docs/openapi.json, from the sources that define each part of it.
 
 Routes and authorization come from template.yaml, schemas from the models (contract/schemas.py), descriptions from
-docstrings. Statuses, headers, problems and examples come from recorded answers (contract/recordings.py).
+docstrings. Statuses, headers, problems and examples come from recorded responses (contract/recordings.py).
 """
 
 import importlib
@@ -22,7 +22,7 @@ from typing import Any
 from unittest.mock import patch
 
 from contract import events, requests
-from contract.answers import DOCUMENT, PROBLEM, Contract
+from contract.checker import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
 from contract.schemas import Schema, query_parameters, reference, schemas
 from local import template as templates
@@ -42,7 +42,7 @@ from shared.tasks import NotDeleted
 ROOT = Path(__file__).parent.parent
 TIME_ZONES = ROOT / "shared" / "time_zones.py"
 
-# The answers of API Gateway itself, when it reaches no function or when one fails; 401 on routes that need a token.
+# Responses that API Gateway itself makes when no function is reached or one fails; 401 on routes that need a token.
 _GATEWAYS = {
     401: "Unauthorized",
     404: "Not Found",
@@ -70,15 +70,15 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "If-None-Match": {
-        "description": "`*`, or ETags: if the task has one of them, a read is answered with 304 and a write with 412.",
+        "description": "`*`, or ETags: if the task has one of them, a read returns 304, and a write 412.",
         "schema": {"type": "string", "pattern": ETAGS},
     },
     "Idempotency-Key": {
-        "description": "Makes the request safe to send again: it is done once, and each attempt gets the same answer.",
+        "description": "Makes a retry safe: the request is applied once, and each attempt gets the same response.",
         "schema": {"type": "string", "pattern": _KEY},
     },
     "X-Correlation-Id": {
-        "description": "Repeated in the log and in the answer: 1 to 128 of letters, digits and `. _ : / + = @ -`.",
+        "description": "Copied into the log and the response. 1 to 128 letters, digits and `. _ : / + = @ -`.",
         "schema": {"type": "string"},
     },
 }
@@ -86,9 +86,9 @@ _HEADERS: Mapping[str, str] = {
     "ETag": "The version of the task or document, for If-Match and If-None-Match.",
     "Location": "The path of the new task.",
     "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last.',
-    "Cache-Control": "Whether caches may store the answer.",
+    "Cache-Control": "Whether caches may store the response.",
     "X-Correlation-Id": "The correlation id of the request, or its request id.",
-    "Idempotency-Replayed": "`true` if this is the answer to an earlier request with the same Idempotency-Key.",
+    "Idempotency-Replayed": "`true` if this is the response to an earlier request with the same Idempotency-Key.",
     "Retry-After": "The number of seconds after which to try again.",
     "WWW-Authenticate": "`Bearer`: send a token.",
     "Accept-Encoding": "`identity`: send the body without a content coding.",
@@ -129,7 +129,7 @@ class Operation:
 
     @property
     def gateway_statuses(self) -> set[int]:
-        """The statuses with which API Gateway itself may answer."""
+        """The statuses of responses that API Gateway itself makes."""
         return {status for status in _GATEWAYS if self.declared is not None or status != HTTPStatus.UNAUTHORIZED}
 
     @property
@@ -201,11 +201,11 @@ def document() -> dict[str, Any]:
     template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:
-        recorded = {one.name: recordings.answers(one.name, dict.fromkeys(one.problems)) for one in every}
+        recorded = {one.name: recordings.responses(one.name, dict.fromkeys(one.problems)) for one in every}
     kinds: dict[str, Any] = {}
-    for answer in itertools.chain.from_iterable(recorded.values()):
-        if answer.kind:
-            kinds.setdefault(answer.kind, answer.body)
+    for response in itertools.chain.from_iterable(recorded.values()):
+        if response.kind:
+            kinds.setdefault(response.kind, response.body)
     paths: dict[str, dict[str, Any]] = {}
     for one in every:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, recorded[one.name], every, kinds)
@@ -239,8 +239,8 @@ def document() -> dict[str, Any]:
     }
     checker = Contract(made)
     for one in every:
-        for answer in recorded[one.name]:
-            checker.check(one.method, one.path, answer.status, answer.headers, answer.content)
+        for response in recorded[one.name]:
+            checker.check(one.method, one.path, response.status, response.headers, response.content)
     return made
 
 
@@ -263,8 +263,8 @@ def _operation(
             "content": dict.fromkeys(bodies.accepted(body), example),
         }
     described["responses"] = {
-        str(status): _response(one, status, [answer for answer in recorded if answer.status == status], examples)
-        for status in sorted({answer.status for answer in recorded} | one.gateway_statuses)
+        str(status): _response(one, status, [response for response in recorded if response.status == status], examples)
+        for status in sorted({response.status for response in recorded} | one.gateway_statuses)
     }
     _link(one, described["responses"], every)
     described["security"] = [] if one.declared is None else [{"Jwt": []}]
@@ -273,20 +273,20 @@ def _operation(
 
 def _response(one: Operation, status: int, recorded: list[Recording], examples: Mapping[str, Any]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
-    kinds = list(dict.fromkeys(answer.kind for answer in recorded if answer.kind))
+    kinds = list(dict.fromkeys(response.kind for response in recorded if response.kind))
     gateways = status in one.gateway_statuses
     named = f"{phrase}: {', '.join(f'`{kind}`' for kind in kinds)}." if kinds else f"{phrase}."
     content: dict[str, Any] = {}
     if kinds:
         content[PROBLEM] = {
             "schema": reference("Problem"),
-            # Operations share an example, but some answer differently: a batch also names the operation that failed.
+            # Operations share an example, but some differ: a batch also names the operation that failed.
             "examples": {
-                answer.kind: {"$ref": f"#/components/examples/{answer.kind}"}
-                if answer.body == examples[answer.kind]
-                else {"value": answer.body}
-                for answer in recorded
-                if answer.is_example
+                response.kind: {"$ref": f"#/components/examples/{response.kind}"}
+                if response.body == examples[response.kind]
+                else {"value": response.body}
+                for response in recorded
+                if response.is_example
             },
         }
     if gateways:
@@ -294,13 +294,13 @@ def _response(one: Operation, status: int, recorded: list[Recording], examples: 
             "schema": reference("Message"),
             "examples": {"gateway": {"summary": "API Gateway's own", "value": {"message": _GATEWAYS[status]}}},
         }
-    elif not kinds and any(answer.body is not None for answer in recorded):
+    elif not kinds and any(response.body is not None for response in recorded):
         content[bodies.JSON] = _success(one, recorded)
     if status == HTTPStatus.UNAUTHORIZED:
         # Generated clients read the first of the two, and behind an authorizer every 401 comes from the gateway.
         content = dict(reversed(content.items()))
     return {
-        "description": named + (" Or the answer of API Gateway itself." if kinds and gateways else ""),
+        "description": named + (" Or a response of API Gateway itself." if kinds and gateways else ""),
         "headers": _headers(recorded, gateways=gateways),
         **({"content": content} if content else {}),
     }
@@ -310,24 +310,24 @@ def _success(one: Operation, recorded: list[Recording]) -> dict[str, Any]:
     if one.declared is None:
         return {"schema": {"type": "object", "description": "This document."}}
     if one.declared.result is None:
-        raise TypeError(f"{one.name} answers with a body, but declares Response[None]")
+        raise TypeError(f"{one.name} returns a body, but declares Response[None]")
     shown: list[Any] = []
-    for answer in recorded:
-        if answer.is_example and answer.content and answer.body not in shown:
-            shown.append(answer.body)
+    for response in recorded:
+        if response.is_example and response.content and response.body not in shown:
+            shown.append(response.body)
     return {
         "schema": reference(one.declared.result.__name__),
-        "examples": {f"answer {n}": {"value": body} for n, body in enumerate(shown, 1)},
+        "examples": {f"response {n}": {"value": body} for n, body in enumerate(shown, 1)},
     }
 
 
 def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
-    seen = {name for answer in recorded for name in answer.headers} - {"Content-Type"}
+    seen = {name for response in recorded for name in response.headers} - {"Content-Type"}
     unknown = seen - _HEADERS.keys()
     if unknown:
         raise ValueError(f"Describe these headers in _HEADERS: {unknown}")
-    always = {name for name in seen if all(name in answer.headers for answer in recorded)}
-    # An answer of API Gateway itself has none of our headers but the challenge.
+    always = {name for name in seen if all(name in response.headers for response in recorded)}
+    # A response of API Gateway itself has none of our headers but the challenge.
     required = {name for name in always if not gateways or name == "WWW-Authenticate"}
     return {
         name: {"description": text, "required": name in required, "schema": {"type": "string"}}
@@ -337,7 +337,7 @@ def _headers(recorded: list[Recording], *, gateways: bool) -> dict[str, Any]:
 
 
 def _link(one: Operation, responses: dict[str, Any], every: list[Operation]) -> None:
-    """Add the links: which part of an answer is a parameter of another request."""
+    """Add the links: which part of a response is a parameter of another request."""
     user = {"user_id": "$request.path.user_id"}
     for status, task_id in (("201", "$response.body#/id"), ("204", "$request.path.task_id")):
         if status in responses:

@@ -1,6 +1,6 @@
-"""Records what every operation answers: its own events, sent to its own handler, on a clock and a DynamoDB of ours.
+"""Records the responses of each operation: its sample events go to its handler, on a fixed clock and an empty moto.
 
-The answers are the same in every run, byte for byte: time and chance are set, and nothing else is.
+Time and random numbers are fixed, so that the responses are the same in every run, byte for byte.
 """
 
 import base64
@@ -48,7 +48,7 @@ type Handler = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Recording:
-    """What was answered; `kind` is that of the problem, empty where it is none."""
+    """A response. `kind` is the kind of the problem, or empty."""
 
     kind: str
     status: int
@@ -68,13 +68,13 @@ class _Context:
 
 
 class Recorder:
-    """Sends the events of operations to their handlers; `handlers` are those by name, framed or only declared."""
+    """Sends the events of operations to their handlers. `handlers` maps names to handlers or to declarations."""
 
     def __init__(self, handlers: Mapping[str, Declaration | Handler], client: DynamoDBClient) -> None:
         self._handlers, self._client = handlers, client
 
-    def answers(self, name: str, kinds: Iterable[str]) -> list[Recording]:
-        """The answers of an operation: to requests that must end in problems of these kinds, and to good ones."""
+    def responses(self, name: str, kinds: Iterable[str]) -> list[Recording]:
+        """Return the responses to requests that cause problems of these kinds, and to valid requests."""
         return [*(problem for kind in kinds for problem in self._problems(name, kind)), *self._successes(name)]
 
     def _successes(self, name: str) -> Iterator[Recording]:
@@ -84,7 +84,7 @@ class Recorder:
             keyed = self._event(name)
             keyed["headers"]["idempotency-key"] = f"of {name}"
             for _ in range(2):
-                # It differs from the first in headers alone, which the key brings.
+                # Only the headers differ from those of the first response.
                 yield replace(self._ask(name, keyed), is_example=False)
         declared = self._handlers[name]
         for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
@@ -100,19 +100,19 @@ class Recorder:
             yield self._ask(name, _event(name, headers={"if-none-match": first.headers["ETag"]}))
 
     def _erasure(self, name: str) -> Iterator[Recording]:
-        """The answer of an erasure that has removed a task, and the last one."""
+        """Yield the response to an erasure that removed a task, and to the one that ends it."""
         event = self._event(name)
         task = tasks.create(None, _NEW_ID, event["pathParameters"]["user_id"], NewTask(title="Buy milk"), _NOW)
         self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
         yield self._ask(name, event)
-        while (answer := self._ask(name, event)).body["more"]:
+        while (response := self._ask(name, event)).body["more"]:
             pass
-        yield answer
+        yield response
 
     def _problems(self, name: str, kind: str) -> Iterator[Recording]:
         yield self._problem(name, kind, _SPOIL)
         if kind in _SPOIL_IN_ANOTHER_WAY:
-            # It differs from the first in headers alone.
+            # Only the headers differ from those of the first.
             yield replace(self._problem(name, kind, _SPOIL_IN_ANOTHER_WAY), is_example=False)
 
     def _problem(self, name: str, kind: str, spoils: Mapping[str, Callable[[Event], object]]) -> Recording:
@@ -130,11 +130,11 @@ class Recorder:
             spoils[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
-            raise AssertionError(f"{name} answered {recorded}, not {kind}")
+            raise AssertionError(f"{name} returned {recorded}, not {kind}")
         return recorded
 
     def _event(self, name: str) -> Event:
-        """The event of an operation, with the tasks that events/ speak of where they expect them."""
+        """Return the sample event of an operation, after storing the tasks that the samples refer to."""
         for other, declared in self._handlers.items():
             path = _event(other).get("pathParameters", {})
             if "task_id" in path:
@@ -148,12 +148,12 @@ class Recorder:
     def _ask(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:
         handler = declared or self._handlers[name]
         framed: Handler = frame.framed(handler) if isinstance(handler, Declaration) else handler
-        answer = framed(event, _Context())
-        content = str(answer.get("body") or "").encode()
+        response = framed(event, _Context())
+        content = str(response.get("body") or "").encode()
         kind = ""
-        if "problem" in answer["headers"].get("Content-Type", ""):
+        if "problem" in response["headers"].get("Content-Type", ""):
             kind = json.loads(content)["type"].rpartition(":")[2]
-        return Recording(kind, answer["statusCode"], answer["headers"], content)
+        return Recording(kind, response["statusCode"], response["headers"], content)
 
 
 @contextmanager
@@ -251,7 +251,7 @@ def _garbled(event: Event) -> None:
 # The id of the live task that events/ speak of.
 _TASK_ID = _event("get_task")["pathParameters"]["task_id"]
 _OLD = cursors.encode("000000000000001", "USER#alice", "changes")
-# Queries whose answers look different.
+# Queries whose responses look different.
 _MORE_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
     TaskQuery: [{"limit": "1"}, {"status": "deleted"}]
 }

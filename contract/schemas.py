@@ -20,7 +20,7 @@ type Schema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _MESSAGE: Schema = {
     "title": "Message",
-    "description": "An answer of API Gateway itself.",
+    "description": "A response of API Gateway itself.",
     "type": "object",
     "properties": {"message": {"type": "string"}},
     "required": ["message"],
@@ -46,7 +46,7 @@ def reference(name: str) -> Schema:
 
 
 def schemas(declared: list[Declaration]) -> dict[str, Schema]:
-    """The schemas of all bodies that operations take and answer, by name."""
+    """Return the schemas of all request and response bodies, by name."""
     inputs: set[tuple[type[Any], JsonSchemaMode]] = {(ProblemBody, "serialization")}
     inputs |= {(one.body, "validation") for one in declared if one.body is not None}
     inputs |= {(one.result, "serialization") for one in declared if one.result is not None}

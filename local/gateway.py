@@ -81,14 +81,14 @@ class Gateway:
         self._endpoints = sorted(endpoints, key=lambda endpoint: endpoint.route.path.replace("{", "\U0010ffff"))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Answer a WSGI request."""
+        """Respond to a WSGI request."""
         request = Request(environ)
         request_id = base64.b64encode(uuid.uuid4().bytes).decode()[:16]
         try:
             response = self._page(request) or self._preflight(request) or self._invoke(request, request_id)
         except _HttpError as error:
             response = error.response
-        except Exception:  # noqa: BLE001 - a defect of the gateway, which must answer as API Gateway does
+        except Exception:  # noqa: BLE001 - a defect of the gateway, which must respond as API Gateway does
             traceback.print_exc()
             response = _json(500, {"message": "Internal Server Error"})
         response.headers["apigw-requestid"] = request_id

@@ -68,7 +68,7 @@ class Restoration:
             return "restored"
 
     def _is_erased(self, backup: Item, now: int) -> bool:
-        """Whether the user is erased. Asks again after as long as functions remember the answer."""
+        """Whether the user is erased. Asks again after as long as functions remember the response."""
         partition = backup["pk"]["S"]
         erased, read_at = self._erased.get(partition, (False, -marks.MEMORY))
         if not 0 <= now - read_at < marks.MEMORY:

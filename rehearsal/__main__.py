@@ -94,9 +94,9 @@ class Rehearsal:
 
     def tasks(self, stack: str = DEV) -> Any:
         """The tasks of the user, who must see them."""
-        answer = self.ask("GET", "/v1/users/me/tasks?status=all", stack=stack)
-        check(answer.ok, answer.text)
-        return answer.json()["items"]
+        response = self.ask("GET", "/v1/users/me/tasks?status=all", stack=stack)
+        check(response.ok, response.text)
+        return response.json()["items"]
 
     def versions(self) -> Mapping[str, str]:
         """The versions that the aliases of the stack's functions point to."""

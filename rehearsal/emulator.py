@@ -119,8 +119,8 @@ def _import(api_id: str, body: Mapping[str, Any]) -> None:
             _made(apigateway._create_route(api_id, route))
 
 
-def _made(answer: Any) -> Any:
-    status, _, content = answer
+def _made(response: Any) -> Any:
+    status, _, content = response
     if status >= 300:
         raise ValueError(content)
     return json.loads(content)

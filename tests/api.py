@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from contract.answers import contract
+from contract.checker import contract
 from contract.recordings import body_of
 from local import template as templates
 from local.gateway import serve
@@ -41,7 +41,7 @@ type Headers = Mapping[str, str | Sequence[str] | None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back."""
 
     status: int
@@ -86,7 +86,7 @@ class Api:
         """The path of the tasks."""
         return f"/v1/users/{self.path_user or quote(self.caller, safe='')}/tasks"
 
-    def send(self, method: str, path: str, body: object = None, headers: Headers | None = None) -> Answer:
+    def send(self, method: str, path: str, body: object = None, headers: Headers | None = None) -> Response:
         """Send a request whose path goes out as it stands. A body that is no bytes is sent as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
         sent: dict[str, str | Sequence[str] | None] = {"Content-Type": JSON} if body is not None else {}
@@ -97,84 +97,84 @@ class Api:
             sent["Content-Length"] = str(len(content))
         return send(self.url, method, path, content, sent)
 
-    def create(self, **fields: object) -> Answer:
+    def create(self, **fields: object) -> Response:
         """Create a task; without a title it is `a task`."""
         return self.send("POST", self.tasks, {"title": "a task", **fields})
 
-    def create_once(self, key: str, **fields: object) -> Answer:
+    def create_once(self, key: str, **fields: object) -> Response:
         """Create a task under an Idempotency-Key."""
         return self.send("POST", self.tasks, {"title": "a task", **fields}, {"Idempotency-Key": key})
 
     def made(self, **fields: object) -> Task:
         """Create a task and return it."""
-        answer = self.create(**fields)
-        assert answer.status == 201, answer
-        task: Task = answer.json
+        response = self.create(**fields)
+        assert response.status == 201, response
+        task: Task = response.json
         return task
 
-    def get(self, task_id: str, **headers: str) -> Answer:
+    def get(self, task_id: str, **headers: str) -> Response:
         """Fetch a task. Headers are named as in `if_none_match=...`, here and below."""
         return self.send("GET", f"{self.tasks}/{task_id}", headers=_named(headers))
 
-    def page(self, **query: object) -> Answer:
+    def page(self, **query: object) -> Response:
         """Fetch a page of tasks."""
         return self.send("GET", f"{self.tasks}?{urlencode(query)}" if query else self.tasks)
 
     def walk(self, **query: object) -> list[Task]:
         """Fetch every page of a list, as its links say."""
-        answer = self.page(**query)
-        tasks: list[Task] = answer.json["items"]
-        while (path := answer.next_path) is not None:
-            answer = self.send("GET", path)
-            tasks += answer.json["items"]
+        response = self.page(**query)
+        tasks: list[Task] = response.json["items"]
+        while (path := response.next_path) is not None:
+            response = self.send("GET", path)
+            tasks += response.json["items"]
         return tasks
 
-    def replace(self, task_id: str, body: object, **headers: str) -> Answer:
+    def replace(self, task_id: str, body: object, **headers: str) -> Response:
         """Replace a task."""
         return self.send("PUT", f"{self.tasks}/{task_id}", body, _named(headers))
 
-    def update(self, task_id: str, body: object, **headers: str) -> Answer:
+    def update(self, task_id: str, body: object, **headers: str) -> Response:
         """Change some fields of a task."""
         return self.send("PATCH", f"{self.tasks}/{task_id}", body, {"Content-Type": MERGE_PATCH, **_named(headers)})
 
-    def toggle(self, task_id: str, **headers: str) -> Answer:
+    def toggle(self, task_id: str, **headers: str) -> Response:
         """Flip a task between open and completed."""
         return self.send("POST", f"{self.tasks}/{task_id}/toggle", headers=_named(headers))
 
-    def move(self, task_id: str, body: object, **headers: str) -> Answer:
+    def move(self, task_id: str, body: object, **headers: str) -> Response:
         """Put a task at a place of a list."""
         return self.send("POST", f"{self.tasks}/{task_id}/move", body, headers=_named(headers))
 
-    def delete(self, task_id: str, **headers: str) -> Answer:
+    def delete(self, task_id: str, **headers: str) -> Response:
         """Move a task to the trash."""
         return self.send("DELETE", f"{self.tasks}/{task_id}", headers=_named(headers))
 
-    def restore(self, task_id: str, **headers: str) -> Answer:
+    def restore(self, task_id: str, **headers: str) -> Response:
         """Bring a task back from the trash."""
         return self.send("POST", f"{self.tasks}/{task_id}/restore", headers=_named(headers))
 
-    def clear(self, query: str = "?status=completed") -> Answer:
+    def clear(self, query: str = "?status=completed") -> Response:
         """Move completed tasks, or those of the query, to the trash."""
         return self.send("DELETE", f"{self.tasks}{query}")
 
-    def erase(self, confirm: str | None = None) -> Answer:
+    def erase(self, confirm: str | None = None) -> Response:
         """Erase the user."""
         path = self.tasks.removesuffix("/tasks")
         return self.send("DELETE", f"{path}?{urlencode({'confirm': self.caller if confirm is None else confirm})}")
 
-    def changes(self, **query: object) -> Answer:
+    def changes(self, **query: object) -> Response:
         """Fetch a page of changes."""
         path = f"{self.tasks.removesuffix('tasks')}changes"
         return self.send("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def batch(self, *operations: object, key: str | None = None) -> Answer:
+    def batch(self, *operations: object, key: str | None = None) -> Response:
         """Do several operations, with a key of their own where none is given."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self.send("POST", f"{self.tasks}/batch", {"operations": operations}, headers)
 
 
-def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Answer:
-    """Send one request on a connection of its own, with exactly these headers; the answer must be in the contract."""
+def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Response:
+    """Send one request on a connection of its own, with exactly these headers; the response must be in the contract."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(method, path)
@@ -183,12 +183,12 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
                 connection.putheader(name, line)
         with suppress(ConnectionError):  # who refuses a body by its announced length need not read it
             connection.endheaders(content)
-        response = connection.getresponse()
-        answer = Answer(response.status, response.headers, response.read())
+        received = connection.getresponse()
+        response = Response(received.status, received.headers, received.read())
     finally:
         connection.close()
-    contract().check(method, path, answer.status, answer.headers, answer.content)
-    return answer
+    contract().check(method, path, response.status, response.headers, response.content)
+    return response
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class Operation:
 
     def ask(
         self, api: Api, task_id: str = "", query: str = "", headers: Headers | None = None, body: object = None
-    ) -> Answer:
+    ) -> Response:
         """Send a request of this operation, a good one where nothing else is said; each with a key of its own."""
         path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
         query = query or self.query

@@ -142,12 +142,12 @@ def deadline_in(seconds: float) -> float:
     return time.monotonic() + seconds
 
 
-def eventually[Answer](ask: Callable[[], Answer | None], within: float = 5.0) -> Answer:
-    """The first answer that is not None."""
+def eventually[Response](ask: Callable[[], Response | None], within: float = 5.0) -> Response:
+    """The first response that is not None."""
     deadline = deadline_in(within)
     while time.monotonic() < deadline:
-        answer = ask()
-        if answer is not None:
-            return answer
+        response = ask()
+        if response is not None:
+            return response
         time.sleep(0.02)
     raise AssertionError(f"nothing within {within} s")

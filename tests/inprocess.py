@@ -108,8 +108,8 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
                 "isBase64Encoded": isinstance(body, bytes),
             }
             with one_at_a_time:
-                answer = handlers[name](event, _Context(seconds))
-            return Reply(answer["statusCode"], answer["headers"], answer["body"])
+                response = handlers[name](event, _Context(seconds))
+            return Reply(response["statusCode"], response["headers"], response["body"])
 
         yield call
 

@@ -1,4 +1,4 @@
-"""An endpoint in front of another one, over HTTP or TLS, that delivers each answer in the way that a test chooses."""
+"""An endpoint in front of another one, over HTTP or TLS, that delivers each response in the way that a test chooses."""
 
 import socket
 import ssl
@@ -74,27 +74,27 @@ class TlsLine(Line):
                 return result
 
 
-def plain(line: Line, answer: bytes) -> None:
-    """Deliver an answer as it is."""
-    line.send(answer)
+def plain(line: Line, response: bytes) -> None:
+    """Deliver a response as it is."""
+    line.send(response)
 
 
-def spoilt(line: Line, answer: bytes) -> None:
-    """Deliver an answer in a TLS record that was changed on its way, and close."""
+def spoilt(line: Line, response: bytes) -> None:
+    """Deliver a response in a TLS record that was changed on its way, and close."""
     assert isinstance(line, TlsLine)
-    line.send(answer, spoilt=True)
+    line.send(response, spoilt=True)
     line.close()
 
 
 class Relay:
-    """`deliveries` are how the answers to the next writes arrive, one each; all others arrive by `delivery`."""
+    """`deliveries` are how the responses to the next writes arrive, one each; all others arrive by `delivery`."""
 
     def __init__(self, target: str, identity: Path | None = None) -> None:
         """Begin to listen, in front of the endpoint `target`; over TLS where a certificate with its key is given."""
         self.deliveries: list[Deliver] = []
         self.delivery: Deliver = plain
         self.connections = 0
-        self.answers = 0
+        self.responses = 0
         self._target = target.removeprefix("http://")
         self._context: ssl.SSLContext | None = None
         if identity is not None:
@@ -138,21 +138,21 @@ class Relay:
                     received = b""
                 elif len(body) >= int(headers["Content-Length"]):
                     line.writes = headers["X-Amz-Target"].rpartition(".")[2] not in _READS
-                    answer = self._ask(headers, body)
-                    self.answers += 1
+                    response = self._ask(headers, body)
+                    self.responses += 1
                     deliver = self.deliveries.pop(0) if line.writes and self.deliveries else self.delivery
-                    deliver(line, answer)
+                    deliver(line, response)
                     received = b""
 
     def _ask(self, headers: dict[str, str], body: bytes) -> bytes:
         connection = HTTPConnection(self._target)
         connection.request("POST", "/", body, headers)
-        response = connection.getresponse()
-        content = response.read()
+        received = connection.getresponse()
+        content = received.read()
         connection.close()
         lines = [
-            f"HTTP/1.1 {response.status} {response.reason}",
-            f"Date: {response.getheader('Date')}",
+            f"HTTP/1.1 {received.status} {received.reason}",
+            f"Date: {received.getheader('Date')}",
             "Content-Type: application/x-amz-json-1.0",
             f"Content-Length: {len(content)}",
             f"x-amz-crc32: {zlib.crc32(content)}",

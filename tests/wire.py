@@ -69,7 +69,7 @@ class Wire:
 
     def __enter__(self) -> Self:
         """Stand on the wire."""
-        self._events.register("before-send.dynamodb", self._send)  # type: ignore[arg-type]  # it takes an answer too
+        self._events.register("before-send.dynamodb", self._send)  # type: ignore[arg-type]  # it takes a response too
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,17 +99,17 @@ class Wire:
         if transaction is not None:
             # Of two deliveries at once both are answered 200, and either can be the one that was applied.
             began = self._first_deliveries.setdefault(transaction, began)
-        answer = self._session.send(send.request)
+        response = self._session.send(send.request)
         ended = time.monotonic()
         token = token_of(send.body)
-        if answer.status_code == 200 and send.writes and token is not None:
+        if response.status_code == 200 and send.writes and token is not None:
             with self._lock:
                 # A transaction that arrives again is answered 200 again, and not applied again.
                 if transaction is None or transaction not in self._transactions:
                     self.applied[token] += 1
                     self.writes.append(Applied(send.operation, token, send.items, began, ended))
                     self._transactions.add(transaction or token)
-        return answer
+        return response
 
     def _deliver_later(self, send: Send, seconds: float) -> None:
         timer = threading.Timer(seconds, send)
@@ -118,7 +118,7 @@ class Wire:
 
 
 class Send:
-    """A request that a client sends: each call delivers it to DynamoDB, and returns the answer."""
+    """A request that a client sends: each call delivers it to DynamoDB, and returns the response."""
 
     def __init__(self, wire: Wire, request: AWSPreparedRequest) -> None:
         self.request = request
@@ -181,7 +181,7 @@ def lost_before(_: Send) -> NoReturn:
 
 
 def lost_after(send: Send) -> NoReturn:
-    """The request is applied, and its answer is lost."""
+    """The request is applied, and its response is lost."""
     send()
     raise ConnectionClosedError(endpoint_url="wire")
 
@@ -192,12 +192,12 @@ def lost_before_and(then: Callable[[], object]) -> Fault:
 
 
 def lost_after_and(then: Callable[[], object]) -> Fault:
-    """The request is applied, its answer is lost, and something happens before it can be sent again."""
+    """The request is applied, its response is lost, and something happens before it can be sent again."""
     return late(lambda send: send(), then)
 
 
 def late(carrier: Carrier, then: Callable[[], object] = lambda: None) -> Fault:
-    """The client waits for an answer until its read times out, and the request arrives when the carrier delivers it.
+    """The client waits for a response until its read times out, and the request arrives when the carrier delivers it.
 
     `then` happens before the client can send the request again. Nothing waits for the time-out.
     """
@@ -256,23 +256,23 @@ class Held:
         self._sends.append(send)
 
     def arrive(self) -> list[int]:
-        """Deliver the requests that are held, in the order of sending; return the status of each answer."""
+        """Deliver the requests that are held, in the order of sending; return the status of each response."""
         held, self._sends = self._sends, []
         return [send().status_code for send in held]
 
 
 def twice(send: Send) -> AWSResponse:
-    """The request is delivered twice, and the second answer arrives."""
+    """The request is delivered twice, and the second response arrives."""
     send()
     return send()
 
 
-def answer(status: int, code: str) -> Fault:
+def fail_with(status: int, code: str) -> Fault:
     """DynamoDB refuses the request with this error, and does not apply it."""
 
     def fault(_: Send) -> AWSResponse:
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
-        return response(status, body)
+        return make_response(status, body)
 
     return fault
 
@@ -283,16 +283,16 @@ def cancelled(*codes: str) -> Fault:
     def fault(_: Send) -> AWSResponse:
         reasons = [{"Code": code, "Message": "injected"} for code in codes]
         error = {"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": "injected"}
-        return response(400, json.dumps({**error, "CancellationReasons": reasons}).encode())
+        return make_response(400, json.dumps({**error, "CancellationReasons": reasons}).encode())
 
     return fault
 
 
 def truncated(send: Send) -> AWSResponse:
-    """The request is applied, and its answer breaks off half-way."""
+    """The request is applied, and its response breaks off half-way."""
     whole = send()
     checksum = {"x-amz-crc32": str(zlib.crc32(whole.content))}
-    return response(whole.status_code, whole.content[:20], checksum)
+    return make_response(whole.status_code, whole.content[:20], checksum)
 
 
 class _Raw:
@@ -303,6 +303,6 @@ class _Raw:
         return [self._body]
 
 
-def response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
+def make_response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> AWSResponse:
     all_headers = HTTPHeaders.from_dict({"content-type": "application/x-amz-json-1.0", **(headers or {})})
     return AWSResponse("wire", status, all_headers, _Raw(body))

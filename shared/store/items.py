@@ -263,7 +263,7 @@ def record_key(partition: AttributeValueTypeDef, key: IdempotencyKey) -> dict[st
 def to_record(
     partition: AttributeValueTypeDef, key: IdempotencyKey, results: Sequence[Task], token: str, now: int
 ) -> dict[str, AttributeValueTypeDef]:
-    """The item that remembers a keyed operation: what was asked, and the tasks that answered it."""
+    """The item that remembers a keyed operation: the fingerprint of its request, and the tasks of its response."""
     return {
         **record_key(partition, key),
         "schema": number(SCHEMA),

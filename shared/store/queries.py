@@ -103,7 +103,7 @@ def _index_of(query: TaskQuery) -> _Index:
 
 
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
-    """Leave tasks out of the answer. The query then reads more tasks than a page has, to fill the page."""
+    """Leave tasks out of the response. The query then reads more tasks than a page has, to fill the page."""
     conditions, names = [], {**request["ExpressionAttributeNames"]}
     if query.tag is not None:
         conditions.append("contains(#tags, :tag)")

@@ -90,7 +90,7 @@ class SyncTokenExpired(Exception):
 class TaskStore:
     """The tasks of one user, in a tenant if there is one, and of no other: no method takes a user id.
 
-    `deadline` is when the function must have answered, on the clock of time.monotonic; `clock` gives nanoseconds since
+    `deadline` is when the function must have responded, on the clock of time.monotonic; `clock` gives nanoseconds since
     1970. With an idempotency `key`, create, toggle, restore and batch are done once: when the key has been used before,
     they return what they returned then, and set `replayed`. They raise KeyReused where it was used for another request.
 
@@ -236,7 +236,7 @@ class TaskStore:
         """Move the tasks of a query to the trash, one request each, until 500 are cleared or time is short.
 
         A task that does not match any more stays. If DynamoDB fails half-way, or the user's storage is full,
-        the answer counts what was cleared.
+        the response counts what was cleared.
         """
         cleared = 0
         listed = TaskQuery(status=query.status or "all", list=query.list)

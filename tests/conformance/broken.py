@@ -1,4 +1,4 @@
-"""Handlers that are broken on purpose: each is the real one, with its event or its answer spoilt."""
+"""Handlers that are broken on purpose: each is the real one, with its event or its response spoilt."""
 
 import importlib
 import json
@@ -8,63 +8,63 @@ from typing import Any
 from urllib.parse import urlencode
 
 type Event = dict[str, Any]
-type Answer = dict[str, Any]
-type Handler = Callable[[Event, Any], Answer]
+type Response = dict[str, Any]
+type Handler = Callable[[Event, Any], Response]
 
 _REAL = os.environ.get("REAL_HANDLER", "")
 
 
-def handler(event: Event, context: Any) -> Answer:
+def handler(event: Event, context: Any) -> Response:
     """Answer as the breakage does that the environment names."""
     real: Handler = importlib.import_module(_REAL).handler
     return BREAKAGES[os.environ["BREAKAGE"]](real, event, context)
 
 
-def _etag_missing(real: Handler, event: Event, context: Any) -> Answer:
-    answer = real(event, context)
-    answer["headers"].pop("ETag", None)
-    return answer
+def _etag_missing(real: Handler, event: Event, context: Any) -> Response:
+    response = real(event, context)
+    response["headers"].pop("ETag", None)
+    return response
 
 
-def _without(header: str) -> Callable[[Handler, Event, Any], Answer]:
-    def broken(real: Handler, event: Event, context: Any) -> Answer:
+def _without(header: str) -> Callable[[Handler, Event, Any], Response]:
+    def broken(real: Handler, event: Event, context: Any) -> Response:
         event["headers"].pop(header, None)
         return real(event, context)
 
     return broken
 
 
-def _anybodys_tasks(real: Handler, event: Event, context: Any) -> Answer:
+def _anybodys_tasks(real: Handler, event: Event, context: Any) -> Response:
     named = event.get("pathParameters", {}).get("user_id", "me")
     if named != "me":
         event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = named
     return real(event, context)
 
 
-def _everybodys_list(real: Handler, event: Event, context: Any) -> Answer:
+def _everybodys_list(real: Handler, event: Event, context: Any) -> Response:
     """Everybody is the same user."""
     if "pathParameters" in event:
         event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = "everybody"
     return real(event, context)
 
 
-def _cursor_ignored(real: Handler, event: Event, context: Any) -> Answer:
+def _cursor_ignored(real: Handler, event: Event, context: Any) -> Response:
     event.get("queryStringParameters", {}).pop("cursor", None)
     return real(event, context)
 
 
-def _repeated_parameters_joined(real: Handler, event: Event, context: Any) -> Answer:
+def _repeated_parameters_joined(real: Handler, event: Event, context: Any) -> Response:
     event["rawQueryString"] = urlencode(event.get("queryStringParameters", {}))
     return real(event, context)
 
 
-def _delete_forgotten(real: Handler, event: Event, context: Any) -> Answer:
+def _delete_forgotten(real: Handler, event: Event, context: Any) -> Response:
     if event["routeKey"].startswith("DELETE ") and "task_id" in event["pathParameters"]:
         return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}}
     return real(event, context)
 
 
-def _anchor_ignored(real: Handler, event: Event, context: Any) -> Answer:
+def _anchor_ignored(real: Handler, event: Event, context: Any) -> Response:
     """Every move goes to the beginning or the end."""
     if event["routeKey"].endswith("/move"):
         body = json.loads(event["body"])
@@ -72,7 +72,7 @@ def _anchor_ignored(real: Handler, event: Event, context: Any) -> Answer:
     return real(event, context)
 
 
-def _unknown_fields_pass(real: Handler, event: Event, context: Any) -> Answer:
+def _unknown_fields_pass(real: Handler, event: Event, context: Any) -> Response:
     if event["routeKey"] == "POST /v1/users/{user_id}/tasks":
         try:
             body = json.loads(event["body"])
@@ -83,24 +83,24 @@ def _unknown_fields_pass(real: Handler, event: Event, context: Any) -> Answer:
     return real(event, context)
 
 
-def _html_errors(real: Handler, event: Event, context: Any) -> Answer:
-    answer = real(event, context)
-    if answer["statusCode"] >= 400:
-        answer |= {"headers": {"Content-Type": "text/html"}, "body": "<h1>Oops</h1>"}
-    return answer
+def _html_errors(real: Handler, event: Event, context: Any) -> Response:
+    response = real(event, context)
+    if response["statusCode"] >= 400:
+        response |= {"headers": {"Content-Type": "text/html"}, "body": "<h1>Oops</h1>"}
+    return response
 
 
-def _head_refused(real: Handler, event: Event, context: Any) -> Answer:
+def _head_refused(real: Handler, event: Event, context: Any) -> Response:
     if event["routeKey"].startswith("HEAD "):
         return {"statusCode": 405, "headers": {"Allow": "GET"}}
     return real(event, context)
 
 
-def _always_down(_real: Handler, _event: Event, _context: Any) -> Answer:
+def _always_down(_real: Handler, _event: Event, _context: Any) -> Response:
     return {"statusCode": 503, "headers": {}, "body": "{}"}
 
 
-BREAKAGES: dict[str, Callable[[Handler, Event, Any], Answer]] = {
+BREAKAGES: dict[str, Callable[[Handler, Event, Any], Response]] = {
     "ETag missing": _etag_missing,
     "If-Match ignored": _without("if-match"),
     "If-None-Match ignored": _without("if-none-match"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from conformance.checks import MEMBERS, TIME
-from tests.api import JSON, Answer, Task
+from tests.api import JSON, Response, Task
 
 TASK_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 STRONG_ETAG = re.compile(r'"[!#-~]+"')
@@ -24,36 +24,36 @@ def is_task(task: Task, user: str, **expected: object) -> bool:
     return True
 
 
-def shows_task(answer: Answer, user: str, status: int = 200, cache: str = NO_STORE, /, **expected: object) -> bool:
-    """Assert that the answer is a task, with the headers that belong to it."""
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"] == JSON
-    assert answer.headers["Cache-Control"] == cache
-    assert answer.headers["ETag"] == answer.json["etag"]
-    assert ("Location" in answer.headers) == (status == 201)
-    return is_task(answer.json, user, **expected)
+def shows_task(response: Response, user: str, status: int = 200, cache: str = NO_STORE, /, **expected: object) -> bool:
+    """Assert that the response is a task, with the headers that belong to it."""
+    assert response.status == status, response
+    assert response.headers["Content-Type"] == JSON
+    assert response.headers["Cache-Control"] == cache
+    assert response.headers["ETag"] == response.json["etag"]
+    assert ("Location" in response.headers) == (status == 201)
+    return is_task(response.json, user, **expected)
 
 
-def is_problem(answer: Answer, status: int, kind: str, pointers: Sequence[str] = ()) -> bool:
-    """Assert that the answer is this problem (RFC 9457), with a fault at each of the pointers and nowhere else."""
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == NO_STORE
-    assert "ETag" not in answer.headers
-    problem = answer.json
+def is_problem(response: Response, status: int, kind: str, pointers: Sequence[str] = ()) -> bool:
+    """Assert that the response is this problem (RFC 9457), with a fault at each of the pointers and nowhere else."""
+    assert response.status == status, response
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Cache-Control"] == NO_STORE
+    assert "ETag" not in response.headers
+    problem = response.json
     assert set(problem) == {"type", "title", "status", "detail", "instance"} | ({"errors"} if pointers else set())
     assert (problem["status"], problem["type"]) == (status, f"urn:problem:tasks:{kind}")
     assert all(problem[name].strip() for name in ("title", "detail", "instance"))
     faults = problem.get("errors", [])
     assert sorted(fault["pointer"] for fault in faults) == sorted(pointers), problem
     assert all(set(fault) == {"pointer", "detail"} and fault["detail"].strip() for fault in faults)
-    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    assert ("Retry-After" in response.headers) == (status in (429, 503))
     return True
 
 
-def is_gateways(answer: Answer, status: int, message: str) -> bool:
-    """Assert that the answer is API Gateway's own, which never reached a function."""
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"] == JSON
-    assert answer.json == {"message": message}
+def is_gateways(response: Response, status: int, message: str) -> bool:
+    """Assert that the response is API Gateway's own, which never reached a function."""
+    assert response.status == status, response
+    assert response.headers["Content-Type"] == JSON
+    assert response.json == {"message": message}
     return True

@@ -23,7 +23,7 @@ def tasks(api: Api) -> list[Task]:
 
 def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) -> None:
     one, two, three, gone = (task["id"] for task in tasks)
-    answer = api.batch(
+    response = api.batch(
         {"op": "create", "task": {"title": "new", "completed": True}},
         {
             "op": "update",
@@ -35,8 +35,8 @@ def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) 
         {"op": "delete", "id": three, "if_match": "*"},
         {"op": "restore", "id": gone},
     )
-    assert answer.status == 200
-    results = answer.json["results"]
+    assert response.status == 200
+    results = response.json["results"]
     assert [result["op"] for result in results] == ["create", "update", "toggle", "delete", "restore"]
     assert [result["id"] for result in results[1:]] == [one, two, three, gone]
     new, updated, toggled, deleted, restored = (result["task"] for result in results)
@@ -51,12 +51,12 @@ def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) 
 
 def test_what_changes_nothing_keeps_its_version(api: Api, tasks: list[Task]) -> None:
     one, gone = tasks[0], tasks[3]
-    answer = api.batch(
+    response = api.batch(
         {"op": "update", "id": one["id"], "patch": {"title": "one", "completed": False}},
         {"op": "delete", "id": gone["id"]},
         {"op": "update", "id": tasks[1]["id"], "patch": {}},
     )
-    assert [result["task"] for result in answer.json["results"]] == [one, None, tasks[1]]
+    assert [result["task"] for result in response.json["results"]] == [one, None, tasks[1]]
     assert api.get(one["id"]).json == one
 
 
@@ -79,8 +79,8 @@ def test_one_that_cannot_be_done_is_named_and_nothing_is_done(
 ) -> None:
     before = backend.stored(api.caller)
     filled = {**bad, "id": bad["id"].format(two=tasks[1]["id"], gone=tasks[3]["id"])}
-    answer = api.batch({"op": "create", "task": {"title": "new"}}, {"op": "toggle", "id": tasks[0]["id"]}, filled)
-    assert is_problem(answer, status, kind, ["/operations/2"])
+    response = api.batch({"op": "create", "task": {"title": "new"}}, {"op": "toggle", "id": tasks[0]["id"]}, filled)
+    assert is_problem(response, status, kind, ["/operations/2"])
     assert backend.stored(api.caller) == before
 
 
@@ -117,23 +117,23 @@ def test_what_is_too_large_to_be_stored_is_refused_and_nothing_is_done(backend: 
             backend.table.client.put_item(TableName=backend.table.name, Item={**one, "description": text})
     before = backend.stored(api.caller)
     toggles = [{"op": "toggle", "id": one} for one in ids]
-    answer = api.batch(*toggles)
-    assert is_problem(answer, 422, "batch-too-large")
+    response = api.batch(*toggles)
+    assert is_problem(response, 422, "batch-too-large")
     assert backend.stored(api.caller) == before
     assert api.batch(*toggles[:2]).status == 200
 
 
 def test_without_a_key_it_is_400(backend: Backend, api: Api) -> None:
-    answer = api.send("POST", f"{api.tasks}/batch", {"operations": [{"op": "create", "task": {"title": "x"}}]})
-    assert is_problem(answer, 400, "idempotency-key-required")
+    response = api.send("POST", f"{api.tasks}/batch", {"operations": [{"op": "create", "task": {"title": "x"}}]})
+    assert is_problem(response, 400, "idempotency-key-required")
     assert backend.stored(api.caller) == []
 
 
 def test_the_largest_batch_on_tasks_that_are_there_fits(api: Api) -> None:
     tasks = api.batch(*[{"op": "create", "task": {"title": "x"}}] * BATCH_LIMIT).json["results"]
-    answer = api.batch(*({"op": "toggle", "id": task["id"]} for task in tasks))
-    assert answer.status == 200
-    assert [result["task"]["version"] for result in answer.json["results"]] == [2] * BATCH_LIMIT
+    response = api.batch(*({"op": "toggle", "id": task["id"]} for task in tasks))
+    assert response.status == 200
+    assert [result["task"]["version"] for result in response.json["results"]] == [2] * BATCH_LIMIT
 
 
 @pytest.mark.parametrize("escaped", [False, True])
@@ -141,9 +141,9 @@ def test_the_largest_batch_fits(api: Api, escaped: bool) -> None:
     task = {"title": "\U0001f600" * 255, "description": "\U0001f600" * 1000}  # four bytes a character, escaped twelve
     body = json.dumps({"operations": [{"op": "create", "task": task}] * 25}, ensure_ascii=escaped).encode()
     headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
-    answer, again = (api.send("POST", f"{api.tasks}/batch", body, headers) for _ in range(2))
-    assert answer.status == 200
-    assert (again.content, again.headers["Idempotency-Replayed"]) == (answer.content, "true")
+    response, again = (api.send("POST", f"{api.tasks}/batch", body, headers) for _ in range(2))
+    assert response.status == 200
+    assert (again.content, again.headers["Idempotency-Replayed"]) == (response.content, "true")
     assert [shown["description"] for shown in api.walk()] == [task["description"]] * 25
 
 

@@ -9,9 +9,9 @@ from tests.contract.shapes import is_problem
 def test_completed_tasks_go_to_the_trash_and_open_ones_stay(api: Api) -> None:
     done = [api.made(completed=True)["id"] for _ in range(3)]
     kept = api.made()["id"]
-    answer = api.clear()
-    assert (answer.status, answer.json) == (200, {"cleared": 3, "more": False})
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = api.clear()
+    assert (response.status, response.json) == (200, {"cleared": 3, "more": False})
+    assert response.headers["Cache-Control"] == "no-store"
     assert [task["id"] for task in api.walk()] == [kept]
     assert {task["id"] for task in api.walk(status="deleted")} == set(done)
     assert api.restore(done[0]).json["completed"] is True

@@ -5,7 +5,7 @@ PUT, PATCH, toggle and DELETE read them by the same code, so each condition is s
 
 import pytest
 
-from tests.api import OPERATIONS, Answer, Api, Backend, Headers, Task
+from tests.api import OPERATIONS, Api, Backend, Headers, Response, Task
 from tests.conftest import mixed
 from tests.contract.conftest import Kept
 from tests.contract.shapes import is_problem
@@ -50,7 +50,7 @@ MALFORMED: dict[str, Headers] = {
 }
 
 
-def ask(name: str, api: Api, old: Task, task: Task, headers: Headers) -> Answer:
+def ask(name: str, api: Api, old: Task, task: Task, headers: Headers) -> Response:
     """Send the write to a task at its second version, with the headers filled in."""
     lines = {name: [value] if isinstance(value, str) else value or [] for name, value in headers.items()}
     filled = {
@@ -70,14 +70,14 @@ def test_a_write_whose_condition_holds_is_done(api: Api, condition: str, name: s
 
 @pytest.mark.parametrize(("condition", "name"), mixed(FAILS, WRITES))
 def test_a_write_whose_condition_fails_is_412_and_changes_nothing(kept: Kept, condition: str, name: str) -> None:
-    answer = ask(name, kept.api, kept.old, kept.task, FAILS[condition])
-    assert is_problem(answer, 412, "precondition-failed")
+    response = ask(name, kept.api, kept.old, kept.task, FAILS[condition])
+    assert is_problem(response, 412, "precondition-failed")
 
 
 @pytest.mark.parametrize(("condition", "name"), mixed(MALFORMED, WRITES))
 def test_a_malformed_condition_is_400_and_changes_nothing(kept: Kept, condition: str, name: str) -> None:
-    answer = ask(name, kept.api, kept.old, kept.task, MALFORMED[condition])
-    assert is_problem(answer, 400, "bad-etag")
+    response = ask(name, kept.api, kept.old, kept.task, MALFORMED[condition])
+    assert is_problem(response, 400, "bad-etag")
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_a_malformed_condition_is_400_and_changes_nothing(kept: Kept, condition:
 def test_a_task_that_never_was_is_404_whatever_the_condition(
     backend: Backend, api: Api, headers: Headers, name: str
 ) -> None:
-    answer = WRITES[name].ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
+    response = WRITES[name].ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
     if WRITES[name].method == "PUT" and "If-None-Match" in headers:  # a create, but the id is too old
-        assert is_problem(answer, 422, "unusable-id")
+        assert is_problem(response, 422, "unusable-id")
     else:
-        assert is_problem(answer, 404, "task-not-found")
+        assert is_problem(response, 404, "task-not-found")
     assert backend.stored(api.caller) == []

@@ -13,17 +13,17 @@ def is_unwritten(backend: Backend, api: Api) -> bool:
 
 
 def test_a_task_is_created(api: Api) -> None:
-    answer = api.create(title="Buy milk", description="2 l", completed=False)
+    response = api.create(title="Buy milk", description="2 l", completed=False)
     expected = {"title": "Buy milk", "description": "2 l", "completed": False, "completed_at": None, "version": 1}
-    assert shows_task(answer, api.caller, 201, **expected)
-    assert answer.json["created_at"] == answer.json["updated_at"]
+    assert shows_task(response, api.caller, 201, **expected)
+    assert response.json["created_at"] == response.json["updated_at"]
 
 
 def test_the_location_leads_to_the_task(api: Api) -> None:
     created = api.create()
     assert created.headers["Location"] == f"{api.tasks}/{created.json['id']}"
-    answer = api.send("GET", created.headers["Location"])
-    assert shows_task(answer, api.caller, 200, REVALIDATE, **created.json)
+    response = api.send("GET", created.headers["Location"])
+    assert shows_task(response, api.caller, 200, REVALIDATE, **created.json)
 
 
 def test_a_title_is_enough(api: Api) -> None:
@@ -35,8 +35,8 @@ def test_a_description_may_be_null(api: Api) -> None:
 
 
 def test_a_task_may_be_created_completed(api: Api) -> None:
-    answer = api.create(completed=True)
-    assert shows_task(answer, api.caller, 201, completed=True, completed_at=answer.json["created_at"])
+    response = api.create(completed=True)
+    assert shows_task(response, api.caller, 201, completed=True, completed_at=response.json["created_at"])
 
 
 def test_each_task_has_an_id_of_its_own_even_with_the_same_title(api: Api) -> None:
@@ -51,8 +51,8 @@ def test_an_empty_description_is_not_null(api: Api) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON", 'application/json; charset="UTF-8"'])
 def test_json_in_utf8_is_read(api: Api, content_type: str) -> None:
-    answer = api.send("POST", api.tasks, {"title": "x"}, {"Content-Type": content_type})
-    assert shows_task(answer, api.caller, 201)
+    response = api.send("POST", api.tasks, {"title": "x"}, {"Content-Type": content_type})
+    assert shows_task(response, api.caller, 201)
 
 
 @pytest.mark.parametrize(("sent", "kept"), TEXTS.values(), ids=TEXTS)
@@ -64,8 +64,8 @@ def test_a_text_comes_back_in_nfc_and_otherwise_as_it_was(api: Api, sent: str, k
 
 
 def test_a_text_that_is_escaped_in_json_comes_back_as_its_characters(api: Api) -> None:
-    answer = api.send("POST", api.tasks, rb'{"title": "\ud83d\ude00 \u00e9 \u2028"}')
-    assert shows_task(answer, api.caller, 201, title="\N{GRINNING FACE} é \u2028")
+    response = api.send("POST", api.tasks, rb'{"title": "\ud83d\ude00 \u00e9 \u2028"}')
+    assert shows_task(response, api.caller, 201, title="\N{GRINNING FACE} é \u2028")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.api import Answer, Api, Backend
+from tests.api import Api, Backend, Response
 from tests.contract.shapes import NO_STORE, is_problem
 
 
-def is_done(answer: Answer) -> bool:
-    assert (answer.status, answer.content) == (204, b"")
-    assert answer.headers["Cache-Control"] == NO_STORE
-    assert all(name not in answer.headers for name in ("ETag", "Content-Type", "Location"))
+def is_done(response: Response) -> bool:
+    assert (response.status, response.content) == (204, b"")
+    assert response.headers["Cache-Control"] == NO_STORE
+    assert all(name not in response.headers for name in ("ETag", "Content-Type", "Location"))
     return True
 
 

@@ -27,9 +27,9 @@ def test_it_removes_everything_and_then_waits(backend: Backend, api: Api, servic
     task = api.made()
     api.create_once("a key")
     api.delete(api.made()["id"])
-    answer = service.erase(api.caller)
-    assert (answer.status, answer.json) == (200, {"erased": 4, "more": True, "receipt": None})
-    assert answer.headers["Retry-After"] is None
+    response = service.erase(api.caller)
+    assert (response.status, response.json) == (200, {"erased": 4, "more": True, "receipt": None})
+    assert response.headers["Retry-After"] is None
     (mark,) = backend.stored(api.caller)
     assert mark["sk"] == {"S": "ERASED"}
     assert "title" not in mark
@@ -41,7 +41,7 @@ def test_it_removes_everything_and_then_waits(backend: Backend, api: Api, servic
     assert neighbour.walk() == [kept]
 
 
-def test_the_last_answer_is_a_receipt(backend: Backend, user: str) -> None:
+def test_the_last_response_is_a_receipt(backend: Backend, user: str) -> None:
     now = [1_795_415_874_917]
     with functions(backend.table, lambda: now[0] * 1_000_000) as call:
         call("create_task", user, body={"title": "x"})
@@ -76,7 +76,7 @@ def test_a_write_to_an_erased_user_is_403(backend: Backend, user: str) -> None:
         never = str(uuid.uuid4())
         body = {"title": "x", "description": None, "completed": False}
         for one in (api, service):
-            for answer in (
+            for response in (
                 one.create(),
                 one.create_once("key"),
                 one.replace(new_id(), body, if_none_match="*"),
@@ -90,7 +90,7 @@ def test_a_write_to_an_erased_user_is_403(backend: Backend, user: str) -> None:
                 one.batch({"op": "create", "task": {"title": "x"}}),
                 one.batch({"op": "toggle", "id": never}),
             ):
-                assert is_problem(answer, 403, "user-erased")
+                assert is_problem(response, 403, "user-erased")
             # A read finds nothing, and there is nothing to clear.
             assert (one.walk(), one.get(never).status, one.clear().json["cleared"]) == ([], 404, 0)
         assert [item["sk"]["S"] for item in backend.stored(user)] == ["ERASED"]
@@ -164,9 +164,9 @@ def test_a_space_is_not_erased_by_its_members(backend: Backend, user: str) -> No
 def test_the_database_fails(failing: Backend, user: str) -> None:
     for code, status in (("ThrottlingException", 503), ("InternalServerError", 503), ("AccessDeniedException", 500)):
         name = f"{code}-{user}"
-        answer = Api(failing.url, "a service", name, SERVICE).erase(name)
-        assert answer.status == status
-        assert "secret" not in answer.content.decode()
+        response = Api(failing.url, "a service", name, SERVICE).erase(name)
+        assert response.status == status
+        assert "secret" not in response.content.decode()
 
 
 def test_it_is_declared_as_every_other_operation() -> None:

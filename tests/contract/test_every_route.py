@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import JSON, OPERATIONS, PUBLIC, Answer, Api, Backend, Headers, Operation, Task
+from tests.api import JSON, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task
 from tests.conftest import mixed
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
@@ -138,10 +138,10 @@ BAD_MEDIA_TYPES: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.parametrize(("token", "name"), mixed(BAD_AUTHORIZATION, OPERATIONS))
-def test_without_a_valid_token_the_gateway_answers_401(api: Api, token: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(api, str(uuid.uuid4()), headers={"Authorization": BAD_AUTHORIZATION[token]})
-    assert is_gateways(answer, 401, "Unauthorized")
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+def test_without_a_valid_token_the_gateway_returns_401(api: Api, token: str, name: str) -> None:
+    response = OPERATIONS[name].ask(api, str(uuid.uuid4()), headers={"Authorization": BAD_AUTHORIZATION[token]})
+    assert is_gateways(response, 401, "Unauthorized")
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_a_rejected_token_writes_nothing(backend: Backend, operation: Operation, user: str) -> None:
@@ -152,15 +152,15 @@ def test_a_rejected_token_writes_nothing(backend: Backend, operation: Operation,
 
 @pytest.mark.parametrize(("subject", "name"), mixed([None, ""], OPERATIONS))
 def test_a_token_without_a_subject_is_401_of_ours(backend: Backend, subject: str | None, name: str) -> None:
-    answer = OPERATIONS[name].ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
-    assert is_problem(answer, 401, "no-identity")
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    response = OPERATIONS[name].ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
+    assert is_problem(response, 401, "no-identity")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("use", "name"), mixed(["id", "refresh", "", "ACCESS"], OPERATIONS))
 def test_a_token_for_another_use_is_403(backend: Backend, user: str, use: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
-    assert is_problem(answer, 403, "forbidden")
+    response = OPERATIONS[name].ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
+    assert is_problem(response, 403, "forbidden")
     assert backend.stored(user) == []
 
 
@@ -180,11 +180,11 @@ def test_a_user_id_of_any_identity_provider_is_served(backend: Backend, user_id:
     paths = {"me", quote(user_id, safe=""), quote(user_id, safe="-._~!$&'()*+,;=:@"), quote(user_id, safe="|/=")}
     apis = [Api(backend.url, user_id, path) for path in sorted(paths) if "/" not in path]
     for api in apis:
-        answer = api.create()
-        task = answer.json
-        assert (answer.status, task["user_id"]) == (201, user_id)
+        response = api.create()
+        task = response.json
+        assert (response.status, task["user_id"]) == (201, user_id)
         assert [one.get(task["id"]).json for one in apis] == [task] * len(apis)
-        assert api.send("GET", answer.headers["Location"]).json == task
+        assert api.send("GET", response.headers["Location"]).json == task
         key = str(uuid.uuid4())
         assert api.create_once(key).json == api.create_once(key).json
         toggled = api.batch({"op": "toggle", "id": task["id"]})
@@ -214,16 +214,16 @@ def test_a_link_names_the_addressed_user(backend: Backend, user: str) -> None:
 
 
 def test_me_is_the_caller(api: Api, operation: Operation) -> None:
-    answer = operation.ask(Api(api.url, api.caller, "me"), operation.task_for(api)["id"])
-    assert answer.status in (200, 201, 204)
+    response = operation.ask(Api(api.url, api.caller, "me"), operation.task_for(api)["id"])
+    assert response.status in (200, 201, 204)
     assert all(one["user_id"] == api.caller for one in api.walk())
 
 
 def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, operation: Operation) -> None:
     wrong = {"Content-Type": "text/plain", "If-Match": "x", "If-None-Match": "x"}
     stranger = Api(api.url, api.caller, "someone-else")
-    answer = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 1_400_000)
-    assert is_problem(answer, 403, "forbidden")
+    response = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 1_400_000)
+    assert is_problem(response, 403, "forbidden")
 
 
 # What the gateway answers itself
@@ -232,17 +232,17 @@ def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, o
 @pytest.mark.parametrize("route", UNKNOWN_ROUTES)
 def test_an_unknown_route_or_method_is_the_gateways_404(api: Api, route: str) -> None:
     method, path = route.split(" ")
-    answer = api.send(method, path)
+    response = api.send(method, path)
     if method == "HEAD":
-        assert (answer.status, answer.content) == (404, b"")
+        assert (response.status, response.content) == (404, b"")
     else:
-        assert is_gateways(answer, 404, "Not Found")
+        assert is_gateways(response, 404, "Not Found")
 
 
 @pytest.mark.parametrize("megabytes", [7, 11])
 def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_its_413(backend: Backend, api: Api, megabytes: int) -> None:
-    answer = api.send("POST", api.tasks, b'{"title": "' + b"x" * megabytes * 1024 * 1024 + b'"}')
-    assert is_gateways(answer, 413, "Request Entity Too Large")
+    response = api.send("POST", api.tasks, b'{"title": "' + b"x" * megabytes * 1024 * 1024 + b'"}')
+    assert is_gateways(response, 413, "Request Entity Too Large")
     assert backend.stored(api.caller) == []
 
 
@@ -255,7 +255,7 @@ READ_HEADERS: dict[str, Headers] = {
     "no token": {"Authorization": None},
     "another origin": {"Origin": "https://app.example"},
 }
-# What differs between any two answers, and what says how the body is sent.
+# What differs between any two responses, and what says how the body is sent.
 OF_ONE_ANSWER = {"apigw-requestid", "date", "content-length", "transfer-encoding"}
 
 
@@ -279,8 +279,8 @@ def test_head_of_a_task_that_is_not_there_is_404(api: Api) -> None:
         assert (head.status, head.content) == (get.status, b"")
 
 
-def _lasting(answer: Answer) -> dict[str, str]:
-    named = {name.lower(): value for name, value in answer.headers.items()}
+def _lasting(response: Response) -> dict[str, str]:
+    named = {name.lower(): value for name, value in response.headers.items()}
     return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}
 
 
@@ -288,8 +288,8 @@ def _lasting(answer: Answer) -> dict[str, str]:
 
 
 def test_a_body_over_1280_kib_is_413(kept: Kept, operation: Operation) -> None:
-    answer = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 1280 * 1024 + b'"}')
-    assert is_problem(answer, 413, "body-too-large")
+    response = operation.ask(kept.api, kept.task["id"], body=b'{"title": "' + b"x" * 1280 * 1024 + b'"}')
+    assert is_problem(response, 413, "body-too-large")
 
 
 def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
@@ -306,10 +306,10 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
 
 @pytest.mark.parametrize(("media_type", "name"), mixed(BAD_MEDIA_TYPES, TAKING_BODIES))
 def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=BAD_MEDIA_TYPES[media_type])
-    assert is_problem(answer, 415, "unsupported-media-type")
-    assert ("Accept-Patch" in answer.headers) == (OPERATIONS[name].method == "PATCH")
-    assert answer.headers["Accept-Encoding"] == (
+    response = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=BAD_MEDIA_TYPES[media_type])
+    assert is_problem(response, 415, "unsupported-media-type")
+    assert ("Accept-Patch" in response.headers) == (OPERATIONS[name].method == "PATCH")
+    assert response.headers["Accept-Encoding"] == (
         "identity" if "Content-Encoding" in BAD_MEDIA_TYPES[media_type] else None
     )
 
@@ -317,8 +317,8 @@ def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -
 @pytest.mark.parametrize(("charset", "name"), mixed(["utf8", '"UTF-8"', "us-ascii"], TAKING_BODIES))
 def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset: str) -> None:
     headers = {"Content-Type": f"{JSON}; charset={charset}"}
-    answer = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})
-    assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "invalid-body")
+    response = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})
+    assert (response.status, response.json["type"].rpartition(":")[2]) == (422, "invalid-body")
 
 
 @pytest.mark.parametrize(("query", "name"), mixed(["colour=red", "user_id=someone", "LIMIT=1", "="], OPERATIONS))
@@ -331,9 +331,9 @@ def test_a_repeated_query_parameter_is_400(kept: Kept, name: str) -> None:
     query = OPERATIONS[name].query
     parameter = query.partition("=")[0]
     for again in (parameter, f"%{ord(parameter[0]):02X}{parameter[1:]}"):
-        answer = OPERATIONS[name].ask(kept.api, kept.task["id"], f"{query}&{again}=x")
-        assert is_problem(answer, 400, "bad-query")
-        assert f"{parameter}: Must be given only once" in answer.json["detail"]
+        response = OPERATIONS[name].ask(kept.api, kept.task["id"], f"{query}&{again}=x")
+        assert is_problem(response, 400, "bad-query")
+        assert f"{parameter}: Must be given only once" in response.json["detail"]
 
 
 @pytest.mark.parametrize(("task_id", "name"), mixed(BAD_TASK_IDS, ON_A_TASK))
@@ -355,35 +355,35 @@ def test_a_task_that_never_was_and_one_in_the_trash_are_the_same_404(api: Api, t
 
 @pytest.mark.parametrize(("given", "name"), mixed(["abc", "x" * 128, "Root=1-5e1b:a/b+c==", "a_b.c@d"], OPERATIONS))
 def test_a_correlation_id_is_echoed(api: Api, given: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
-    assert (answer.status, answer.headers["X-Correlation-Id"]) == (400, given)
+    response = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
+    assert (response.status, response.headers["X-Correlation-Id"]) == (400, given)
 
 
 @pytest.mark.parametrize(
     ("given", "name"), mixed(["", "x" * 129, "a b", "a,b", 'a"b', "{a}", "caf\u00e9", "a;b", "<script>"], OPERATIONS)
 )
 def test_a_correlation_id_that_could_do_harm_is_replaced(api: Api, given: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
-    assert answer.headers["X-Correlation-Id"] == answer.headers["apigw-requestid"] != given
+    response = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
+    assert response.headers["X-Correlation-Id"] == response.headers["apigw-requestid"] != given
 
 
 def test_a_correlation_id_is_made_and_is_the_instance_of_a_problem(api: Api, operation: Operation) -> None:
-    answer = operation.ask(api, "x", "colour=red")
-    assert answer.status == 400
-    assert answer.json["instance"] == answer.headers["X-Correlation-Id"] == answer.headers["apigw-requestid"]
+    response = operation.ask(api, "x", "colour=red")
+    assert response.status == 400
+    assert response.json["instance"] == response.headers["X-Correlation-Id"] == response.headers["apigw-requestid"]
 
 
 def test_a_problem_names_the_request_and_not_the_correlation_id(api: Api, operation: Operation) -> None:
-    answer = operation.ask(api, "x", "colour=red", headers={"X-Correlation-Id": "mine"})
-    assert answer.headers["X-Correlation-Id"] == "mine"
-    assert answer.json["instance"] == answer.headers["apigw-requestid"]
+    response = operation.ask(api, "x", "colour=red", headers={"X-Correlation-Id": "mine"})
+    assert response.headers["X-Correlation-Id"] == "mine"
+    assert response.json["instance"] == response.headers["apigw-requestid"]
 
 
 @pytest.mark.parametrize("query", ["", "colour=red"], ids=["good", "bad"])
 def test_a_browser_may_read_what_it_needs(api: Api, operation: Operation, task: Task, query: str) -> None:
-    answer = operation.ask(api, task["id"], query, {"Origin": "https://app.example"})
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    exposed = {name.strip().lower() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
+    response = operation.ask(api, task["id"], query, {"Origin": "https://app.example"})
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    exposed = {name.strip().lower() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
     assert exposed == {"etag", "location", "link", "retry-after", "idempotency-replayed", "x-correlation-id"}
 
 
@@ -394,12 +394,12 @@ def test_a_browser_may_ask_first(api: Api, operation: Operation) -> None:
         "Access-Control-Request-Method": operation.method,
         "Access-Control-Request-Headers": "authorization, if-match",
     }
-    answer = api.send("OPTIONS", operation.path_of("me", "x"), headers=asked)
-    assert answer.status == 204
-    assert {operation.method, "HEAD"} <= set(answer.headers["Access-Control-Allow-Methods"].split(","))
-    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    response = api.send("OPTIONS", operation.path_of("me", "x"), headers=asked)
+    assert response.status == 204
+    assert {operation.method, "HEAD"} <= set(response.headers["Access-Control-Allow-Methods"].split(","))
+    allowed = {name.strip().lower() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
     assert {"authorization", "content-type", "if-match", "if-none-match", "x-correlation-id"} <= allowed
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_nothing_is_stored_by_caches_but_what_can_be_revalidated(api: Api, operation: Operation, task: Task) -> None:
@@ -411,13 +411,13 @@ def test_nothing_is_stored_by_caches_but_what_can_be_revalidated(api: Api, opera
 
 
 def test_every_request_is_one_line_in_the_log(backend: Backend, api: Api, operation: Operation, task: Task) -> None:
-    answer = operation.ask(api, task["id"], headers={"X-Correlation-Id": "mine"})
-    line = backend.logged(answer.headers["apigw-requestid"])
+    response = operation.ask(api, task["id"], headers={"X-Correlation-Id": "mine"})
+    line = backend.logged(response.headers["apigw-requestid"])
     pseudonym = hashlib.sha256(api.caller.encode()).hexdigest()[:16]
     assert line["operation"] == operation.name
     assert line["route"] == f"{operation.method} {operation.path}"
-    assert (line["status"], line["level"], line["correlation_id"]) == (answer.status, "INFO", "mine")
-    assert answer.headers["X-Correlation-Id"] == "mine"
+    assert (line["status"], line["level"], line["correlation_id"]) == (response.status, "INFO", "mine")
+    assert response.headers["X-Correlation-Id"] == "mine"
     assert (line["actor"], line["user"]) == (pseudonym, pseudonym)
     assert 0 < line["duration_ms"] < 10_000
 
@@ -429,8 +429,8 @@ def test_no_text_no_token_and_no_user_id_is_logged(backend: Backend, operation: 
     token = make_token(api.caller)
     for body in ({"title": secret}, {"title": secret, secret: secret}, f'{{"title": "{secret}'.encode(), None):
         operation.ask(api, task["id"], f"{secret}={secret}")
-        answer = operation.ask(api, task["id"], headers={"Authorization": f"Bearer {token}"}, body=body)
-    backend.logged(answer.headers["apigw-requestid"])
+        response = operation.ask(api, task["id"], headers={"Authorization": f"Bearer {token}"}, body=body)
+    backend.logged(response.headers["apigw-requestid"])
     log = backend.log.read_text()
     assert secret not in log
     assert token not in log

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.answers import contract
+from contract.checker import contract
 from shared.store import cursors
 from tests import guard
-from tests.api import OPERATIONS, PUBLIC, Answer, Api, Backend, Operation, Task, new_id
+from tests.api import OPERATIONS, PUBLIC, Api, Backend, Operation, Response, Task, new_id
 
 # What the function of an operation answers, by the contract; API Gateway answers more by itself.
 STATUSES = {
@@ -25,11 +25,11 @@ STATUSES = {
 PAIRS = [(name, status) for name, statuses in STATUSES.items() for status in sorted(statuses - {500, 503})]
 
 
-def invalid(api: Api, one: Operation, task: Task) -> Answer:
+def invalid(api: Api, one: Operation, task: Task) -> Response:
     return one.ask(api, task["id"], body={"colour": "red"})
 
 
-def reused(api: Api, one: Operation, task: Task) -> Answer:
+def reused(api: Api, one: Operation, task: Task) -> Response:
     """Two requests with one key."""
     key = {"Idempotency-Key": "the same"}
     one.ask(api, task["id"], headers=key)
@@ -37,7 +37,7 @@ def reused(api: Api, one: Operation, task: Task) -> Answer:
 
 
 NOBODYS = "018f3a5c-0000-7000-8000-000000000000"
-type Ask = Callable[[Api, Operation, Task], Answer]
+type Ask = Callable[[Api, Operation, Task], Response]
 REQUESTS: dict[int, Ask] = {
     **dict.fromkeys((200, 204), lambda api, one, task: one.ask(api, task["id"])),
     201: lambda api, one, _: one.ask(api, new_id(), headers={"If-None-Match": "*"}),
@@ -75,9 +75,9 @@ def test_every_status_of_an_operation_is_reached(
         assert api.changes(since=old).status == status
         return
     if name == "batch_tasks" and status in BATCHES:
-        answer = api.batch({key: value.replace("{id}", task["id"]) for key, value in BATCHES[status].items()})
-        assert answer.status == status
-        assert answer.json["errors"][0]["pointer"] == "/operations/0"
+        response = api.batch({key: value.replace("{id}", task["id"]) for key, value in BATCHES[status].items()})
+        assert response.status == status
+        assert response.json["errors"][0]["pointer"] == "/operations/0"
         return
     assert REQUESTS[status](api, OPERATIONS[name], task).status == status
 

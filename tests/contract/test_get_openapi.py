@@ -16,8 +16,8 @@ from openapi_spec_validator import validate
 
 from contract import requests
 from contract.__main__ import operations as operations_of
-from contract.answers import DOCUMENT, OutsideContract, contract
-from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Answer, Api, Operation
+from contract.checker import DOCUMENT, OutsideContract, contract
+from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Api, Operation, Response
 from tests.conftest import ROOT
 from tests.contract.shapes import is_gateways
 
@@ -26,26 +26,26 @@ KIND = re.compile(r"`([a-z-]+)`")
 CACHED = "public, max-age=300"
 
 
-def fetch(api: Api, **headers: str) -> Answer:
+def fetch(api: Api, **headers: str) -> Response:
     """Fetch it as anybody can: without a token."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return api.send(OPENAPI.method, OPENAPI.path, headers={"Authorization": None, **named})
 
 
 def test_it_is_the_documented_contract_and_needs_no_token(api: Api) -> None:
-    answer = fetch(api)
-    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
-    assert answer.content == DOCUMENT.read_bytes()
-    assert answer.headers["Cache-Control"] == CACHED
-    assert answer.headers["ETag"].startswith('"')
+    response = fetch(api)
+    assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.content == DOCUMENT.read_bytes()
+    assert response.headers["Cache-Control"] == CACHED
+    assert response.headers["ETag"].startswith('"')
 
 
 def test_who_has_it_gets_304(api: Api) -> None:
     etag = fetch(api).headers["ETag"]
     for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
-        answer = fetch(api, if_none_match=known)
-        assert (answer.status, answer.content) == (304, b""), known
-        assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (etag, CACHED)
+        response = fetch(api, if_none_match=known)
+        assert (response.status, response.content) == (304, b""), known
+        assert (response.headers["ETag"], response.headers["Cache-Control"]) == (etag, CACHED)
     for other in ('"x"', etag.strip('"'), ""):
         assert fetch(api, if_none_match=other).status == 200, other
 
@@ -56,8 +56,8 @@ def test_a_token_makes_no_difference_and_a_bad_one_does_no_harm(api: Api) -> Non
 
 
 def test_a_page_of_another_origin_may_read_it(api: Api) -> None:
-    answer = fetch(api, origin="https://app.example")
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    response = fetch(api, origin="https://app.example")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
@@ -81,8 +81,8 @@ def test_the_requests_for_editors_work_when_sent(api: Api) -> None:
     refused = {"restore_task": 409, "erase_user": 403}
     for request in requests.requests():
         sent = request.filled(user_id="me", task_id=api.made()["id"], guid=str(uuid.uuid4()))
-        answer = api.send(sent.method, sent.path, sent.body.encode() or None, sent.headers)
-        assert answer.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, answer)
+        response = api.send(sent.method, sent.path, sent.body.encode() or None, sent.headers)
+        assert response.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, response)
 
 
 def test_it_is_openapi() -> None:
@@ -98,16 +98,16 @@ def test_the_types_of_problems_are_those_of_the_documentation() -> None:
 
 
 def test_its_examples_are_what_it_says() -> None:
-    """What was recorded is as the schemas say, in every answer of every operation."""
+    """What was recorded is as the schemas say, in every response of every operation."""
     seen = 0
     for path, operations in contract().document["paths"].items():
         for method, operation in operations.items():
             for status, said in operation["responses"].items():
-                response = contract().resolved(said)
+                declared = contract().resolved(said)
                 needed = [
-                    name for name, header in response["headers"].items() if contract().resolved(header).get("required")
+                    name for name, header in declared["headers"].items() if contract().resolved(header).get("required")
                 ]
-                for media_type, content in response.get("content", {}).items():
+                for media_type, content in declared.get("content", {}).items():
                     for example in content.get("examples", {}).values():
                         headers = {**dict.fromkeys(needed, "x"), "Content-Type": media_type}
                         contract().check(
@@ -184,8 +184,8 @@ def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() ->
 
 def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
     """The examples of problems that an operation shows for a status."""
-    response = contract().resolved((contract().operation_at(method, path) or {})["responses"][str(status)])
-    examples: dict[str, Any] = response["content"][PROBLEM]["examples"]
+    declared = contract().resolved((contract().operation_at(method, path) or {})["responses"][str(status)])
+    examples: dict[str, Any] = declared["content"][PROBLEM]["examples"]
     return {kind: contract().resolved(example)["value"] for kind, example in examples.items()}
 
 

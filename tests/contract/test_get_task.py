@@ -41,9 +41,9 @@ def filled(headers: Headers, etag: str) -> Headers:
 
 def test_a_task_is_fetched_as_it_was_created(api: Api) -> None:
     task = api.made(title="Buy milk", description="2 l")
-    answer = api.get(task["id"])
-    assert shows_task(answer, api.caller, 200, REVALIDATE)
-    assert answer.json == task
+    response = api.get(task["id"])
+    assert shows_task(response, api.caller, 200, REVALIDATE)
+    assert response.json == task
 
 
 def test_a_task_is_fetched_as_it_was_last_written(api: Api) -> None:
@@ -54,16 +54,16 @@ def test_a_task_is_fetched_as_it_was_last_written(api: Api) -> None:
 @pytest.mark.parametrize("headers", KNOWN.values(), ids=KNOWN)
 def test_a_client_that_has_the_task_gets_304(api: Api, headers: Headers) -> None:
     task = api.made()
-    answer = api.send("GET", f"{api.tasks}/{task['id']}", headers=filled(headers, task["etag"]))
-    assert (answer.status, answer.content) == (304, b"")
-    assert (answer.headers["ETag"], answer.headers["Cache-Control"]) == (task["etag"], REVALIDATE)
+    response = api.send("GET", f"{api.tasks}/{task['id']}", headers=filled(headers, task["etag"]))
+    assert (response.status, response.content) == (304, b"")
+    assert (response.headers["ETag"], response.headers["Cache-Control"]) == (task["etag"], REVALIDATE)
 
 
 @pytest.mark.parametrize("headers", UNKNOWN.values(), ids=UNKNOWN)
 def test_a_client_that_does_not_have_it_gets_200(api: Api, headers: Headers) -> None:
     task = api.made()
-    answer = api.send("GET", f"{api.tasks}/{task['id']}", headers=headers)
-    assert shows_task(answer, api.caller, 200, REVALIDATE, **task)
+    response = api.send("GET", f"{api.tasks}/{task['id']}", headers=headers)
+    assert shows_task(response, api.caller, 200, REVALIDATE, **task)
 
 
 def test_a_client_that_has_an_older_version_gets_200(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the first answer again, for the same request; 422 for another; nothing stored of what failed."""
+"""Idempotency-Key: the first response again, for the same request; 422 for another; nothing stored of what failed."""
 
 import uuid
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.api import JSON, Answer, Api, Backend, Task
+from tests.api import JSON, Api, Backend, Response, Task
 from tests.contract.shapes import is_problem
 
 NEVER = "018f3a5c-0000-7000-8000-000000000000"
-type Ask = Callable[[Api, Task, str], Answer]
+type Ask = Callable[[Api, Task, str], Response]
 KEYED: dict[str, Ask] = {
     "create": lambda api, _, key: api.create_once(key, title="x"),
     "toggle": lambda api, task, key: api.toggle(task["id"], idempotency_key=key),
@@ -66,7 +66,7 @@ def test_the_same_key_for_another_request_is_422(backend: Backend, api: Api, rea
     ask(api, ready, key)
     other = api.made()["id"]
     before = backend.stored(api.caller)
-    for answer in (
+    for response in (
         api.create_once(key, title="another"),
         api.toggle(other, idempotency_key=key),
         api.toggle(NEVER, idempotency_key=key),
@@ -74,7 +74,7 @@ def test_the_same_key_for_another_request_is_422(backend: Backend, api: Api, rea
         api.restore(other, idempotency_key=key),
         api.batch({"op": "delete", "id": other}, key=key),
     ):
-        assert is_problem(answer, 422, "idempotency-key-reused")
+        assert is_problem(response, 422, "idempotency-key-reused")
     assert backend.stored(api.caller) == before
 
 
@@ -99,7 +99,7 @@ def test_a_service_shares_the_keys_of_the_user_that_it_acts_for(api: Api, key: s
         lambda api, key: api.batch({"op": "toggle", "id": NEVER}, key=key),
     ],
 )
-def test_no_error_is_kept(api: Api, key: str, refused: Callable[[Api, str], Answer]) -> None:
+def test_no_error_is_kept(api: Api, key: str, refused: Callable[[Api, str], Response]) -> None:
     assert refused(api, key).status in (404, 422)
     assert api.create_once(key).status == 201
 

@@ -36,11 +36,11 @@ def age(backend: Backend, api: Api, task: Task, by: int = 60_000) -> None:
 def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api) -> None:
     live, gone = api.made(title="live"), api.made(title="gone")
     api.delete(gone["id"])
-    answer = api.changes()
-    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
-    assert set(answer.json) == {"items", "next_since", "has_more"}
-    assert answer.json["has_more"] is False
-    tombstone, task = answer.json["items"]
+    response = api.changes()
+    assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+    assert set(response.json) == {"items", "next_since", "has_more"}
+    assert response.json["has_more"] is False
+    tombstone, task = response.json["items"]
     assert task == live
     assert set(tombstone) == {"id", "deleted", "version", "deleted_at"}
     assert (tombstone["id"], tombstone["deleted"], tombstone["version"]) == (gone["id"], True, 2)
@@ -117,11 +117,11 @@ def test_a_task_stamped_in_the_future_is_in_every_walk(backend: Backend, api: Ap
     """A clock was an hour ahead, and was put right: what it stamped is still shown, by every walk until then."""
     ahead, other = api.made(title="ahead"), api.made(title="other")
     age(backend, api, ahead, -3_660_000)
-    answer = api.changes().json
-    assert answer["items"] == [ahead, other]
-    assert ahead in api.changes(since=answer["next_since"]).json["items"]
+    response = api.changes().json
+    assert response["items"] == [ahead, other]
+    assert ahead in api.changes(since=response["next_since"]).json["items"]
     toggled = api.toggle(ahead["id"]).json
-    assert api.changes(since=answer["next_since"]).json["items"] == [toggled, other]
+    assert api.changes(since=response["next_since"]).json["items"] == [toggled, other]
     pages = [api.changes(limit=1).json]
     while pages[-1]["has_more"]:
         pages.append(api.changes(limit=1, since=pages[-1]["next_since"]).json)

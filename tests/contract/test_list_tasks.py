@@ -12,7 +12,7 @@ from conformance.checks import MEMBERS, TIME
 from shared.models import TaskQuery
 from shared.store import cursors
 from tests import guard
-from tests.api import JSON, Answer, Api, Backend, Task
+from tests.api import JSON, Api, Backend, Response, Task
 from tests.contract.shapes import NO_STORE, is_problem, is_task
 
 STATUSES = ["all", "open", "completed", "deleted"]
@@ -78,10 +78,10 @@ def ids(tasks: list[Task]) -> list[str]:
 
 
 def test_without_tasks_a_list_is_empty(api: Api) -> None:
-    answer = api.page()
-    assert (answer.status, answer.json) == (200, {"items": [], "next_cursor": None})
-    assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (JSON, NO_STORE)
-    assert answer.next_path is None
+    response = api.page()
+    assert (response.status, response.json) == (200, {"items": [], "next_cursor": None})
+    assert (response.headers["Content-Type"], response.headers["Cache-Control"]) == (JSON, NO_STORE)
+    assert response.next_path is None
 
 
 def test_by_default_live_tasks_are_shown_from_the_oldest(reader: Api, tasks: dict[str, list[Task]]) -> None:
@@ -110,18 +110,18 @@ def test_the_links_lead_through_every_task_once(
 
 
 def test_the_link_carries_the_query_and_the_next_cursor(reader: Api, tasks: dict[str, list[Task]]) -> None:
-    answer = reader.page(status="open", order="desc", limit=1)
-    assert len(answer.json["items"]) == 1 < len(tasks["open"])
-    link = urlsplit(str(answer.next_path))
+    response = reader.page(status="open", order="desc", limit=1)
+    assert len(response.json["items"]) == 1 < len(tasks["open"])
+    link = urlsplit(str(response.next_path))
     assert (link.scheme, link.netloc, link.path) == ("", "", reader.tasks)
-    expected = {"status": ["open"], "order": ["desc"], "limit": ["1"], "cursor": [answer.json["next_cursor"]]}
+    expected = {"status": ["open"], "order": ["desc"], "limit": ["1"], "cursor": [response.json["next_cursor"]]}
     assert parse_qs(link.query) == expected
 
 
 def test_the_last_page_has_no_link(reader: Api, tasks: dict[str, list[Task]]) -> None:
-    answer = reader.page(limit=len(tasks["all"]) + 1)
-    assert answer.json["next_cursor"] is None
-    assert "Link" not in answer.headers
+    response = reader.page(limit=len(tasks["all"]) + 1)
+    assert response.json["next_cursor"] is None
+    assert "Link" not in response.headers
 
 
 def test_the_link_of_a_user_whose_id_needs_quoting_can_be_followed(backend: Backend) -> None:
@@ -171,9 +171,9 @@ def test_a_bad_query_is_400(api: Api, query: str) -> None:
 
 
 def test_every_bad_parameter_is_named(api: Api) -> None:
-    answer = api.send("GET", f"{api.tasks}?limit=0&status=x&order=y&z=1")
-    assert is_problem(answer, 400, "bad-query")
-    assert all(f"{name}:" in answer.json["detail"] for name in ("limit", "status", "order", "z"))
+    response = api.send("GET", f"{api.tasks}?limit=0&status=x&order=y&z=1")
+    assert is_problem(response, 400, "bad-query")
+    assert all(f"{name}:" in response.json["detail"] for name in ("limit", "status", "order", "z"))
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_every_bad_parameter_is_named(api: Api) -> None:
     ],
 )
 def test_a_repeated_parameter_is_400(api: Api, query: str, name: str) -> None:
-    answer = api.send("GET", f"{api.tasks}?{query}")
-    assert is_problem(answer, 400, "bad-query")
-    assert answer.json["detail"] == f"Query parameters are not valid: {name}: Must be given only once."
+    response = api.send("GET", f"{api.tasks}?{query}")
+    assert is_problem(response, 400, "bad-query")
+    assert response.json["detail"] == f"Query parameters are not valid: {name}: Must be given only once."
 
 
 @pytest.mark.parametrize("query", ["tag=a,b", "tag=a%2Cb&limit=5", "&tag=a%2cb&&status=open&"])
@@ -211,10 +211,10 @@ def test_a_cursor_holds_for_its_user_status_and_order_only(backend: Backend, api
         assert all(page_at(cursor, *theirs).status == (200 if theirs == mine else 400) for theirs in lists)
 
 
-def page_at(cursor: str, api: Api, status: str, order: str) -> Answer:
-    answer = api.page(status=status, order=order, cursor=cursor)
-    assert answer.status == 200 or is_problem(answer, 400, "bad-cursor")
-    return answer
+def page_at(cursor: str, api: Api, status: str, order: str) -> Response:
+    response = api.page(status=status, order=order, cursor=cursor)
+    assert response.status == 200 or is_problem(response, 400, "bad-cursor")
+    return response
 
 
 def cursor_of(api: Api, status: str, order: str) -> str:
@@ -252,8 +252,8 @@ def test_a_cursor_outlives_the_task_that_it_points_at(api: Api) -> None:
     ids=["x", "NUL", "e acute", "dots", "short", "beheaded", "long", "padded", "newline", "swapped case", "doubled"],
 )
 def test_a_broken_cursor_is_400(reader: Api, tasks: dict[str, list[Task]], garble: Callable[[str], str]) -> None:  # noqa: ARG001
-    answer = reader.send("GET", f"{reader.tasks}?cursor={garble(cursor_of(reader, 'all', 'asc'))}")
-    assert is_problem(answer, 400, "bad-cursor")
+    response = reader.send("GET", f"{reader.tasks}?cursor={garble(cursor_of(reader, 'all', 'asc'))}")
+    assert is_problem(response, 400, "bad-cursor")
 
 
 @pytest.mark.parametrize("position", BAD_POSITIONS.values(), ids=BAD_POSITIONS)
@@ -280,11 +280,11 @@ def test_tasks_appear_in_the_order_in_which_they_were_created(api: Api) -> None:
 
 def test_at_most_50_faults_of_a_query_are_named(api: Api) -> None:
     names = [f"name-{number}-{'x' * 300}" for number in range(100)]
-    answer = api.page(**dict.fromkeys(names, "1"))
-    assert is_problem(answer, 400, "bad-query")
-    assert answer.json["detail"].count("name-") == 50
-    assert answer.json["detail"].endswith("; and 50 more.")
-    assert len(answer.content) < 50 * 250
+    response = api.page(**dict.fromkeys(names, "1"))
+    assert is_problem(response, 400, "bad-query")
+    assert response.json["detail"].count("name-") == 50
+    assert response.json["detail"].endswith("; and 50 more.")
+    assert len(response.content) < 50 * 250
 
 
 def test_open_tasks_are_listed_by_due_date(api: Api) -> None:

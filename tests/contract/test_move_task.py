@@ -40,9 +40,9 @@ def test_a_task_goes_to_the_place_that_is_asked_for(
     api: Api, tasks: Mapping[str, Task], title: str, side: str, anchor: str | None, expected: str
 ) -> None:
     task = tasks[title]
-    answer = api.move(task["id"], {side: anchor and tasks[anchor]["id"]})
-    new = {name: answer.json[name] for name in ("position", "updated_at", "etag")}
-    assert shows_task(answer, api.caller, **{**task, **new, "version": 2})
+    response = api.move(task["id"], {side: anchor and tasks[anchor]["id"]})
+    new = {name: response.json[name] for name in ("position", "updated_at", "etag")}
+    assert shows_task(response, api.caller, **{**task, **new, "version": 2})
     assert order(api) == expected
     assert order(api, order="desc") == expected[::-1]
     others = [one for one in tasks.values() if one != task]
@@ -120,8 +120,8 @@ def test_the_anchor_must_be_a_task_of_the_list(
         "{other}": api.made(list="work")["id"],
         "{foreign}": replace(api, caller=f"{api.caller}-2").made(list="home")["id"],
     }
-    answer = api.move(tasks["a"]["id"], {name: ids.get(value, value) for name, value in body.items()})
-    assert answer.status == 200 if status == 200 else is_problem(answer, status, kind)
+    response = api.move(tasks["a"]["id"], {name: ids.get(value, value) for name, value in body.items()})
+    assert response.status == 200 if status == 200 else is_problem(response, status, kind)
 
 
 def test_a_task_without_a_list_needs_one(api: Api) -> None:
@@ -149,8 +149,8 @@ def test_a_bad_body_changes_nothing(
     api: Api, tasks: Mapping[str, Task], body: dict[str, Any], pointers: list[str]
 ) -> None:
     own = tasks["a"]["id"]
-    answer = api.move(own, {name: own if value == "{own}" else value for name, value in body.items()})
-    assert is_problem(answer, 422, "invalid-body", pointers)
+    response = api.move(own, {name: own if value == "{own}" else value for name, value in body.items()})
+    assert is_problem(response, 422, "invalid-body", pointers)
     assert api.get(own).json == tasks["a"]
 
 
@@ -167,8 +167,8 @@ def test_a_key_makes_one_move(api: Api, tasks: Mapping[str, Task]) -> None:
 def test_a_batch_drags_several_tasks_or_none(api: Api, tasks: Mapping[str, Task]) -> None:
     ids = {title: task["id"] for title, task in tasks.items()}
     drag = [{"op": "move", "id": ids["a"], "after": ids["c"]}, {"op": "move", "id": ids["b"], "after": ids["a"]}]
-    answer = api.batch(*drag)
-    assert [result["task"]["title"] for result in answer.json["results"]] == ["a", "b"]
+    response = api.batch(*drag)
+    assert [result["task"]["title"] for result in response.json["results"]] == ["a", "b"]
     assert order(api) == "cabd"
     wrong = api.batch({"op": "move", "id": ids["d"], "after": None}, {"op": "move", "id": ids["a"], "after": ids["a"]})
     assert is_problem(wrong, 422, "invalid-body", ["/operations/1/after"])
@@ -213,8 +213,8 @@ def test_the_first_task_of_a_list_comes_to_its_place_in_the_order_of_creation(ap
 def test_tasks_that_go_to_one_place_at_once_all_arrive(api: Api, tasks: Mapping[str, Task]) -> None:
     more = [api.made(title=title, list="home")["id"] for title in "efghijkl"]
     with ThreadPoolExecutor(len(more)) as pool:
-        answers = list(pool.map(lambda one: api.move(one, {"after": tasks["a"]["id"]}), more))
-    assert len({answer.json["position"] for answer in answers}) == len(more)
+        responses = list(pool.map(lambda one: api.move(one, {"after": tasks["a"]["id"]}), more))
+    assert len({response.json["position"] for response in responses}) == len(more)
     assert order(api)[0] == "a"
     assert sorted(order(api)[1:9]) == list("efghijkl")
     assert order(api)[9:] == "bcd"

@@ -19,33 +19,33 @@ def task(api: Api) -> Task:
 
 
 def test_every_field_is_replaced(api: Api, task: Task) -> None:
-    answer = api.replace(task["id"], OTHER)
-    assert shows_task(answer, api.caller, **OTHER, version=2, created_at=task["created_at"], id=task["id"])
-    assert answer.json["completed_at"] == answer.json["updated_at"] > task["updated_at"]
-    assert answer.json["etag"] != task["etag"]
-    assert api.get(task["id"]).json == answer.json
+    response = api.replace(task["id"], OTHER)
+    assert shows_task(response, api.caller, **OTHER, version=2, created_at=task["created_at"], id=task["id"])
+    assert response.json["completed_at"] == response.json["updated_at"] > task["updated_at"]
+    assert response.json["etag"] != task["etag"]
+    assert api.get(task["id"]).json == response.json
 
 
 def test_null_clears_the_description(api: Api, task: Task) -> None:
-    answer = api.replace(task["id"], {**OTHER, "description": None})
-    assert shows_task(answer, api.caller, description=None)
+    response = api.replace(task["id"], {**OTHER, "description": None})
+    assert shows_task(response, api.caller, description=None)
 
 
 def test_a_completed_task_may_be_opened(api: Api) -> None:
     task = api.made(completed=True)
-    answer = api.replace(task["id"], {**OTHER, "completed": False})
-    assert shows_task(answer, api.caller, completed=False, completed_at=None)
-    assert (api.walk(status="open"), api.walk(status="completed")) == ([answer.json], [])
+    response = api.replace(task["id"], {**OTHER, "completed": False})
+    assert shows_task(response, api.caller, completed=False, completed_at=None)
+    assert (api.walk(status="open"), api.walk(status="completed")) == ([response.json], [])
 
 
 def test_what_was_fetched_can_be_put_back_and_keeps_its_version(api: Api, task: Task) -> None:
-    answer = api.replace(task["id"], api.get(task["id"]).json)
-    assert shows_task(answer, api.caller, **task)
+    response = api.replace(task["id"], api.get(task["id"]).json)
+    assert shows_task(response, api.caller, **task)
 
 
 def test_what_was_fetched_can_be_put_back_with_a_change(api: Api, task: Task) -> None:
-    answer = api.replace(task["id"], {**api.get(task["id"]).json, "title": "new"}, if_match=task["etag"])
-    assert shows_task(answer, api.caller, **{**task, **changed(answer.json), "title": "new", "version": 2})
+    response = api.replace(task["id"], {**api.get(task["id"]).json, "title": "new"}, if_match=task["etag"])
+    assert shows_task(response, api.caller, **{**task, **changed(response.json), "title": "new", "version": 2})
 
 
 def test_what_was_found_in_the_trash_can_be_put_back_once_it_is_restored(api: Api, task: Task) -> None:
@@ -61,8 +61,8 @@ def changed(task: Task) -> Task:
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_what_the_server_alone_sets_is_ignored(api: Api, task: Task, name: str) -> None:
-    answer = api.replace(task["id"], {**OTHER, name: READ_ONLY[name]})
-    assert shows_task(answer, api.caller, **OTHER, version=2, id=task["id"], created_at=task["created_at"])
+    response = api.replace(task["id"], {**OTHER, name: READ_ONLY[name]})
+    assert shows_task(response, api.caller, **OTHER, version=2, id=task["id"], created_at=task["created_at"])
 
 
 def test_the_same_again_keeps_the_version(api: Api, task: Task) -> None:
@@ -71,16 +71,16 @@ def test_the_same_again_keeps_the_version(api: Api, task: Task) -> None:
 
 
 def test_the_same_again_under_a_stale_condition_is_412(api: Api, task: Task) -> None:
-    answer = api.replace(task["id"], OTHER)
+    response = api.replace(task["id"], OTHER)
     again = api.replace(task["id"], OTHER, if_match=task["etag"])
     assert is_problem(again, 412, "precondition-failed")
-    assert api.get(task["id"]).json == answer.json
+    assert api.get(task["id"]).json == response.json
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_mutable_field_is_required(kept: Kept, name: str) -> None:
-    answer = kept.api.replace(kept.task["id"], {key: value for key, value in OTHER.items() if key != name})
-    assert is_problem(answer, 422, "invalid-body", [f"/{name}"])
+    response = kept.api.replace(kept.task["id"], {key: value for key, value in OTHER.items() if key != name})
+    assert is_problem(response, 422, "invalid-body", [f"/{name}"])
 
 
 def test_nothing_at_all_lacks_every_field(kept: Kept) -> None:
@@ -104,27 +104,27 @@ def test_a_malformed_body_is_400(kept: Kept, name: str) -> None:
 
 
 def test_a_merge_patch_is_no_whole_task(kept: Kept) -> None:
-    answer = kept.api.replace(kept.task["id"], OTHER, content_type=MERGE_PATCH)
-    assert is_problem(answer, 415, "unsupported-media-type")
-    assert "Accept-Patch" not in answer.headers
+    response = kept.api.replace(kept.task["id"], OTHER, content_type=MERGE_PATCH)
+    assert is_problem(response, 415, "unsupported-media-type")
+    assert "Accept-Patch" not in response.headers
 
 
 @pytest.mark.parametrize("name", ["a decomposed accent", "controls", "our own keys", "emoji"])
 def test_a_text_comes_back_in_nfc_and_otherwise_as_it_was(api: Api, task: Task, name: str) -> None:
     sent, kept = TEXTS[name]
-    answer = api.replace(task["id"], {"title": sent, "description": sent, "completed": False})
-    assert shows_task(answer, api.caller, title=kept, description=kept)
+    response = api.replace(task["id"], {"title": sent, "description": sent, "completed": False})
+    assert shows_task(response, api.caller, title=kept, description=kept)
 
 
 def test_the_same_text_in_another_normal_form_changes_nothing(api: Api) -> None:
     task = api.made(title="Caf\u00e9")
-    answer = api.replace(task["id"], {"title": "Cafe\u0301", "description": None, "completed": False})
-    assert answer.json == task
+    response = api.replace(task["id"], {"title": "Cafe\u0301", "description": None, "completed": False})
+    assert response.json == task
 
 
 def test_a_put_never_creates(backend: Backend, api: Api) -> None:
-    answer = api.replace("018f3a5c-0000-7000-8000-000000000000", OTHER)
-    assert is_problem(answer, 404, "task-not-found")
+    response = api.replace("018f3a5c-0000-7000-8000-000000000000", OTHER)
+    assert is_problem(response, 404, "task-not-found")
     assert backend.stored(api.caller) == []
 
 
@@ -155,8 +155,8 @@ def test_it_creates_under_the_clients_id_and_may_be_sent_again(backend: Backend,
 
 @pytest.mark.parametrize("days_ago", [29.1, -1.1])
 def test_an_id_of_another_time_is_unusable(backend: Backend, api: Api, days_ago: float) -> None:
-    answer = api.replace(new_id(days_ago), WHOLE, if_none_match="*")
-    assert is_problem(answer, 422, "unusable-id")
+    response = api.replace(new_id(days_ago), WHOLE, if_none_match="*")
+    assert is_problem(response, 422, "unusable-id")
     assert backend.stored(api.caller) == []
 
 
@@ -169,12 +169,12 @@ def test_a_service_imports_a_task_of_any_age(api: Api, days_ago: float) -> None:
     path = f"{api.tasks}/{task_id}?import=true"
     assert is_problem(api.send("PUT", path, WHOLE, {"If-None-Match": "*"}), 403, "forbidden")
     assert api.get(task_id).status == 404
-    answer = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
+    response = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
     created_at = datetime.fromtimestamp(int(task_id[:13].replace("-", ""), 16) / 1000, UTC)
     shown = f"{created_at:%Y-%m-%dT%H:%M:%S}.{created_at.microsecond // 1000:03}Z"
-    assert shows_task(answer, api.caller, 201, id=task_id, version=1, created_at=shown, **WHOLE)
-    assert answer.json["updated_at"] > created_at.isoformat()
-    assert service.send("PUT", path, WHOLE, {"If-None-Match": "*"}).json == answer.json
+    assert shows_task(response, api.caller, 201, id=task_id, version=1, created_at=shown, **WHOLE)
+    assert response.json["updated_at"] > created_at.isoformat()
+    assert service.send("PUT", path, WHOLE, {"If-None-Match": "*"}).json == response.json
     service.toggle(task_id)
     assert is_problem(service.send("PUT", path, WHOLE, {"If-None-Match": "*"}), 412, "precondition-failed")
 
@@ -183,17 +183,17 @@ def test_an_imported_task_is_not_from_the_future(api: Api) -> None:
     service = Api(api.url, "a service", api.caller, claims=SERVICE)
     for days_ago, status in ((-0.5, 201), (-1.1, 422)):
         path = f"{api.tasks}/{new_id(days_ago)}?import=true"
-        answer = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
-        assert answer.status == status
+        response = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
+        assert response.status == status
         if status == 201:
-            assert answer.json["created_at"] == answer.json["updated_at"]
+            assert response.json["created_at"] == response.json["updated_at"]
 
 
 @pytest.mark.parametrize(("query", "headers"), [("import=true", {}), ("import=yes", {"If-None-Match": "*"})])
 def test_only_a_creation_can_be_an_import(kept: Kept, query: str, headers: dict[str, str]) -> None:
     service = Api(kept.api.url, "a service", kept.api.caller, claims=SERVICE)
-    answer = service.send("PUT", f"{kept.api.tasks}/{kept.task['id']}?{query}", OTHER, headers)
-    assert is_problem(answer, 400, "bad-query")
+    response = service.send("PUT", f"{kept.api.tasks}/{kept.task['id']}?{query}", OTHER, headers)
+    assert is_problem(response, 400, "bad-query")
 
 
 def test_an_id_of_another_version_is_unusable(api: Api) -> None:

@@ -13,9 +13,9 @@ def test_a_task_comes_back_as_it_was(backend: Backend, api: Api, completed: bool
     tasks = [api.made(title=title, description="2 l", completed=completed) for title in ("one", "two", "three")]
     (before,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(tasks[1]["id"])]
     api.delete(tasks[1]["id"])
-    answer = api.restore(tasks[1]["id"])
-    moved = {name: answer.json[name] for name in ("updated_at", "etag")}
-    assert shows_task(answer, api.caller, **{**tasks[1], **moved, "version": 3})
+    response = api.restore(tasks[1]["id"])
+    moved = {name: response.json[name] for name in ("updated_at", "etag")}
+    assert shows_task(response, api.caller, **{**tasks[1], **moved, "version": 3})
     assert [task["title"] for task in api.walk()] == ["one", "two", "three"]
     assert [task["title"] for task in api.walk(status="completed" if completed else "open")] == ["one", "two", "three"]
     assert api.walk(status="deleted") == []
@@ -61,8 +61,8 @@ def test_what_is_purged_by_time_is_404_though_ttl_has_not_run(
         ExpressionAttributeValues={":past": {"N": "1000"}},
     )
     before = backend.stored(api.caller)
-    answer = api.restore(task["id"], **({"idempotency_key": "k"} if keyed else {}))
-    assert is_problem(answer, 404, "task-not-found")
+    response = api.restore(task["id"], **({"idempotency_key": "k"} if keyed else {}))
+    assert is_problem(response, 404, "task-not-found")
     assert api.walk(status="deleted") == []
     assert backend.stored(api.caller) == before
 

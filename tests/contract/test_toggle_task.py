@@ -8,19 +8,19 @@ from tests.contract.shapes import is_problem, shows_task
 
 def test_an_open_task_becomes_completed(api: Api) -> None:
     task = api.made(title="Buy milk", description="2 l")
-    answer = api.toggle(task["id"])
-    new = answer.json
+    response = api.toggle(task["id"])
+    new = response.json
     moved = {name: new[name] for name in ("completed_at", "updated_at", "etag")}
-    assert shows_task(answer, api.caller, **{**task, **moved, "completed": True, "version": 2})
+    assert shows_task(response, api.caller, **{**task, **moved, "completed": True, "version": 2})
     assert new["completed_at"] == new["updated_at"] > task["updated_at"]
     assert new["etag"] != task["etag"]
     assert (api.walk(status="open"), api.walk(status="completed"), api.walk()) == ([], [new], [new])
 
 
 def test_a_completed_task_becomes_open(api: Api) -> None:
-    answer = api.toggle(api.made(completed=True)["id"])
-    assert shows_task(answer, api.caller, completed=False, completed_at=None, version=2)
-    assert (api.walk(status="open"), api.walk(status="completed")) == ([answer.json], [])
+    response = api.toggle(api.made(completed=True)["id"])
+    assert shows_task(response, api.caller, completed=False, completed_at=None, version=2)
+    assert (api.walk(status="open"), api.walk(status="completed")) == ([response.json], [])
 
 
 def test_each_toggle_counts(api: Api) -> None:
@@ -39,8 +39,8 @@ def test_each_toggle_counts(api: Api) -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"completed": false}', b"not json"])
 def test_a_body_is_not_read(api: Api, body: bytes) -> None:
     task = api.made()
-    answer = api.send("POST", f"{api.tasks}/{task['id']}/toggle", body)
-    assert shows_task(answer, api.caller, completed=True)
+    response = api.send("POST", f"{api.tasks}/{task['id']}/toggle", body)
+    assert shows_task(response, api.caller, completed=True)
 
 
 def test_a_task_that_never_was_is_404_and_not_made(backend: Backend, api: Api) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.api import OPERATIONS, TEMPLATE, Answer, Api, Backend, Operation
+from tests.api import OPERATIONS, TEMPLATE, Api, Backend, Operation, Response
 from tests.conftest import mixed
 from tests.contract.shapes import is_problem
 
@@ -15,65 +15,67 @@ TIMEOUTS = {function.handler.rpartition(".")[2]: function.timeout for function i
 BLIND = {"create_task", "batch_tasks"}
 
 
-def ask(backend: Backend, users: Sequence[str], *operations: Operation) -> list[tuple[str, Operation, Answer]]:
+def ask(backend: Backend, users: Sequence[str], *operations: Operation) -> list[tuple[str, Operation, Response]]:
     """Send each operation as one of the users, whose names say how the database fails."""
     asked = mixed(users, operations)
-    # Most of each answer's time is waiting.
+    # Most of each response's time is waiting.
     with ThreadPoolExecutor(4) as pool:
-        answers = pool.map(lambda pair: pair[1].ask(Api(backend.url, pair[0]), TASK_ID), asked)
-        return [(*pair, answer) for pair, answer in zip(asked, answers, strict=True)]
+        responses = pool.map(lambda pair: pair[1].ask(Api(backend.url, pair[0]), TASK_ID), asked)
+        return [(*pair, response) for pair, response in zip(asked, responses, strict=True)]
 
 
-def is_unavailable(answer: Answer, kind: str) -> bool:
-    assert is_problem(answer, 503, kind)
-    assert answer.headers["Retry-After"].isdecimal()
-    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+def is_unavailable(response: Response, kind: str) -> bool:
+    assert is_problem(response, 503, kind)
+    assert response.headers["Retry-After"].isdecimal()
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
     return True
 
 
-def why(backend: Backend, operation: Operation, answer: Answer) -> str:
+def why(backend: Backend, operation: Operation, response: Response) -> str:
     """What the log says is the cause; and that the function answered within its own time limit."""
-    line = backend.logged(answer.json["instance"])
+    line = backend.logged(response.json["instance"])
     assert line["duration_ms"] < 1000 * TIMEOUTS[operation.name]
-    assert (line["status"], line["level"]) == (answer.status, "WARNING" if answer.status == 503 else "ERROR")
+    assert (line["status"], line["level"]) == (response.status, "WARNING" if response.status == 503 else "ERROR")
     return str(line["cause"])
 
 
 def test_a_closed_port_is_503_in_time_and_the_log_says_why(cut_off: Backend, user: str) -> None:
-    for _, operation, answer in ask(cut_off, [user], *OPERATIONS.values()):
-        assert is_unavailable(answer, "database-unavailable")
-        assert "Nothing was changed" in answer.json["detail"]
-        assert "EndpointConnectionError" in why(cut_off, operation, answer)
+    for _, operation, response in ask(cut_off, [user], *OPERATIONS.values()):
+        assert is_unavailable(response, "database-unavailable")
+        assert "Nothing was changed" in response.json["detail"]
+        assert "EndpointConnectionError" in why(cut_off, operation, response)
 
 
 def test_silence_is_503_in_time_and_the_log_says_why(failing: Backend, user: str) -> None:
     chosen = [OPERATIONS["list_tasks"], OPERATIONS["toggle_task"], OPERATIONS["create_task"]]
-    for _, operation, answer in ask(failing, [f"silence-{user}"], *chosen):
-        assert is_unavailable(answer, "outcome-unknown" if operation.name in BLIND else "database-unavailable")
-        assert "ReadTimeoutError" in why(failing, operation, answer)
+    for _, operation, response in ask(failing, [f"silence-{user}"], *chosen):
+        assert is_unavailable(response, "outcome-unknown" if operation.name in BLIND else "database-unavailable")
+        assert "ReadTimeoutError" in why(failing, operation, response)
 
 
 def test_throttling_is_503_and_says_that_nothing_was_changed(failing: Backend, user: str) -> None:
     codes = ["ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"]
-    for who, operation, answer in ask(failing, [f"{code}-{user}" for code in codes], *OPERATIONS.values()):
-        assert is_unavailable(answer, "database-throttled")
-        assert "Nothing was changed" in answer.json["detail"]
-        assert who.partition("-")[0] in why(failing, operation, answer)
+    for who, operation, response in ask(failing, [f"{code}-{user}" for code in codes], *OPERATIONS.values()):
+        assert is_unavailable(response, "database-throttled")
+        assert "Nothing was changed" in response.json["detail"]
+        assert who.partition("-")[0] in why(failing, operation, response)
 
 
 @pytest.mark.parametrize("how", ["InternalServerError", "nonsense"])
 def test_a_failing_database_is_503_and_says_what_is_known(failing: Backend, user: str, how: str) -> None:
-    for _, operation, answer in ask(failing, [f"{how}-{user}"], *OPERATIONS.values()):
-        assert is_unavailable(answer, "outcome-unknown" if operation.name in BLIND else "database-unavailable")
-        assert {"InternalServerError": how, "nonsense": "ResponseParserError"}[how] in why(failing, operation, answer)
+    for _, operation, response in ask(failing, [f"{how}-{user}"], *OPERATIONS.values()):
+        assert is_unavailable(response, "outcome-unknown" if operation.name in BLIND else "database-unavailable")
+        assert {"InternalServerError": how, "nonsense": "ResponseParserError"}[how] in why(failing, operation, response)
 
 
 def test_an_error_that_a_retry_does_not_cure_is_500_and_says_nothing_of_the_inside(failing: Backend, user: str) -> None:
     codes = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
-    for who, operation, answer in ask(failing, [f"{code}-{user}" for code in codes], *OPERATIONS.values()):
+    for who, operation, response in ask(failing, [f"{code}-{user}" for code in codes], *OPERATIONS.values()):
         code = who.partition("-")[0]
-        assert is_problem(answer, 500, "internal-error")
-        assert not any(word in answer.content.decode() for word in (code, "secret", "dynamo", "Dynamo", user, "Table"))
-        cause = why(failing, operation, answer)
+        assert is_problem(response, 500, "internal-error")
+        assert not any(
+            word in response.content.decode() for word in (code, "secret", "dynamo", "Dynamo", user, "Table")
+        )
+        cause = why(failing, operation, response)
         assert code in cause
         assert "secret" not in cause

@@ -30,10 +30,10 @@ def task(api: Api) -> Task:
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_is_named_changes_and_all_else_stays(api: Api, task: Task, change: dict[str, object]) -> None:
-    answer = api.update(task["id"], change)
-    new = answer.json
+    response = api.update(task["id"], change)
+    new = response.json
     moved = {"version": 2} | {name: new[name] for name in ("updated_at", "etag", "completed_at")}
-    assert shows_task(answer, api.caller, **{**task, **moved, **change})
+    assert shows_task(response, api.caller, **{**task, **moved, **change})
     assert new["updated_at"] > task["updated_at"]
     assert new["etag"] != task["etag"]
     assert new["completed_at"] == (new["updated_at"] if "completed" in change else None)
@@ -74,12 +74,12 @@ def test_a_deleted_task_is_404_and_stays_deleted(
 @pytest.mark.parametrize("others", [{}, {"title": "new"}, {"title": "old"}], ids=["alone", "new title", "same title"])
 def test_the_status_becomes_what_is_asked_for(api: Api, was: bool, becomes: bool, others: dict[str, str]) -> None:
     task = api.made(title="old", completed=was)
-    answer = api.update(task["id"], {"completed": becomes, **others})
+    response = api.update(task["id"], {"completed": becomes, **others})
     changes = was != becomes or others == {"title": "new"}
-    assert shows_task(answer, api.caller, completed=becomes, version=2 if changes else 1, **others)
+    assert shows_task(response, api.caller, completed=becomes, version=2 if changes else 1, **others)
     if was == becomes:
-        assert answer.json["completed_at"] == task["completed_at"]
-    assert api.walk(status="completed" if becomes else "open") == [answer.json]
+        assert response.json["completed_at"] == task["completed_at"]
+    assert api.walk(status="completed" if becomes else "open") == [response.json]
     assert api.walk(status="open" if becomes else "completed") == []
 
 
@@ -90,9 +90,9 @@ def test_a_patch_is_json_or_a_merge_patch(api: Api, task: Task, content_type: st
 
 @pytest.mark.parametrize("content_type", ["application/json-patch+json", "text/plain", "application/jsonx"])
 def test_any_other_type_is_415_and_told_what_is_accepted(kept: Kept, content_type: str) -> None:
-    answer = kept.api.update(kept.task["id"], {"title": "new"}, content_type=content_type)
-    assert is_problem(answer, 415, "unsupported-media-type")
-    assert answer.headers["Accept-Patch"] == f"{MERGE_PATCH}, {JSON}"
+    response = kept.api.update(kept.task["id"], {"title": "new"}, content_type=content_type)
+    assert is_problem(response, 415, "unsupported-media-type")
+    assert response.headers["Accept-Patch"] == f"{MERGE_PATCH}, {JSON}"
 
 
 @pytest.mark.parametrize(("fields", "pointers"), FAULTY.values(), ids=FAULTY)
@@ -102,8 +102,8 @@ def test_every_fault_of_a_body_is_listed_in_a_422(kept: Kept, fields: dict[str, 
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_what_the_server_alone_sets_is_refused(kept: Kept, name: str) -> None:
-    answer = kept.api.update(kept.task["id"], {"title": "new", name: READ_ONLY[name]})
-    assert is_problem(answer, 422, "invalid-body", [f"/{name}"])
+    response = kept.api.update(kept.task["id"], {"title": "new", name: READ_ONLY[name]})
+    assert is_problem(response, 422, "invalid-body", [f"/{name}"])
 
 
 @pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
@@ -120,8 +120,8 @@ def test_a_malformed_body_is_400(kept: Kept, name: str) -> None:
 @pytest.mark.parametrize("name", ["a decomposed accent", "controls", "our own keys", "emoji"])
 def test_a_text_comes_back_in_nfc_and_otherwise_as_it_was(api: Api, task: Task, name: str) -> None:
     sent, kept = TEXTS[name]
-    answer = api.update(task["id"], {"title": sent, "description": sent})
-    assert shows_task(answer, api.caller, title=kept, description=kept)
+    response = api.update(task["id"], {"title": sent, "description": sent})
+    assert shows_task(response, api.caller, title=kept, description=kept)
 
 
 def test_an_empty_description_is_not_null(api: Api, task: Task) -> None:
@@ -129,8 +129,8 @@ def test_an_empty_description_is_not_null(api: Api, task: Task) -> None:
 
 
 def test_a_patch_never_creates(backend: Backend, api: Api) -> None:
-    answer = api.update("018f3a5c-0000-7000-8000-000000000000", {"title": "new"})
-    assert is_problem(answer, 404, "task-not-found")
+    response = api.update("018f3a5c-0000-7000-8000-000000000000", {"title": "new"})
+    assert is_problem(response, 404, "task-not-found")
     assert backend.stored(api.caller) == []
 
 
@@ -143,5 +143,5 @@ def test_metadata_is_merged_by_key(api: Api) -> None:
 def test_a_time_zone_is_dropped_with_its_time(api: Api) -> None:
     task = api.made(due="2026-12-24T17:00", time_zone="Europe/Berlin")
     assert shows_task(api.update(task["id"], {"due": "2026-12-24"}), api.caller, due="2026-12-24", time_zone=None)
-    answer = api.update(task["id"], {"time_zone": "Europe/Berlin"})
-    assert is_problem(answer, 422, "invalid-body", ["/time_zone"])
+    response = api.update(task["id"], {"time_zone": "Europe/Berlin"})
+    assert is_problem(response, 422, "invalid-body", ["/time_zone"])

@@ -2,7 +2,7 @@
 
     python -I -S paths.py ARTIFACT ...
 
-It prints the answers that were not as expected, the modules that came from elsewhere, and the endpoint in
+It prints the responses that were not as expected, the modules that came from elsewhere, and the endpoint in
 each region.
 """
 
@@ -64,10 +64,10 @@ def call(expected: int, name: str, task_id: str = "", body: object = None, **mor
         "body": body if body is None or isinstance(body, str) else json.dumps(body),
         "isBase64Encoded": False,
     }
-    answer = handlers[name](event, Context())
-    if answer["statusCode"] != expected:
-        wrong.append(f"{name} answered {answer['statusCode']}, not {expected}: {answer['body']}")
-    return json.loads(answer["body"] or "{}")
+    response = handlers[name](event, Context())
+    if response["statusCode"] != expected:
+        wrong.append(f"{name} answered {response['statusCode']}, not {expected}: {response['body']}")
+    return json.loads(response["body"] or "{}")
 
 
 def key() -> dict[str, str]:

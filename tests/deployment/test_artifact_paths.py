@@ -81,8 +81,8 @@ def test_the_artifact_of_events_publishes_alone_in_every_region(folder: Path) ->
         "    endpoints[region] = bus.new_client().meta.endpoint_url\n"
         "bus.session.cache_clear()\n"
         "os.environ.update(AWS_DEFAULT_REGION='eu-central-1', AWS_ENDPOINT_URL_EVENTBRIDGE=sys.argv[2])\n"
-        "answer = app.handler(json.load(sys.stdin), Context())\n"
-        "sys.stderr.write(json.dumps([endpoints, answer, sorted(sys.modules)]))\n"
+        "response = app.handler(json.load(sys.stdin), Context())\n"
+        "sys.stderr.write(json.dumps([endpoints, response, sorted(sys.modules)]))\n"
     )
     regions = ["eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"]
     environment = {
@@ -100,8 +100,8 @@ def test_the_artifact_of_events_publishes_alone_in_every_region(folder: Path) ->
             env=environment, check=False, capture_output=True, text=True,
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    endpoints, answer, modules = json.loads(ran.stderr.splitlines()[-1])
-    assert answer == {"batchItemFailures": []}
+    endpoints, response, modules = json.loads(ran.stderr.splitlines()[-1])
+    assert response == {"batchItemFailures": []}
     assert [one["DetailType"] for one in accepted] == ["task.created", "task.completed", "task.purged"]
     assert endpoints == {region: ordinary_client(region, service="events").meta.endpoint_url for region in regions}
     assert "boto3" not in modules
@@ -112,13 +112,13 @@ def accepting() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An EventBridge that accepts everything; yields its URL and what it accepts."""
     accepted: list[dict[str, Any]] = []
 
-    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    def respond(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         entries = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))["Entries"]
         accepted.extend(entries)
         start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "x"}] * len(entries)}).encode()]
 
-    server = make_server("127.0.0.1", 0, answer)
+    server = make_server("127.0.0.1", 0, respond)
     threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", accepted
@@ -133,7 +133,7 @@ def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Pat
         trim.install_stubs(tmp_path, trim.STUBS)
 
 
-# What a request and its answer go through in botocore, and which handlers are there.
+# What a request and its response go through in botocore, and which handlers are there.
 EVENTS = """
     provide-client-params before-parameter-build before-endpoint-resolution before-call request-created choose-signer
     before-sign before-send response-received before-parse needs-retry after-call after-call-error

@@ -118,8 +118,8 @@ def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
         "    def get_remaining_time_in_millis(self): return 10_000\n"
         f"sys.path[:] = [path for path in sys.path if 'site-packages' not in path] + [{str(artifact)!r}]\n"
         f"handler = importlib.import_module('functions.{operation(function)}.app').handler\n"
-        "answer = handler(json.load(sys.stdin), Context())\n"
-        "sys.stderr.write(json.dumps(answer))\n"
+        "response = handler(json.load(sys.stdin), Context())\n"
+        "sys.stderr.write(json.dumps(response))\n"
     )
     environment = {
         "TABLE_NAME": "tasks",
@@ -135,8 +135,8 @@ def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
         capture_output=True,
         text=True,
     )
-    answer: dict[str, Any] = json.loads(python.stderr)
-    return answer
+    response: dict[str, Any] = json.loads(python.stderr)
+    return response
 
 
 @pytest.mark.parametrize("function", WITH_TOKEN)

@@ -59,7 +59,7 @@ def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "answers"),
+    ("parameters", "refusals"),
     [
         ({}, []),
         ({**ISSUER, "JwtAudience": ["tasks"]}, []),
@@ -76,8 +76,8 @@ def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
         ({"WebhookUrl": "https://hook.example"}, ["WebhookUrl needs Events=yes", "WebhookUrl needs a WebhookSecret"]),
     ],
 )
-def test_parameters_that_cannot_work_together_are_refused(parameters: dict[str, Any], answers: list[str]) -> None:
-    assert refused(**parameters) == answers
+def test_parameters_that_cannot_work_together_are_refused(parameters: dict[str, Any], refusals: list[str]) -> None:
+    assert refused(**parameters) == refusals
 
 
 def test_an_api_whose_issuer_cannot_be_reached_is_not_deployed(translated: dict[str, Any]) -> None:
@@ -127,8 +127,8 @@ class Cognito:
     """Refuses a weak password, as Cognito does where a user is created with it. moto would accept it."""
 
     def admin_create_user(self, **arguments: Any) -> None:
-        answer = {"Error": {"Code": "InvalidPasswordException", "Message": arguments["TemporaryPassword"]}}
-        raise ClientError(answer, "AdminCreateUser")  # type: ignore[arg-type]
+        response = {"Error": {"Code": "InvalidPasswordException", "Message": arguments["TemporaryPassword"]}}
+        raise ClientError(response, "AdminCreateUser")  # type: ignore[arg-type]
 
 
 def test_a_password_that_is_refused_leaves_no_user_behind(
@@ -146,7 +146,7 @@ def test_a_new_stack_adopts_what_a_deleted_one_has_left(
 ) -> None:
     client = boto3.client("cloudformation", region_name="eu-central-1")
     monkeypatch.setattr(boto3, "client", lambda _: client)
-    with Stubber(client) as answers:
+    with Stubber(client) as responses:
         names = {"StackName": "tasks-dev", "ChangeSetName": "adopt"}
         imports = [
             ("AWS::DynamoDB::Table", "TaskTable", {"TableName": "tasks-dev-TaskTable-1"}),
@@ -161,15 +161,15 @@ def test_a_new_stack_adopts_what_a_deleted_one_has_left(
                 for one in imports
             ],
         }
-        answers.add_response("create_change_set", {}, wanted)
-        answers.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"}, names)
-        answers.add_response("execute_change_set", {}, names)
+        responses.add_response("create_change_set", {}, wanted)
+        responses.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"}, names)
+        responses.add_response("execute_change_set", {}, names)
         done: Any = {"StackName": "tasks-dev", "StackStatus": "IMPORT_COMPLETE", "CreationTime": datetime.now(UTC)}
-        answers.add_response("describe_stacks", {"Stacks": [done]}, {"StackName": "tasks-dev"})
+        responses.add_response("describe_stacks", {"Stacks": [done]}, {"StackName": "tasks-dev"})
         arguments = ["tasks-dev", "--table", "tasks-dev-TaskTable-1", "--pool", "eu-central-1_x"]
         assert adopt.main(arguments) == 0
-        answers.assert_no_pending_responses()
-        answers.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
+        responses.assert_no_pending_responses()
+        responses.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
         assert adopt.main(arguments) == 1
     assert "already managed" in capsys.readouterr().err
     # The linter finds references to what is not there.

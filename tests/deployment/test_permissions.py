@@ -35,7 +35,7 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
     other_id = api.made(list="a")["id"]
     for status in ("all", "open", "completed", "deleted"):
         assert api.page(status=status).status == 200
-    for answer in (
+    for response in (
         api.get(task_id),
         api.toggle(task_id),
         api.update(task_id, {"title": "x"}),
@@ -59,7 +59,7 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
         api.batch({"op": "update", "id": task_id, "patch": {}}),
         Api(url, "a service", user, {"scope": "tasks/service"}).erase(user),
     ):
-        assert answer.status in (200, 201, 204), answer
+        assert response.status in (200, 201, 204), response
     assert dict(permissions.used) == {name: allowed for name, allowed in permissions.allowed.items() if allowed}
 
 

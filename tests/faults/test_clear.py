@@ -11,7 +11,7 @@ from shared.store.dynamodb import RESERVE, StorageFull, Table, Unavailable
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import COMPLETED, deadline_in, table_at
-from tests.wire import Send, Wire, answer, lost_after, lost_before
+from tests.wire import Send, Wire, fail_with, lost_after, lost_before
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, eng
     assert {task.id for task in store.list(TaskQuery(status="deleted")).items} == {first, third}
 
 
-def test_lost_answers_are_counted_once(store: TaskStore, wire: Wire) -> None:
+def test_lost_responses_are_counted_once(store: TaskStore, wire: Wire) -> None:
     completed(store, 4)
     wire.faults = [None, lost_after, None, lost_before, None, lost_after, lost_after, None]
     assert store.clear(COMPLETED) == Cleared(cleared=4, more=False)
@@ -77,7 +77,7 @@ def test_lost_answers_are_counted_once(store: TaskStore, wire: Wire) -> None:
 
 def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, wire: Wire) -> None:
     completed(store, 4)
-    throttled = [answer(400, "ThrottlingException")] * 5
+    throttled = [fail_with(400, "ThrottlingException")] * 5
     wire.faults = [None, None, None, *throttled]
     assert store.clear(COMPLETED) == Cleared(cleared=2, more=True)
     wire.faults = [None, *throttled]
@@ -88,7 +88,7 @@ def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, 
 
 def test_what_was_cleared_before_the_storage_was_full_is_told(store: TaskStore, wire: Wire) -> None:
     completed(store, 3)
-    full = answer(400, "ItemCollectionSizeLimitExceededException")
+    full = fail_with(400, "ItemCollectionSizeLimitExceededException")
     wire.faults = [None, None, full]
     assert store.clear(COMPLETED) == Cleared(cleared=1, more=True)
     wire.faults = [None, full]

@@ -57,7 +57,7 @@ def test_64_toggles_at_once_each_count(dynamodb_local_url: str, user: str, round
 def test_toggles_with_a_tenth_of_the_answers_lost_are_applied_once_or_reported(
     dynamodb_local_url: str, user: str, seed: int
 ) -> None:
-    """After each lost answer a second writer writes, before the first can send again."""
+    """After each lost response a second writer writes, before the first can send again."""
     table = table_at(dynamodb_local_url)
     other = TaskStore(table_at(dynamodb_local_url, "other"), user, deadline_in(60))
     task = other.create(NewTask(title="contended"))

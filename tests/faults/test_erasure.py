@@ -30,14 +30,14 @@ from tests.wire import (
     Send,
     Wire,
     after,
-    answer,
     crash_after,
     crash_before,
+    fail_with,
     late,
     late_after_crash,
     lost_after,
     lost_before,
-    response,
+    make_response,
 )
 
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
@@ -375,7 +375,7 @@ def test_what_dynamodb_leaves_is_sent_again(scene: Scene) -> None:
     def partly(send: Send) -> AWSResponse:
         (table, requests), *_ = send.body["RequestItems"].items()
         assert send.changed({"RequestItems": {table: requests[:7]}})().status_code == 200
-        return response(200, _json({"UnprocessedItems": {table: requests[7:]}}))
+        return make_response(200, _json({"UnprocessedItems": {table: requests[7:]}}))
 
     scene.wire.write_faults = [None, None, partly]
     assert scene.erase() == Erased(erased=23, more=True, receipt=None)
@@ -388,9 +388,9 @@ def _json(body: object) -> bytes:
 
 def test_what_was_removed_before_the_database_failed_is_counted(scene: Scene) -> None:
     scene.fill(60)
-    scene.wire.write_faults = [None, None, None, *[answer(400, "ThrottlingException")] * 5]
+    scene.wire.write_faults = [None, None, None, *[fail_with(400, "ThrottlingException")] * 5]
     assert scene.erase() == Erased(erased=25, more=True, receipt=None)
-    scene.wire.write_faults = [None, *[answer(400, "ThrottlingException")] * 5]
+    scene.wire.write_faults = [None, *[fail_with(400, "ThrottlingException")] * 5]
     with pytest.raises(Unavailable):
         scene.erase()
     scene.wire.write_faults = [None, *[lost_after] * 5]
@@ -401,7 +401,7 @@ def test_what_was_removed_before_the_database_failed_is_counted(scene: Scene) ->
 
 def test_a_create_is_not_sent_if_the_mark_cannot_be_read(scene: Scene) -> None:
     scene.wire.marks = True
-    scene.wire.faults = [answer(500, "InternalServerError")] * 5
+    scene.wire.faults = [fail_with(500, "InternalServerError")] * 5
     with pytest.raises(Unavailable):
         scene.store().create(NewTask(title="x"))
     assert scene.left() == []

@@ -307,10 +307,10 @@ def test_nothing_is_lost_between_the_stream_and_the_bus(table: Table, engine_url
         fate = next(fates)
         if fate == "before":
             raise RuntimeError(fate)
-        answer = publish(event, Context(next(seconds)))
+        response = publish(event, Context(next(seconds)))
         if fate == "after":
             raise RuntimeError(fate)
-        return answer
+        return response
 
     mapping, writers = mapping_of(table, engine_url, killable), writers_of(table, 2)
     for count in range(sized(60, 300, 1000)):
@@ -387,14 +387,14 @@ class Sink:
         self.kills: Counter[str] = Counter()
         self._kill = kill
 
-    def answer(self, body: bytes) -> tuple[int, dict[str, Any]] | None:
+    def respond(self, body: bytes) -> tuple[int, dict[str, Any]] | None:
         fate = next(self._fates)
         self.kills[fate] += 1
         if fate == "before":
             self._kill()
             return None
         try:
-            answer = self.bus.put_events(json.loads(body)["Entries"])
+            response = self.bus.put_events(json.loads(body)["Entries"])
         except ClientError as error:
             return 400, {"__type": error.response["Error"]["Code"]}
         except ReadTimeoutError:
@@ -402,7 +402,7 @@ class Sink:
         if fate == "after":
             self._kill()
             return None
-        return 200, answer
+        return 200, response
 
 
 @contextmanager
@@ -411,12 +411,12 @@ def serving(sink: Sink) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            answer = sink.answer(self.rfile.read(int(self.headers["Content-Length"])))
-            if answer is None:
+            response = sink.respond(self.rfile.read(int(self.headers["Content-Length"])))
+            if response is None:
                 self.close_connection = True
                 return
-            content = json.dumps(answer[1]).encode()
-            self.send_response(answer[0])
+            content = json.dumps(response[1]).encode()
+            self.send_response(response[0])
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

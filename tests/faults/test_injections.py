@@ -36,8 +36,8 @@ from tests.wire import (
     Held,
     Send,
     Wire,
-    answer,
     cancelled,
+    fail_with,
     late,
     late_after_reset,
     late_again,
@@ -217,7 +217,7 @@ def then_another(fault: Fault) -> Callable[[Scene], Fault]:
 
 
 def slow(scene: Scene) -> Fault:
-    """The answer comes just before it would be given up."""
+    """The response comes just before it would be given up."""
 
     def fault(send: Send) -> Any:
         scene.time.seconds += READ_TIMEOUT - 0.01
@@ -227,7 +227,7 @@ def slow(scene: Scene) -> Fault:
 
 
 def skewed(seconds: float) -> Callable[[Scene], Fault]:
-    """The answer is lost, and the clock of the function is wrong."""
+    """The response is lost, and the clock of the function is wrong."""
 
     def prepare(scene: Scene) -> Fault:
         scene.time.skew = seconds
@@ -237,7 +237,7 @@ def skewed(seconds: float) -> Callable[[Scene], Fault]:
 
 
 def hurried(scene: Scene) -> Fault:
-    """The answer is lost when the function has hardly any time left."""
+    """The response is lost when the function has hardly any time left."""
     scene.time.seconds = LIMIT - RESERVE - 0.2
     return lost_after
 
@@ -275,16 +275,16 @@ FAULTS: Mapping[str, Callable[[Scene], Fault]] = {
     "no connection in time": raising(lambda: ConnectTimeoutError(endpoint_url="wire"), after=CONNECT_TIMEOUT),
     "reset": raising(lambda: HTTPClientError(error=ConnectionResetError()), applied=True),
     "stale connection": raising(lambda: ConnectionClosedError(endpoint_url="wire")),
-    "no answer in time, not applied": raising(lambda: ReadTimeoutError(endpoint_url="wire"), after=READ_TIMEOUT),
-    "no answer in time, applied": raising(
+    "no response in time, not applied": raising(lambda: ReadTimeoutError(endpoint_url="wire"), after=READ_TIMEOUT),
+    "no response in time, applied": raising(
         lambda: ReadTimeoutError(endpoint_url="wire"), applied=True, after=READ_TIMEOUT
     ),
-    "an answer just in time": slow,
-    "500": plain(answer(500, "InternalServerError")),
-    "503": plain(answer(503, "ServiceUnavailable")),
-    "throttled": plain(answer(400, "ProvisionedThroughputExceededException")),
-    "too many requests": plain(answer(400, "ThrottlingException")),
-    "conflict": plain(answer(400, "TransactionConflictException")),
+    "a response just in time": slow,
+    "500": plain(fail_with(500, "InternalServerError")),
+    "503": plain(fail_with(503, "ServiceUnavailable")),
+    "throttled": plain(fail_with(400, "ProvisionedThroughputExceededException")),
+    "too many requests": plain(fail_with(400, "ThrottlingException")),
+    "conflict": plain(fail_with(400, "TransactionConflictException")),
     "cancelled by a conflict": plain(cancelled("None", "TransactionConflict")),
     "truncated": plain(truncated),
     "delivered twice": plain(twice),

@@ -1,4 +1,4 @@
-"""Keyed operations: a crash at every boundary, lost answers, conflicts and twins - and always one effect."""
+"""Keyed operations: a crash at every boundary, lost responses, conflicts and twins - and always one effect."""
 
 import json
 import uuid
@@ -23,10 +23,10 @@ from tests.wire import (
     Fault,
     Send,
     Wire,
-    answer,
     cancelled,
     crash_after,
     crash_before,
+    fail_with,
     lost_after,
     lost_after_and,
     lost_before,
@@ -85,9 +85,9 @@ PASSING: dict[str, list[Fault]] = {
     "lost after, twice": [lost_after, lost_after],
     "lost before and after": [lost_before, lost_after, lost_before],
     "delivered twice": [twice],
-    "an answer cut short": [truncated],
-    "500": [answer(500, "InternalServerError")],
-    "throttled": [answer(400, "ThrottlingException")],
+    "a response cut short": [truncated],
+    "500": [fail_with(500, "InternalServerError")],
+    "throttled": [fail_with(400, "ThrottlingException")],
     "conflict": [cancelled("TransactionConflict", "None")] * 3,
     "conflict with its tasks": [cancelled("None", "TransactionConflict")],
     "throttled in part": [cancelled("None", "ThrottlingError")],
@@ -183,7 +183,7 @@ def _at_writes(keyed: Keyed, faults: list[Fault]) -> Iterator[Fault | None]:
             yield None
 
 
-def test_a_lost_answer_is_found_though_another_wrote_since(scene: Scene, wire: Wire) -> None:
+def test_a_lost_response_is_found_though_another_wrote_since(scene: Scene, wire: Wire) -> None:
     wire.faults = [None, lost_after_and(lambda: scene.bare().toggle(scene.live, ANY_VERSION))]
     done = scene.do(KEYED["toggle"])
     assert isinstance(done, Task)
@@ -240,7 +240,7 @@ def test_16_twins_have_one_effect_and_one_answer(dynamodb_local_url: str, user: 
     scene = Scene(table_at(dynamodb_local_url, "twins"), user, once, live, trashed)
     stores = [scene.store(seconds=30) for _ in range(16)]
     with ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(lambda one: scene.do(keyed, one), stores))
-    assert len({json.dumps(one.model_dump(mode="json")) for one in answers}) == 1
+        responses = list(threads.map(lambda one: scene.do(keyed, one), stores))
+    assert len({json.dumps(one.model_dump(mode="json")) for one in responses}) == 1
     assert [store.replayed for store in stores].count(False) == 1
     assert scene.versions() == keyed.versions

@@ -19,7 +19,7 @@ from shared.store.items import IdempotencyKey
 from shared.store.task_store import OperationRefused, TaskStore
 from shared.tasks import ANY_VERSION, NoList, NotDeleted, Precondition, TaskNotFound, VersionMismatch
 from tests.conftest import COMPLETED, deadline_in, table_at
-from tests.wire import Held, Send, Wire, answer, late, late_after_reset, late_again, lost_after_and, lost_before
+from tests.wire import Held, Send, Wire, fail_with, late, late_after_reset, late_again, lost_after_and, lost_before
 
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
@@ -76,7 +76,7 @@ def test_a_toggle_is_not_applied_again_when_a_late_write_of_another_has_pushed_i
     assert set(scene.wire.applied.values()) == {1}
 
 
-def test_a_toggle_whose_answer_is_slow_is_not_applied_again_behind_a_late_write_of_another(scene: Scene) -> None:
+def test_a_toggle_whose_response_is_slow_is_not_applied_again_behind_a_late_write_of_another(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
     patch = Held()
     scene.wire.write_faults = [late(patch), *[lost_before] * 4]
@@ -125,7 +125,7 @@ def test_a_writer_whose_clock_is_behind_writes_a_task_that_others_write_often(sc
 
 
 # A refusal is final. Each form: what the client asks, how it is answered, and two writes of others. The first is made
-# while the request is on its way and is the reason for the answer. The second brings back the state that the request
+# while the request is on its way and is the reason for the response. The second brings back the state that the request
 # was made for.
 
 type Act = Callable[[TaskStore, str], object]
@@ -133,7 +133,7 @@ type Act = Callable[[TaskStore, str], object]
 
 @dataclass
 class Refusal:
-    """How a write that is late is answered, and when the answer would not be true any more."""
+    """How a write that is late is answered, and when the response would not be true any more."""
 
     ask: Act
     first: Act
@@ -228,7 +228,7 @@ def test_a_write_that_was_refused_is_not_applied_when_it_arrives(scene: Scene, r
 
 def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
-    held, throttled = Held(), answer(400, "ThrottlingException")
+    held, throttled = Held(), fail_with(400, "ThrottlingException")
     scene.wire.write_faults = [late(held, lambda: toggle(scene.other, task.id)), None, *[throttled] * 4]
     with pytest.raises(Unavailable) as refused:
         scene.store.update(task.id, {"title": "late", "completed": True}, ANY_VERSION)
@@ -239,7 +239,7 @@ def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(sce
     assert scene.item(task.id) == before
 
 
-# The answer is the state that this operation wrote, not what others made of it since.
+# The response is the state that this operation wrote, not what others made of it since.
 
 
 @pytest.mark.parametrize(

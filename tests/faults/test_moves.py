@@ -21,7 +21,7 @@ from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.inprocess import functions
-from tests.wire import Fault, Send, Wire, late, response
+from tests.wire import Fault, Send, Wire, late, make_response
 
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
@@ -76,9 +76,9 @@ def then(act: Callable[[], object]) -> Fault:
     """The request is answered, and then another client acts."""
 
     def fault(send: Send) -> AWSResponse:
-        answer = send()
+        response = send()
         act()
-        return answer
+        return response
 
     return fault
 
@@ -146,7 +146,7 @@ def unread(send: Send) -> AWSResponse:
     left = items.pop()
     key = {name: left[name] for name in ("pk", "sk")}
     body["UnprocessedKeys"] = {table: {"Keys": [key]}}
-    return response(200, json.dumps(body).encode())
+    return make_response(200, json.dumps(body).encode())
 
 
 def test_keys_that_were_not_read_are_read_again(scene: Scene) -> None:
@@ -181,9 +181,9 @@ def test_where_there_is_no_room_the_anchor_makes_some(
             reply = call("move_task", scene.user, task_id, body=place)
             return reply.status, reply.kind
 
-        answers = [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(100)]
-        full = answers.index((409, "no-room"))
-        assert set(answers[:full]) == {(200, "")}
+        responses = [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(100)]
+        full = responses.index((409, "no-room"))
+        assert set(responses[:full]) == {(200, "")}
         before = scene.order("home")
         nearest = ids[before[1] if side == "after" else before[-2]]
         assert move(anchor, **({"before": None} if side == "after" else {"after": None})) == (200, "")

@@ -13,7 +13,7 @@ from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions
-from tests.wire import Fault, Send, Wire, answer, cancelled, lost_after, lost_before, response
+from tests.wire import Fault, Send, Wire, cancelled, fail_with, lost_after, lost_before, make_response
 
 KEY = {"idempotency-key": "full"}
 REPLACEMENT = {"title": "new", "description": None, "completed": True}
@@ -50,7 +50,7 @@ WRITES: dict[str, Callable[[Scene], Reply]] = {
 }
 FULL: dict[str, Fault] = {
     "of a transaction": cancelled("None", "ItemCollectionSizeLimitExceeded"),
-    "of one item": answer(400, "ItemCollectionSizeLimitExceededException"),
+    "of one item": fail_with(400, "ItemCollectionSizeLimitExceededException"),
 }
 
 
@@ -121,7 +121,7 @@ def test_a_condition_that_failed_as_well_is_looked_at_first(scene: Scene, wire: 
         error = json.loads(send().content)
         assert [reason["Code"] for reason in error["CancellationReasons"]] == ["ConditionalCheckFailed", "None"]
         error["CancellationReasons"][1]["Code"] = "ItemCollectionSizeLimitExceeded"
-        return response(400, json.dumps(error).encode())
+        return make_response(400, json.dumps(error).encode())
 
     wire.write_faults = [raced, None]
     assert WRITES["toggle, keyed"](scene).status == 200

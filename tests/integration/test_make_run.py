@@ -58,11 +58,11 @@ def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: 
         assert sum(1 + max(0, len(line) - 1) // 80 for line in screen.splitlines()) <= 24
         commands = screen[screen.index("TOKEN=") :]
         pasted = subprocess.run(commands, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
-        answers = pasted.stdout.splitlines()
-        assert len(answers) == 3
-        assert '"title":"Buy milk"' in answers[0]
-        assert answers[0].strip() in answers[1]
-        assert '"status": 403' in answers[2]
+        responses = pasted.stdout.splitlines()
+        assert len(responses) == 3
+        assert '"title":"Buy milk"' in responses[0]
+        assert responses[0].strip() in responses[1]
+        assert '"status": 403' in responses[2]
         (docs,) = re.findall(r"^Try it in a browser: (\S+)$", log.read_text(), re.MULTILINE)
         page = send(docs.removesuffix("/docs"), "GET", "/docs", b"", {})
         assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -104,7 +104,7 @@ def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
 def test_the_client_of_the_documents_has_one_id_for_all_attempts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = [
+    responses = [
         b"",
         b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "B',
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
@@ -118,7 +118,7 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
             headers = parse_headers(self.rfile)
             self.rfile.read(int(headers["Content-Length"]))
             paths.append(request)
-            self.wfile.write(answers[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
+            self.wfile.write(responses[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
 
     (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
@@ -128,7 +128,7 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
         exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
         server.shutdown()
     assert capsys.readouterr().out == "{'title': 'Buy milk'}\n"
-    assert len(paths) == len(answers)
+    assert len(paths) == len(responses)
     assert len(set(paths)) == 1
 
 

@@ -31,7 +31,7 @@ from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
-from tests.wire import Wire, answer
+from tests.wire import Wire, fail_with
 
 COUNT = 100_000 if SCALE > 1 else 1_500
 USERS = 50
@@ -104,7 +104,7 @@ class Writers:
     """Writers that toggle and rename tasks of their own until told to stop, and count what was acknowledged."""
 
     def __init__(self, table: Table, mine: list[tuple[str, str]]) -> None:
-        # The older release here does not know what became of a write without an answer, so it waits for all of them:
+        # The older release here does not know what became of a write without a response, so it waits for all of them:
         # DynamoDB Local stands still for seconds now and then.
         config = Config(read_timeout=60, retries={"total_max_attempts": 1})
         self._old = Table(boto3.client("dynamodb", config=config), table.name)
@@ -240,7 +240,7 @@ def test_who_writes_in_a_transaction_is_waited_for(table: Table, run: Run, monke
     monkeypatch.setattr(migrate, "new_client", lambda _: ours.client)
     with Wire(ours) as wire:
         # DescribeTable twice and Scan, then the writes.
-        wire.faults = [None] * 3 + [answer(400, "TransactionConflictException")] * 2
+        wire.faults = [None] * 3 + [fail_with(400, "TransactionConflictException")] * 2
         assert run("--segments", "1")[:2] == (0, {"seen": 2, "upgraded": 2})
     assert not wire.faults
 

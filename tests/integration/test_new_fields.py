@@ -127,14 +127,14 @@ def in_a_batch(ask: Functions, user: str) -> None:
         {"op": "restore", "id": task_ids[3]},
         {"op": "move", "id": task_ids[4], "list": "home", "before": None},
     ]
-    answers = [
+    responses = [
         good(ask("batch_tasks", user, body={"operations": operations}, headers={"idempotency-key": "batch"}))
         for _ in range(2)
     ]
-    shown = [result["task"] and fields_of(result["task"]) for result in answers[0]["results"]]
+    shown = [result["task"] and fields_of(result["task"]) for result in responses[0]["results"]]
     assert shown == [OTHER, OTHER, SET, None, SET, SET]
-    assert answers[1] == answers[0]
-    created, updated, toggled, _, restored, moved = (result["task"] for result in answers[0]["results"])
+    assert responses[1] == responses[0]
+    created, updated, toggled, _, restored, moved = (result["task"] for result in responses[0]["results"])
     assert (updated["completed"], toggled["completed"]) == (False, True)
     for task in (created, updated, toggled, restored, moved):
         assert good(ask("get_task", user, task["id"])) == task

@@ -120,15 +120,15 @@ def test_keyed_writes_upgrade_it_in_their_transaction(table: Table, user: str, o
         assert item["by_status"]["S"].startswith("task#done#" if "completed_at" in item else "task#open#")
 
 
-def test_an_answer_that_a_key_remembers_is_upgraded(table: Table, user: str, old: Callable[..., str]) -> None:
+def test_a_response_that_a_key_remembers_is_upgraded(table: Table, user: str, old: Callable[..., str]) -> None:
     task_id, key = old(completed=True), uuid.uuid4().hex
-    answer = {
+    response = {
         name: value
         for name, value in stored(table, user, task_id).items()
         if name not in {"by_creation", "by_change", "write_tokens"}
     }
     record = items.to_record(items.partition_of(user), once(key), [], "old", 4_000_000_000_000)
-    record |= {"schema": items.number(0), "results": {"L": [{"M": answer}]}}
+    record |= {"schema": items.number(0), "results": {"L": [{"M": response}]}}
     table.client.put_item(TableName=table.name, Item=record)
     again = keyed(table, user, key)
     assert again.toggle(task_id, ANY_VERSION).completed_at == CREATED

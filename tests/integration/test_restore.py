@@ -17,7 +17,7 @@ from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import deadline_in
-from tests.wire import Wire, answer, lost_after, lost_before_and
+from tests.wire import Wire, fail_with, lost_after, lost_before_and
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ BEFORE_THE_WRITE = [None] * 3
 def test_who_writes_in_a_transaction_is_waited_for(spoilt: tuple[TaskStore, str, Table, Table], run: Restore) -> None:
     store, task_id, backup, ours = spoilt
     with Wire(ours) as wire:
-        wire.faults = [*BEFORE_THE_WRITE, *[answer(400, "TransactionConflictException")] * 2]
+        wire.faults = [*BEFORE_THE_WRITE, *[fail_with(400, "TransactionConflictException")] * 2]
         assert run(backup, ours, "--everyone", "--segments", "1") == {"restored": 1, "seen": 1}
     assert not wire.faults
     assert store.get(task_id).title == "good"

@@ -71,9 +71,9 @@ def invoke(watched: tuple[Seen, Functions]) -> Invoke:
 
 
 def create(invoke: Invoke, user: str) -> str:
-    answer = invoke(OPERATIONS["create_task"], user, "me")
-    assert answer.status == 201, answer
-    task_id: str = answer.json["id"]
+    response = invoke(OPERATIONS["create_task"], user, "me")
+    assert response.status == 201, response
+    task_id: str = response.json["id"]
     return task_id
 
 
@@ -86,8 +86,8 @@ def test_every_request_names_the_addressed_users_partition_only(
     task_id = create(invoke, owner) if there else "018f3a5c-0000-7000-8000-000000000000"
     seen.requests.clear()
     path_user = {"me": "me", "self": user, "another": owner}[addressed]
-    answer = invoke(operation, user, path_user, task_id, scope="tasks/service" if addressed == "another" else "")
-    assert answer.status in (200, 201, 204, 404, 409)
+    response = invoke(operation, user, path_user, task_id, scope="tasks/service" if addressed == "another" else "")
+    assert response.status in (200, 201, 204, 404, 409)
     assert seen.requests
     assert seen.partitions == {f"USER#{owner}"}
 
@@ -121,9 +121,9 @@ def test_users_whose_ids_look_alike_share_nothing(seen: Seen, invoke: Invoke, on
     assert (partition, partition.count("#")) == (guard.partition_of(one), 1)
     seen.requests.clear()
     for operation in OPERATIONS.values():
-        answer = invoke(operation, other, "me", task_id)
-        assert operation.on_a_task is (answer.status == 404), answer
-        assert task_id not in str(answer.json if answer.status == 200 else "")
+        response = invoke(operation, other, "me", task_id)
+        assert operation.on_a_task is (response.status == 404), response
+        assert task_id not in str(response.json if response.status == 200 else "")
     assert seen.partitions == {guard.partition_of(other)} != {partition}
     assert invoke(OPERATIONS["get_task"], one, "me", task_id).json["version"] == 1
 
@@ -137,11 +137,11 @@ def test_a_page_goes_on_from_a_key_of_the_same_partition(seen: Seen, invoke: Inv
     query = {"limit": "1", "status": status}
     while query.get("cursor", "") is not None:
         seen.requests.clear()
-        answer = invoke(OPERATIONS["list_tasks"], user, "me", query=query)
+        response = invoke(OPERATIONS["list_tasks"], user, "me", query=query)
         (_, body), *others = seen.requests
         assert (others, "ExclusiveStartKey" in body) == ([], "cursor" in query)
         assert seen.partitions == {f"USER#{user}"}
-        query["cursor"] = answer.json["next_cursor"]
+        query["cursor"] = response.json["next_cursor"]
 
 
 def test_a_cursor_of_another_user_reaches_no_request(seen: Seen, invoke: Invoke, user: str) -> None:
@@ -162,8 +162,8 @@ def test_a_cursor_of_another_user_reaches_no_request(seen: Seen, invoke: Invoke,
 def test_a_path_that_names_another_user_reaches_no_request(
     seen: Seen, invoke: Invoke, user: str, path_user: str, name: str
 ) -> None:
-    answer = invoke(OPERATIONS[name], user, path_user, "018f3a5c-0000-7000-8000-000000000000")
-    assert answer.status == 403
+    response = invoke(OPERATIONS[name], user, path_user, "018f3a5c-0000-7000-8000-000000000000")
+    assert response.status == 403
     assert seen.requests == []
 
 
@@ -179,8 +179,8 @@ def test_every_operation_asks_the_same_check(
 
     monkeypatch.setattr("shared.http.identity.addressed_user", check)
     # All else of the request is bad, too: this check comes first.
-    answer = invoke(operation, user, "me", "no id", query={"colour": "red"})
-    assert (answer.status, answer.json["detail"]) == (403, "the one check")
+    response = invoke(operation, user, "me", "no id", query={"colour": "red"})
+    assert (response.status, response.json["detail"]) == (403, "the one check")
     assert asked == [(user, user, "me", "tasks/service")]
     assert seen.requests == []
 

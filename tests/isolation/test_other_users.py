@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.api import OPERATIONS, Answer, Api, Backend, Operation, Task
+from tests.api import OPERATIONS, Api, Backend, Operation, Response, Task
 from tests.conftest import mixed
 from tests.contract.shapes import is_problem
 from tests.isolation.conftest import Bob
@@ -74,9 +74,9 @@ def _wide() -> dict[int, int]:
     return {ord(letter): ord(letter) + 0xFEE0 for letter in string.ascii_letters}
 
 
-def tells_nothing(answer: Answer, bob: Bob) -> bool:
-    """Whether an answer holds nothing of bob's: no text, no id."""
-    told = answer.content.decode() + str(answer.headers)
+def tells_nothing(response: Response, bob: Bob) -> bool:
+    """Whether a response holds nothing of bob's: no text, no id."""
+    told = response.content.decode() + str(response.headers)
     return not any(word in told for word in ("secret", bob.id, bob.task["id"], bob.trashed["id"], bob.cursor))
 
 
@@ -86,9 +86,9 @@ def test_a_path_that_names_another_user_is_403(
 ) -> None:
     stranger = Api(alice.url, alice.caller, SPELLINGS[spelling](bob.id, alice.caller))
     for condition in ("If-Match", "If-None-Match"):
-        answer = OPERATIONS[name].ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
-        assert is_problem(answer, 403, "forbidden")
-        assert tells_nothing(answer, bob)
+        response = OPERATIONS[name].ask(stranger, bob.task["id"], headers={condition: bob.task["etag"]})
+        assert is_problem(response, 403, "forbidden")
+        assert tells_nothing(response, bob)
     assert backend.stored(alice.caller) == []
 
 
@@ -96,9 +96,9 @@ def test_a_path_that_names_another_user_is_403(
 def test_a_path_that_is_no_route_stays_none(alice: Api, bob: Bob, path_user: str, name: str) -> None:
     operation = OPERATIONS[name]
     path = operation.path_of(f"me/tasks/{path_user}/{bob.id}", bob.task["id"])
-    answer = alice.send(operation.method, path, operation.body)
-    assert answer.status == 404
-    assert tells_nothing(answer, bob)
+    response = alice.send(operation.method, path, operation.body)
+    assert response.status == 404
+    assert tells_nothing(response, bob)
 
 
 def test_a_403_is_the_same_whether_the_user_exists_or_not(alice: Api, bob: Bob, operation: Operation) -> None:
@@ -110,12 +110,12 @@ def test_a_403_is_the_same_whether_the_user_exists_or_not(alice: Api, bob: Bob, 
     assert _without_request_id(there) == _without_request_id(not_there) == _without_request_id(never)
 
 
-def _without_request_id(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:
-    headers = {name.lower(): value for name, value in answer.headers.items()}
+def _without_request_id(response: Response) -> tuple[int, dict[str, str], dict[str, object]]:
+    headers = {name.lower(): value for name, value in response.headers.items()}
     request_id = headers.pop("apigw-requestid")
-    assert request_id == headers.pop("x-correlation-id") == answer.json["instance"]
+    assert request_id == headers.pop("x-correlation-id") == response.json["instance"]
     headers.pop("date")
-    return answer.status, headers, {**answer.json, "instance": ""}
+    return response.status, headers, {**response.json, "instance": ""}
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ TASK_ID_SPELLINGS = [
 
 @pytest.mark.parametrize(("spelling", "name"), mixed(TASK_ID_SPELLINGS, ON_A_TASK))
 def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, spelling: str, name: str) -> None:
-    answer = OPERATIONS[name].ask(alice, spelling.format(id=bob.task["id"], bob=bob.id))
-    assert is_problem(answer, 400, "bad-task-id")
-    assert tells_nothing(answer, bob)
+    response = OPERATIONS[name].ask(alice, spelling.format(id=bob.task["id"], bob=bob.id))
+    assert is_problem(response, 400, "bad-task-id")
+    assert tells_nothing(response, bob)
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -167,11 +167,11 @@ def test_another_user_in_the_body_is_refused_or_ignored(
     task = operation.task_for(alice)
     good = operation.body if isinstance(operation.body, dict) else {}
     values = {"id": bob.task["id"], "pk": f"USER#{bob.id}", "sk": f"TASK#{bob.task['id']}"}
-    answer = operation.ask(alice, task["id"], body={**good, **{field: values.get(field, bob.id) for field in fields}})
-    assert answer.status in (200, 201, 204, 422)
-    if answer.status == 422:
-        assert is_problem(answer, 422, "invalid-body", [f"/{field}" for field in fields])
-    assert tells_nothing(answer, bob)
+    response = operation.ask(alice, task["id"], body={**good, **{field: values.get(field, bob.id) for field in fields}})
+    assert response.status in (200, 201, 204, 422)
+    if response.status == 422:
+        assert is_problem(response, 422, "invalid-body", [f"/{field}" for field in fields])
+    assert tells_nothing(response, bob)
     assert {item["pk"]["S"] for item in backend.stored(alice.caller)} == {f"USER#{alice.caller}"}
     assert all(shown["user_id"] == alice.caller for shown in [*alice.walk(), *alice.walk(status="deleted")])
     assert task["id"] in [shown["id"] for shown in [*alice.walk(), *alice.walk(status="deleted")]]
@@ -180,46 +180,46 @@ def test_another_user_in_the_body_is_refused_or_ignored(
 def test_another_user_in_the_query_is_400(backend: Backend, alice: Api, bob: Bob, operation: Operation) -> None:
     task = alice.made()
     before = backend.stored(alice.caller)
-    answer = operation.ask(alice, task["id"], urlencode(dict.fromkeys(NAMING_PARAMETERS, bob.id)))
-    assert is_problem(answer, 400, "bad-query")
-    assert all(f"{name}: " in answer.json["detail"] for name in NAMING_PARAMETERS)
-    assert tells_nothing(answer, bob)
+    response = operation.ask(alice, task["id"], urlencode(dict.fromkeys(NAMING_PARAMETERS, bob.id)))
+    assert is_problem(response, 400, "bad-query")
+    assert all(f"{name}: " in response.json["detail"] for name in NAMING_PARAMETERS)
+    assert tells_nothing(response, bob)
     assert backend.stored(alice.caller) == before
 
 
 def test_another_user_in_a_header_is_ignored(alice: Api, bob: Bob, operation: Operation) -> None:
     task = operation.task_for(alice)
     headers = {**dict.fromkeys(NAMING_HEADERS, bob.id), "Cookie": f"user_id={bob.id}"}
-    answer = operation.ask(Api(alice.url, alice.caller, "me"), task["id"], headers=headers)
-    assert answer.status in (200, 201, 204)
-    assert tells_nothing(answer, bob)
-    assert {one["user_id"] for one in answer.tasks} <= {alice.caller}
+    response = operation.ask(Api(alice.url, alice.caller, "me"), task["id"], headers=headers)
+    assert response.status in (200, 201, 204)
+    assert tells_nothing(response, bob)
+    assert {one["user_id"] for one in response.tasks} <= {alice.caller}
 
 
 def test_a_list_shows_the_callers_tasks_only(alice: Api, bob: Bob) -> None:
     assert alice.walk() == []
     task = alice.made()
     for status in ("all", "open", "completed", "deleted"):
-        answer = alice.page(status=status)
-        assert answer.json["items"] == ([task] if status in ("all", "open") else [])
-        assert tells_nothing(answer, bob)
+        response = alice.page(status=status)
+        assert response.json["items"] == ([task] if status in ("all", "open") else [])
+        assert tells_nothing(response, bob)
 
 
 @pytest.mark.parametrize("status", ["all", "open", "completed", "deleted"])
 def test_a_cursor_of_another_user_is_400(alice: Api, bob: Bob, status: str) -> None:
     alice.made()
-    answer = alice.page(status=status, cursor=bob.cursor)
-    assert is_problem(answer, 400, "bad-cursor")
-    assert tells_nothing(answer, bob)
+    response = alice.page(status=status, cursor=bob.cursor)
+    assert is_problem(response, 400, "bad-cursor")
+    assert tells_nothing(response, bob)
 
 
 @pytest.mark.parametrize("limit", [1, 100])
 def test_a_sync_token_of_another_user_is_400(alice: Api, bob: Bob, limit: int) -> None:
     alice.made()
     token = bob.api.changes(limit=limit).json["next_since"]
-    answer = alice.changes(since=token)
-    assert is_problem(answer, 400, "bad-cursor")
-    assert tells_nothing(answer, bob)
+    response = alice.changes(since=token)
+    assert is_problem(response, 400, "bad-cursor")
+    assert tells_nothing(response, bob)
 
 
 @pytest.mark.parametrize("side", ["after", "before"])

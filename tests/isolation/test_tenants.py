@@ -37,10 +37,10 @@ def test_the_same_user_of_another_tenant_is_another_user(tenants: Backend, acme:
     task = operation.task_for(acme)
     kept = tenants.stored(acme.caller, "acme")
     other = of(acme, "acme2")
-    answer = operation.ask(other, task["id"])
-    assert task["title"] not in {one["title"] for one in answer.tasks if one["id"] == task["id"]}
+    response = operation.ask(other, task["id"])
+    assert task["title"] not in {one["title"] for one in response.tasks if one["id"] == task["id"]}
     if operation.on_a_task:
-        assert is_problem(answer, 404, "task-not-found")
+        assert is_problem(response, 404, "task-not-found")
     assert tenants.stored(acme.caller, "acme") == kept
     assert operation.ask(acme, task["id"]).status < 300
     assert tenants.stored(acme.caller) == []

@@ -72,9 +72,9 @@ def test_a_token_without_the_service_scope_opens_nothing_of_anothers(
 ) -> None:
     named = json.loads(json.dumps(NO_SERVICE[claims]).replace("{bob}", bob.id).replace("{BOB}", bob.id.upper()))
     stranger = Api(alice.url, alice.caller, bob.id, named)
-    answer = OPERATIONS[name].ask(stranger, bob.task["id"])
-    assert is_problem(answer, 403, "forbidden")
-    assert "secret" not in answer.content.decode()
+    response = OPERATIONS[name].ask(stranger, bob.task["id"])
+    assert is_problem(response, 403, "forbidden")
+    assert "secret" not in response.content.decode()
 
 
 @pytest.mark.parametrize(("claims", "name"), mixed(SERVICE, OPERATIONS))
@@ -84,9 +84,9 @@ def test_the_service_scope_opens_every_operation_for_any_user(
     operation = OPERATIONS[name]
     task = operation.task_for(Api(backend.url, user))
     service = Api(backend.url, f"service-of-{user}", user, SERVICE[claims])
-    answer = operation.ask(service, task["id"])
-    assert answer.status in (200, 201, 204)
-    assert all(one["user_id"] == user for one in answer.tasks)
+    response = operation.ask(service, task["id"])
+    assert response.status in (200, 201, 204)
+    assert all(one["user_id"] == user for one in response.tasks)
     assert backend.stored(service.caller) == []
     # A batch leaves the record of its key, too.
     assert len(backend.stored(user)) == {"create_task": 2, "batch_tasks": 3}.get(operation.name, 1)
@@ -96,16 +96,16 @@ def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operat
     task = Api(backend.url, user).made()
     before = backend.stored(user)
     service = Api(backend.url, f"service-of-{user}", "me", {"scope": "tasks/service"})
-    answer = operation.ask(service, task["id"])
-    assert answer.status == (404 if operation.on_a_task else 201 if operation.name == "create_task" else 200)
+    response = operation.ask(service, task["id"])
+    assert response.status == (404 if operation.on_a_task else 201 if operation.name == "create_task" else 200)
     assert backend.stored(user) == before
 
 
 @pytest.mark.parametrize(("path_user", "name"), mixed(["caf\u00e9", "x" * 256, "a\n", "\0"], OPERATIONS))
 def test_a_service_gets_400_for_what_no_user_id_can_be(backend: Backend, user: str, path_user: str, name: str) -> None:
     service = Api(backend.url, user, quote(path_user, safe=""), {"scope": "tasks/service"})
-    answer = OPERATIONS[name].ask(service, "018f3a5c-0000-7000-8000-000000000000")
-    assert is_problem(answer, 400, "bad-user-id")
+    response = OPERATIONS[name].ask(service, "018f3a5c-0000-7000-8000-000000000000")
+    assert is_problem(response, 400, "bad-user-id")
     assert backend.stored(path_user) == []
 
 

@@ -70,8 +70,8 @@ Resources:
   Answer:
     Type: AWS::Serverless::Function
     Properties:
-      Handler: tiny_handlers.answer
-      Events: {Post: {Type: HttpApi, Properties: {Method: POST, Path: /answer, Auth: {Authorizer: NONE}}}}
+      Handler: tiny_handlers.respond
+      Events: {Post: {Type: HttpApi, Properties: {Method: POST, Path: /respond, Auth: {Authorizer: NONE}}}}
   Trouble:
     Type: AWS::Serverless::Function
     Properties:
@@ -114,7 +114,7 @@ def echo(event, context):
 def literal(event, context):
     return {"statusCode": 200, "body": "literal"}
 
-def answer(event, context):
+def respond(event, context):
     return json.loads(event["body"])
 
 def trouble(event, context):
@@ -135,7 +135,7 @@ def trouble(event, context):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back."""
 
     status: int
@@ -148,7 +148,7 @@ class Answer:
         return json.loads(self.content)
 
 
-type Ask = Callable[..., Answer]
+type Ask = Callable[..., Response]
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +182,7 @@ def token() -> str:
 def ask(gateway: str, token: str) -> Ask:
     """Send one request with a good token, or with the headers given."""
 
-    def send(method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def send(method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Response:
         return request(gateway, method, path, body, {"Authorization": f"Bearer {token}"} | dict(headers or {}))
 
     return send
@@ -195,12 +195,12 @@ def needs_dynamodb_local() -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
 
 
-def request(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+def request(url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
     connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
     try:
         connection.request(method, path, body, dict(headers))
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        received = connection.getresponse()
+        return Response(received.status, received.headers, received.read())
     finally:
         connection.close()
 

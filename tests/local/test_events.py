@@ -18,10 +18,10 @@ def event(ask: Ask) -> Any:
 
 def test_an_event_has_the_shape_of_format_2(ask: Ask) -> None:
     before = time.time()
-    answer = ask(
+    response = ask(
         "GET", "/things/a?x=1&y=&x=2%2C3&%78=4", headers={"Cookie": "a=1; b=2", "X-Thing": "V", "User-Agent": "me"}
     )
-    event = answer.json["event"]
+    event = response.json["event"]
     context = event["requestContext"]
     assert set(event) == {
         *("version", "routeKey", "rawPath", "rawQueryString", "cookies", "headers", "queryStringParameters"),
@@ -48,7 +48,7 @@ def test_an_event_has_the_shape_of_format_2(ask: Ask) -> None:
         "userAgent": "me",
     }
     assert (context["stage"], context["routeKey"]) == ("$default", event["routeKey"])
-    assert context["requestId"] == answer.headers["apigw-requestid"]
+    assert context["requestId"] == response.headers["apigw-requestid"]
     assert before - 1 < context["timeEpoch"] / 1000 < time.time() + 1
     assert time.strptime(context["time"], "%d/%b/%Y:%H:%M:%S %z")
 

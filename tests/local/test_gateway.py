@@ -16,7 +16,7 @@ from local import template as templates
 from local import tokens
 from local.gateway import serve
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import Answer, Headers, send
+from tests.api import Headers, Response, send
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31
@@ -72,7 +72,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-def ask(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+def ask(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
     sent: dict[str, Any] = {"Authorization": f"Bearer {make_token('alice')}"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     if body:
@@ -81,9 +81,9 @@ def ask(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> 
 
 
 def event_of(url: str, path: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
-    answer = ask(url, "POST", path, body, **headers)
-    assert answer.status == 200
-    event: dict[str, Any] = answer.json["event"]
+    response = ask(url, "POST", path, body, **headers)
+    assert response.status == 200
+    event: dict[str, Any] = response.json["event"]
     return event
 
 
@@ -158,9 +158,9 @@ def test_a_literal_route_wins_over_a_parameter(url: str) -> None:
     ],
 )
 def test_an_unknown_route_is_not_found_before_anything_is_verified(url: str, method: str, path: str) -> None:
-    answer = ask(url, method, path, Authorization="")
-    assert answer.status == 404
-    assert method == "HEAD" or answer.json == {"message": "Not Found"}
+    response = ask(url, method, path, Authorization="")
+    assert response.status == 404
+    assert method == "HEAD" or response.json == {"message": "Not Found"}
 
 
 def test_a_public_route_needs_no_token(url: str) -> None:
@@ -204,9 +204,9 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=list(BAD_TOKENS))
 def test_a_bad_token_is_unauthorized(url: str, token: Any) -> None:
-    answer = ask(url, "GET", "/things/x", Authorization=f"Bearer {token()}")
-    assert (answer.status, answer.json) == (401, {"message": "Unauthorized"})
-    assert answer.headers["www-authenticate"] == "Bearer"
+    response = ask(url, "GET", "/things/x", Authorization=f"Bearer {token()}")
+    assert (response.status, response.json) == (401, {"message": "Unauthorized"})
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(
@@ -218,45 +218,45 @@ def test_the_audience_or_else_the_client_counts(url: str, claims: dict[str, Any]
 
 @pytest.mark.parametrize("how", ["raise", "exit", "hang", "unserializable", "malformed", "large"])
 def test_a_function_that_fails_is_an_internal_error_and_harms_no_other(url: str, how: str) -> None:
-    answer = ask(url, "GET", f"/do/{how}")
-    assert (answer.status, answer.json) == (500, {"message": "Internal Server Error"})
+    response = ask(url, "GET", f"/do/{how}")
+    assert (response.status, response.json) == (500, {"message": "Internal Server Error"})
     assert ask(url, "GET", "/do/plain").json == {"plain": True}
 
 
 @pytest.mark.parametrize("size", [7 * 1024 * 1024, 11 * 1024 * 1024])
 def test_what_is_too_large_is_refused(url: str, size: int) -> None:
-    answer = ask(url, "POST", "/things/x", b"x" * size, Content_Type="text/plain")
-    assert (answer.status, answer.json) == (413, {"message": "Request Entity Too Large"})
+    response = ask(url, "POST", "/things/x", b"x" * size, Content_Type="text/plain")
+    assert (response.status, response.json) == (413, {"message": "Request Entity Too Large"})
 
 
 def test_a_process_handles_one_request_at_a_time_and_is_used_again(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: ask(url, "GET", "/do/sleep"), range(4)))
-    processes = {answer.content for answer in answers if answer.status == 200}
+        responses = list(pool.map(lambda _: ask(url, "GET", "/do/sleep"), range(4)))
+    processes = {response.content for response in responses if response.status == 200}
     assert len(processes) == 2
-    assert {answer.status for answer in answers} <= {200, 503}
+    assert {response.status for response in responses} <= {200, 503}
 
 
 def test_a_request_that_no_process_is_free_for_is_refused_in_the_end(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: ask(url, "GET", "/do/sleep"), range(8)))
-    refused = [answer for answer in answers if answer.status == 503]
+        responses = list(pool.map(lambda _: ask(url, "GET", "/do/sleep"), range(8)))
+    refused = [response for response in responses if response.status == 503]
     assert refused
     assert refused[0].json == {"message": "Service Unavailable"}
 
 
 def test_what_a_function_says_is_passed_on(url: str) -> None:
-    answer = ask(url, "GET", "/do/cors", Origin="https://good")
-    assert (answer.status, answer.content) == (201, b"hi")
-    assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
-    assert answer.headers["x-own"] == "1"
-    assert answer.headers["access-control-allow-origin"] == "https://good"
-    assert answer.headers["access-control-expose-headers"] == "x-b"
+    response = ask(url, "GET", "/do/cors", Origin="https://good")
+    assert (response.status, response.content) == (201, b"hi")
+    assert response.headers.get_all("set-cookie") == ["a=1", "b=2"]
+    assert response.headers["x-own"] == "1"
+    assert response.headers["access-control-allow-origin"] == "https://good"
+    assert response.headers["access-control-expose-headers"] == "x-b"
 
 
-def test_an_answer_without_content_has_no_type(url: str) -> None:
-    answer = ask(url, "GET", "/do/empty")
-    assert (answer.status, answer.content, answer.headers["content-type"]) == (204, b"", None)
+def test_a_response_without_content_has_no_type(url: str) -> None:
+    response = ask(url, "GET", "/do/empty")
+    assert (response.status, response.content, response.headers["content-type"]) == (204, b"", None)
 
 
 def test_an_origin_that_is_not_allowed_is_told_nothing(url: str) -> None:
@@ -265,18 +265,18 @@ def test_an_origin_that_is_not_allowed_is_told_nothing(url: str) -> None:
 
 def test_a_preflight_needs_neither_token_nor_route(url: str) -> None:
     headers: Headers = {"Origin": "https://good", "Access-Control-Request-Method": "GET"}
-    answer = send(url, "OPTIONS", "/anything", b"", headers)
-    assert (answer.status, answer.content) == (204, b"")
-    assert answer.headers["access-control-allow-origin"] == "https://good"
-    assert answer.headers["access-control-allow-methods"] == "GET"
-    assert answer.headers["access-control-allow-headers"] == "x-a"
-    assert answer.headers["access-control-max-age"] == "9"
+    response = send(url, "OPTIONS", "/anything", b"", headers)
+    assert (response.status, response.content) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == "https://good"
+    assert response.headers["access-control-allow-methods"] == "GET"
+    assert response.headers["access-control-allow-headers"] == "x-a"
+    assert response.headers["access-control-max-age"] == "9"
 
 
 def test_a_function_sees_its_own_environment_and_time(url: str) -> None:
-    answer = ask(url, "GET", "/open").json
-    assert (answer["name"], answer["own"]) == ("Echo", "dev-Table")
-    assert 0 < answer["left"] <= 2000
+    response = ask(url, "GET", "/open").json
+    assert (response["name"], response["own"]) == ("Echo", "dev-Table")
+    assert 0 < response["left"] <= 2000
 
 
 def test_a_parameter_without_a_value_is_named(tmp_path: Path) -> None:

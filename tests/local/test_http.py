@@ -1,4 +1,4 @@
-"""What API Gateway itself answers: routes, tokens, limits, failures, CORS, and the answers of functions."""
+"""What API Gateway itself answers: routes, tokens, limits, failures, CORS, and the responses of functions."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local import tokens
 from local.gateway import serve
 from local.template import Template
-from tests.local.conftest import Answer, Ask, request
+from tests.local.conftest import Ask, Response, request
 
 NOT_FOUND = (404, {"message": "Not Found"})
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
@@ -25,8 +25,8 @@ TEXT = {"Content-Type": "text/plain"}
 JSON = {"Content-Type": "application/json"}
 
 
-def said(answer: Answer) -> tuple[int, Any]:
-    return answer.status, answer.json
+def said(response: Response) -> tuple[int, Any]:
+    return response.status, response.json
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def said(answer: Answer) -> tuple[int, Any]:
     ],
 )
 def test_what_is_no_route_is_not_found_even_without_a_token(ask: Ask, method: str, path: str) -> None:
-    answer = ask(method, path, headers={"Authorization": ""})
-    assert said(answer) == NOT_FOUND
-    assert answer.headers["apigw-requestid"]
+    response = ask(method, path, headers={"Authorization": ""})
+    assert said(response) == NOT_FOUND
+    assert response.headers["apigw-requestid"]
 
 
 def test_a_literal_route_wins_over_a_parameter(ask: Ask) -> None:
@@ -117,9 +117,9 @@ def hs256_with_the_public_key() -> str:
     ],
 )
 def test_a_bad_token_is_unauthorized(ask: Ask, make: Any) -> None:
-    answer = ask("GET", "/things/a", headers={"Authorization": make().encode("latin-1", "replace").decode("latin-1")})
-    assert said(answer) == UNAUTHORIZED
-    assert answer.headers["www-authenticate"] == "Bearer"
+    response = ask("GET", "/things/a", headers={"Authorization": make().encode("latin-1", "replace").decode("latin-1")})
+    assert said(response) == UNAUTHORIZED
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_no_authorization_header_is_unauthorized(gateway: str) -> None:
@@ -150,18 +150,18 @@ def test_good_tokens(ask: Ask, more: dict[str, Any]) -> None:
     [(5_000_000, 200), (7_000_000, 413), (10 * 1024 * 1024 + 1, 413), (30_000_000, 413)],
 )
 def test_a_large_body_is_refused_and_the_sender_hears_it(gateway: str, size: int, status: int) -> None:
-    answer = request(gateway, "POST", "/answer", json.dumps({"x": "x" * (size - 9)}).encode(), JSON)
-    assert answer.status == status
+    response = request(gateway, "POST", "/respond", json.dumps({"x": "x" * (size - 9)}).encode(), JSON)
+    assert response.status == status
     if status == 413:
-        assert said(answer) == TOO_LARGE
+        assert said(response) == TOO_LARGE
 
 
 def test_base64_and_characters_count_as_they_are_sent(ask: Ask) -> None:
     octets = {"Content-Type": "application/octet-stream"}
     assert said(ask("POST", "/things", b"x" * 5_000_000, headers=octets)) == TOO_LARGE
     emoji = "😀".encode() * 700_000
-    # The handler's own answer escapes them, and would be too large: one that does not repeat the event is asked.
-    assert ask("POST", "/answer", b'{"e": "' + emoji + b'"}', headers=JSON).status == 200
+    # The handler's own response escapes them, and would be too large: one that does not repeat the event is asked.
+    assert ask("POST", "/respond", b'{"e": "' + emoji + b'"}', headers=JSON).status == 200
 
 
 def test_a_chunked_body_over_the_limit_is_refused(gateway: str) -> None:
@@ -169,24 +169,24 @@ def test_a_chunked_body_over_the_limit_is_refused(gateway: str) -> None:
 
     connection = HTTPConnection(gateway.removeprefix("http://"), timeout=20)
     chunks = (b"x" * 1_000_000 for _ in range(12))
-    connection.request("POST", "/answer", chunks, {"Transfer-Encoding": "chunked", **TEXT}, encode_chunked=True)
+    connection.request("POST", "/respond", chunks, {"Transfer-Encoding": "chunked", **TEXT}, encode_chunked=True)
     assert connection.getresponse().status == 413
     connection.close()
 
 
-HEAD = b"POST /answer HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+HEAD = b"POST /respond HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
 BODY = b'{"statusCode": 200}'
 
 
-def raw(gateway: str, sent: bytes) -> Answer:
-    """The answer to bytes that no HTTP client would send."""
+def raw(gateway: str, sent: bytes) -> Response:
+    """The response to bytes that no HTTP client would send."""
     host, _, port = gateway.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
-        response = HTTPResponse(connection)
-        response.begin()
-        return Answer(response.status, response.headers, response.read())
+        received = HTTPResponse(connection)
+        received.begin()
+        return Response(received.status, received.headers, received.read())
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ def test_a_body_that_is_incomplete_or_malformed_reaches_no_function(gateway: str
     assert said(raw(gateway, sent)) == (400, {"message": "Bad Request"})
 
 
-@pytest.mark.parametrize("target", ["/answer", "http://x/answer", "HTTP://x:80/answer?a=b"])
+@pytest.mark.parametrize("target", ["/respond", "http://x/respond", "HTTP://x:80/respond?a=b"])
 def test_a_request_target_may_be_absolute(gateway: str, target: str) -> None:
     length = f"Content-Length: {len(BODY)}\r\n\r\n".encode()
-    assert raw(gateway, HEAD.replace(b"/answer", target.encode()) + length + BODY).status == 200
+    assert raw(gateway, HEAD.replace(b"/respond", target.encode()) + length + BODY).status == 200
 
 
 def test_a_defect_of_the_gateway_is_json(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +216,8 @@ def test_a_defect_of_the_gateway_is_json(gateway: str, monkeypatch: pytest.Monke
 
 def test_the_root_leads_to_the_first_page(template: Template) -> None:
     with serve(template, {}, pages={"/first": lambda: "one", "/second": lambda: "two"}) as url:
-        answer = request(url, "GET", "/", None, {})
-        assert (answer.status, answer.headers["location"]) == (302, "/first")
+        response = request(url, "GET", "/", None, {})
+        assert (response.status, response.headers["location"]) == (302, "/first")
         assert request(url, "GET", "/first", None, {}).content == b"one"
 
 
@@ -230,9 +230,9 @@ def test_a_function_that_fails_is_a_500_and_harms_no_other_request(ask: Ask, how
 def test_a_process_that_died_between_requests_is_replaced(ask: Ask) -> None:
     first = ask("GET", "/trouble/later").json[0]
     time.sleep(0.3)
-    answer = ask("GET", "/trouble/none")
-    assert answer.status == 200
-    assert answer.json[0] != first
+    response = ask("GET", "/trouble/none")
+    assert response.status == 200
+    assert response.json[0] != first
 
 
 def test_a_handler_that_cannot_be_imported_is_a_500(ask: Ask) -> None:
@@ -240,7 +240,7 @@ def test_a_handler_that_cannot_be_imported_is_a_500(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"statusCode": "many"},
         {"statusCode": None},
@@ -255,78 +255,78 @@ def test_a_handler_that_cannot_be_imported_is_a_500(ask: Ask) -> None:
         {"statusCode": 200, "cookies": 5},
     ],
 )
-def test_a_malformed_answer_is_a_500(ask: Ask, answer: Any) -> None:
-    assert said(ask("POST", "/answer", json.dumps(answer).encode(), headers=JSON)) == FAILED
+def test_a_malformed_response_is_a_500(ask: Ask, response: Any) -> None:
+    assert said(ask("POST", "/respond", json.dumps(response).encode(), headers=JSON)) == FAILED
 
 
-def answered(ask: Ask, answer: Any, **headers: str) -> Answer:
-    return ask("POST", "/answer", json.dumps(answer).encode(), headers=JSON | headers)
+def answered(ask: Ask, response: Any, **headers: str) -> Response:
+    return ask("POST", "/respond", json.dumps(response).encode(), headers=JSON | headers)
 
 
-def test_an_answer_is_passed_on(ask: Ask) -> None:
-    answer = answered(
+def test_a_response_is_passed_on(ask: Ask) -> None:
+    response = answered(
         ask,
         {"statusCode": 201, "headers": {"ETag": '"1"', "X-Number": 5}, "cookies": ["a=1", "b=2; Secure"], "body": "hi"},
     )
-    assert (answer.status, answer.content) == (201, b"hi")
-    assert (answer.headers["etag"], answer.headers["x-number"]) == ('"1"', "5")
-    assert answer.headers.get_all("set-cookie") == ["a=1", "b=2; Secure"]
-    assert answer.headers["content-type"] == "text/plain;charset=UTF-8"
+    assert (response.status, response.content) == (201, b"hi")
+    assert (response.headers["etag"], response.headers["x-number"]) == ('"1"', "5")
+    assert response.headers.get_all("set-cookie") == ["a=1", "b=2; Secure"]
+    assert response.headers["content-type"] == "text/plain;charset=UTF-8"
     assert answered(ask, {"statusCode": 200}).content == b""
 
 
-def test_a_base64_answer_is_decoded(ask: Ask) -> None:
+def test_a_base64_response_is_decoded(ask: Ask) -> None:
     body = base64.b64encode(b"\xff\x00").decode()
     assert answered(ask, {"statusCode": 200, "isBase64Encoded": True, "body": body}).content == b"\xff\x00"
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_answers_without_body(ask: Ask, status: int) -> None:
-    answer = answered(ask, {"statusCode": status, "headers": {"ETag": '"1"'}, "body": "never"})
-    assert (answer.status, answer.content, answer.headers["etag"]) == (status, b"", '"1"')
-    assert answer.headers["content-type"] is None
+def test_responses_without_body(ask: Ask, status: int) -> None:
+    response = answered(ask, {"statusCode": status, "headers": {"ETag": '"1"'}, "body": "never"})
+    assert (response.status, response.content, response.headers["etag"]) == (status, b"", '"1"')
+    assert response.headers["content-type"] is None
 
 
 @pytest.mark.parametrize(
     ("value", "body"), [({"a": 1}, b'{"a": 1}'), ([1], b"[1]"), (5, b"5"), (None, b"null"), ("hi", b"hi")]
 )
-def test_an_answer_without_status_is_the_body(ask: Ask, value: Any, body: bytes) -> None:
-    answer = answered(ask, value)
-    assert (answer.status, answer.content, answer.headers["content-type"]) == (200, body, "application/json")
+def test_a_response_without_status_is_the_body(ask: Ask, value: Any, body: bytes) -> None:
+    response = answered(ask, value)
+    assert (response.status, response.content, response.headers["content-type"]) == (200, body, "application/json")
 
 
 @pytest.mark.parametrize("path", ["/things/a", "/nothing", "/"])
 def test_a_preflight_is_answered_on_any_path_without_a_token(gateway: str, path: str) -> None:
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-    answer = request(gateway, "OPTIONS", path, None, asked)
-    assert (answer.status, answer.content) == (204, b"")
-    assert answer.headers["access-control-allow-origin"] == "https://app.example"
-    assert answer.headers["access-control-allow-methods"] == "GET,POST"
-    assert answer.headers["access-control-allow-headers"] == "authorization,if-match"
-    assert answer.headers["access-control-max-age"] == "600"
+    response = request(gateway, "OPTIONS", path, None, asked)
+    assert (response.status, response.content) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == "https://app.example"
+    assert response.headers["access-control-allow-methods"] == "GET,POST"
+    assert response.headers["access-control-allow-headers"] == "authorization,if-match"
+    assert response.headers["access-control-max-age"] == "600"
 
 
 def test_a_preflight_from_another_origin_allows_nothing(gateway: str) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = request(gateway, "OPTIONS", "/things/a", None, asked)
-    assert answer.status == 204
-    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    response = request(gateway, "OPTIONS", "/things/a", None, asked)
+    assert response.status == 204
+    assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize("path", ["/things/literal", "/nothing"])
-def test_answers_to_an_allowed_origin_say_so(ask: Ask, path: str) -> None:
-    answer = ask("GET", path, headers={"Origin": "https://other.example"})
-    assert answer.headers["access-control-allow-origin"] == "https://other.example"
-    assert answer.headers["access-control-expose-headers"] == "etag,location"
+def test_responses_to_an_allowed_origin_say_so(ask: Ask, path: str) -> None:
+    response = ask("GET", path, headers={"Origin": "https://other.example"})
+    assert response.headers["access-control-allow-origin"] == "https://other.example"
+    assert response.headers["access-control-expose-headers"] == "etag,location"
     assert "access-control-allow-origin" not in ask("GET", path, headers={"Origin": "https://evil.example"}).headers
     assert "access-control-allow-origin" not in ask("GET", path).headers
 
 
 def test_what_a_function_says_of_cors_is_replaced(ask: Ask) -> None:
     own = {"Access-Control-Allow-Origin": "*", "access-control-allow-credentials": "true"}
-    answer = answered(ask, {"statusCode": 200, "headers": own}, Origin="https://app.example")
-    assert answer.headers.get_all("access-control-allow-origin") == ["https://app.example"]
-    assert "access-control-allow-credentials" not in answer.headers
+    response = answered(ask, {"statusCode": 200, "headers": own}, Origin="https://app.example")
+    assert response.headers.get_all("access-control-allow-origin") == ["https://app.example"]
+    assert "access-control-allow-credentials" not in response.headers
 
 
 def test_a_port_that_is_taken_is_an_os_error(tiny: Template) -> None:

@@ -42,10 +42,10 @@ def make(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def python(path: Path, answer: int) -> Path:
+def python(path: Path, response: int) -> Path:
     """A Python that says whether it is 3.13."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\nexit {answer}\n")
+    path.write_text(f"#!/bin/sh\nexit {response}\n")
     path.chmod(0o755)
     return path
 

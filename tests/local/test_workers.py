@@ -12,9 +12,9 @@ from tests.local.conftest import Ask, descendants, gone, request
 
 def test_a_process_handles_one_request_at_a_time(tiny: Template) -> None:
     with serve(tiny, {}, workers=2) as url, ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: request(url, "GET", "/trouble/slow", None, {}), range(6)))
-    assert [answer.status for answer in answers] == [200] * 6
-    runs = sorted(tuple(answer.json) for answer in answers)
+        responses = list(pool.map(lambda _: request(url, "GET", "/trouble/slow", None, {}), range(6)))
+    assert [response.status for response in responses] == [200] * 6
+    runs = sorted(tuple(response.json) for response in responses)
     assert len({pid for pid, _, _ in runs}) == 2
     for (pid, _, ended), (other, started, _) in pairwise(runs):
         assert pid != other or ended <= started
@@ -31,18 +31,18 @@ def test_processes_belong_to_one_function(ask: Ask) -> None:
 def test_who_waits_too_long_hears_503(ask: Ask) -> None:
     with ThreadPoolExecutor(3) as pool:
         hung = [pool.submit(ask, "GET", "/trouble/hang") for _ in range(2)]
-        answer = ask("GET", "/trouble/none")
-        while answer.status != 503 and not all(future.done() for future in hung):  # they may still be on their way
-            answer = ask("GET", "/trouble/none")
-        assert (answer.status, answer.json) == (503, {"message": "Service Unavailable"})
+        response = ask("GET", "/trouble/none")
+        while response.status != 503 and not all(future.done() for future in hung):  # they may still be on their way
+            response = ask("GET", "/trouble/none")
+        assert (response.status, response.json) == (503, {"message": "Service Unavailable"})
         assert {future.result().status for future in hung} == {500}
     assert ask("GET", "/trouble/none").status == 200
 
 
 def test_a_burst_of_threads_finds_its_processes(tiny: Template) -> None:
     with serve(tiny, {}, workers=2) as url, ThreadPoolExecutor(16) as pool:
-        answers = pool.map(lambda _: request(url, "GET", "/public", None, {}), range(200))
-        assert {answer.status for answer in answers} == {200}
+        responses = pool.map(lambda _: request(url, "GET", "/public", None, {}), range(200))
+        assert {response.status for response in responses} == {200}
 
 
 def test_nothing_runs_on_when_the_gateway_closes(tiny: Template) -> None:

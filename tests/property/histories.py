@@ -1,7 +1,7 @@
 """Histories of operations on tasks, and the judge of them: what clients were answered against what was applied.
 
 The wire records each write that the database applied. Each makes a version, so the writes of a task have one order, and
-the state at each version is known. The judge shows that every answer agrees with this order, and the order with time:
+the state at each version is known. The judge shows that every response agrees with this order, and the order with time:
 an operation that began after another had ended comes after it (Herlihy and Wing, "Linearizability", 1990).
 """
 
@@ -55,7 +55,7 @@ class Write:
 
 
 def faults(events: Iterable[Event], writes: Iterable[Write]) -> list[str]:
-    """What is wrong with a history; nothing if every answer is true and it is linearizable."""
+    """What is wrong with a history; nothing if every response is true and it is linearizable."""
     history: defaultdict[str, list[Event]] = defaultdict(list)
     applied: defaultdict[str, list[Write]] = defaultdict(list)
     for event in events:
@@ -111,7 +111,7 @@ def _of_a_write(write: Write, before: State | None, asked: dict[object, Event]) 
 
 
 def _of_an_event(event: Event, writes: list[Write], made: dict[object, Write]) -> list[str]:
-    """What a client was answered is so, or was so at some moment between its request and the answer."""
+    """What a client was answered is so, or was so at some moment between its request and the response."""
     write = made.get(event.operation)
     if event.outcome == "absent" or (event.outcome, event.kind, write) == ("done", "delete", None):
         return [] if _was_in_trash(event, writes) else [f"{event.kind}: the task was not in the trash then"]

@@ -1,7 +1,7 @@
-"""The API as a reference model: what each request answers and leaves behind, in plain Python and without a database.
+"""A reference model of the API in plain Python, without a database: predicts each response and the state after it.
 
-The model and the handlers share no code. Where an answer holds what only the server can choose - ids, cursors, tokens -
-the model takes it from the answer and remembers what it stands for.
+The model and the handlers share no code. Values that only the server can choose (ids, cursors, tokens) are taken from
+the response, and the model remembers what each of them refers to.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ OVERLAP = 20_000  # ms that a walk of changes shows again
 
 @dataclass(frozen=True)
 class Expected:
-    """An answer: its status, its body or the kind of the problem, and where a problem's fault lies."""
+    """A response: its status, its body or the kind of the problem, and where a problem's fault lies."""
 
     status: int
     body: Any = None
@@ -158,7 +158,7 @@ def at(milliseconds: int) -> str:
 
 @dataclass
 class User:
-    """What is kept of a user: tasks, those purged but not yet removed too, and the answers of keys."""
+    """What is kept of a user: tasks, those purged but not yet removed too, and the responses of keys."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     keys: dict[str, tuple[object, Expected, int]] = field(default_factory=dict)
@@ -175,7 +175,7 @@ class Model:
         self.users: dict[str, User] = {}
         # The event of each version that was written: its type, and the state that it shows.
         self.events: dict[tuple[str, str, int], tuple[str, Task]] = {}
-        # The positions that the server chose in the answer that is expected now, by the ids of the tasks.
+        # The positions that the server chose in the response that is expected now, by the ids of the tasks.
         self.chosen: Mapping[str, str | None] = {}
         # The positions of tasks that came into a list without being moved to a place.
         self.first: dict[str, str] = {}
@@ -187,17 +187,17 @@ class Model:
         """What an operation answers that may carry a key, which stands for all that is asked."""
         keys = self.of(user).keys
         if key is not None and key in keys and keys[key][2] * 1000 > self.now:
-            first, answer, _ = keys[key]
+            first, response, _ = keys[key]
             if first != asked:
                 return Expected(422, kind="idempotency-key-reused")
-            return replace(answer, replayed=True)
-        answer = self.answer(act)
-        if key is not None and answer.status < 300:
-            keys[key] = (asked, answer, self.now // 1000 + KEY_LIFETIME)
-        return answer
+            return replace(response, replayed=True)
+        response = self.response(act)
+        if key is not None and response.status < 300:
+            keys[key] = (asked, response, self.now // 1000 + KEY_LIFETIME)
+        return response
 
     @staticmethod
-    def answer(act: Callable[[], Expected]) -> Expected:
+    def response(act: Callable[[], Expected]) -> Expected:
         """What an operation answers, refusals included."""
         try:
             return act()
@@ -274,7 +274,7 @@ class Model:
         if name is None:
             return None
         position = self.first.get(task_id) or self.chosen.get(task_id)
-        if position is None:  # the answer does not show it: the request is refused for another reason
+        if position is None:  # the response does not show it: the request is refused for another reason
             return None
         self.first[task_id] = position
         by_id = [self.first[one] for one in sorted(self.first)]

@@ -1,4 +1,4 @@
-"""Many workers on few tasks, with late requests, kills and wrong clocks: each answer is true, and nothing is lost."""
+"""Many workers on few tasks, with late requests, kills and wrong clocks: each response is true, and nothing is lost."""
 
 import itertools
 import random
@@ -44,7 +44,7 @@ OPERATIONS = sized(800, 5_000, 50_000)
 WORKERS = sized(8, 8, 16)
 USERS, TASKS = 4, 3
 LATE, LATEST = 0.05, sized(1, 1, 20)  # the part of the requests that are late, and by how many seconds at most
-LOST, SILENCE = 0.02, 0.2  # the part of the answers that are lost, and the seconds after which the client notices
+LOST, SILENCE = 0.02, 0.2  # the part of the responses that are lost, and the seconds after which the client notices
 OUTAGES, KILLS = 0.01, 0.01  # the part of the requests at which an outage begins, and at which the worker is killed
 SKEW = 2.0  # s: how far the clocks of the workers are apart
 SEED = 7 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
@@ -93,7 +93,7 @@ class Worker:
         return TaskStore(self.table, user, deadline_in(30), lambda: time.time_ns() + self.ahead, once)
 
     def step(self, place: int) -> None:
-        # The tasks of one user are busy, so that several writes pass while a client waits for an answer.
+        # The tasks of one user are busy, so that several writes pass while a client waits for a response.
         user = self.choose.choice([*self.tasks, *[next(iter(self.tasks))] * USERS])
         kinds = ["get", "list", "update", "update", "toggle", "toggle", "delete", "restore", "restore", "batch"]
         kind = self.choose.choice(kinds)
@@ -230,7 +230,7 @@ def history(url: str, user: str, operations: int, happens: Faults) -> History:
     )
 
 
-def test_every_answer_is_true_and_every_history_is_linearizable(dynamodb_local_url: str, user: str) -> None:
+def test_every_response_is_true_and_every_history_is_linearizable(dynamodb_local_url: str, user: str) -> None:
     sys.stderr.write(f"seed {SEED}\n")
     began = time.monotonic()
     seen = history(dynamodb_local_url, user, OPERATIONS, late_lost_and_killed)
@@ -308,8 +308,8 @@ def and_write(*write: Any) -> Callable[[Told], Told]:
     return lambda told: (told[0], [*told[1], Write(*write)])
 
 
-def answered(place: int, **answer: Any) -> Callable[[Told], Told]:
-    return lambda told: ([*told[0][:place], replace(told[0][place], **answer), *told[0][place + 1 :]], told[1])
+def answered(place: int, **response: Any) -> Callable[[Told], Told]:
+    return lambda told: ([*told[0][:place], replace(told[0][place], **response), *told[0][place + 1 :]], told[1])
 
 
 SPOILT: dict[str, Callable[[Told], Told]] = {

@@ -132,7 +132,7 @@ class Malformer:
 
 
 def is_answer(reply: Reply, user: str) -> bool:
-    """Whether it is a good answer, with nothing in it of another's, or a problem in words."""
+    """Whether it is a good response, with nothing in it of another's, or a problem in words."""
     assert reply.status < 500, reply
     if reply.status >= 400:
         problem = reply.json

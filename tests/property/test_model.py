@@ -120,7 +120,7 @@ def new_records(url: str) -> list[Record]:
 
 
 class Handlers(RuleBasedStateMachine):
-    """Sends each request to the handlers, and compares the answer with the model's."""
+    """Sends each request to the handlers, and compares the response with the model's."""
 
     url = ""
 
@@ -187,7 +187,7 @@ class Handlers(RuleBasedStateMachine):
         }[kind]
 
     def see(self, reply: Reply) -> None:
-        """Let the model know of the positions in an answer."""
+        """Let the model know of the positions in a response."""
         shown = reply.json if isinstance(reply.json, dict) else {}
         tasks = [shown, *(result["task"] for result in shown.get("results", ()) if result["task"])]
         self.model.chosen = {task["id"]: task["position"] for task in tasks if "position" in task}
@@ -260,7 +260,7 @@ class Handlers(RuleBasedStateMachine):
         if user != other and not service:
             self.compare(reply, Expected(403, kind="forbidden"))
         else:
-            self.compare(reply, Model.answer(lambda: Expected(200, self.model.live(them, task_id).shown)))
+            self.compare(reply, Model.response(lambda: Expected(200, self.model.live(them, task_id).shown)))
 
     @rule(user=users, pick=picks, known=st.sampled_from([None, "*", "own", "stale"]))
     def get(self, user: str, pick: int, known: str | None) -> None:
@@ -274,7 +274,7 @@ class Handlers(RuleBasedStateMachine):
         task = self.model.of(me).tasks.get(task_id)
         version = (task.version if task else 1) + (known == "stale")
         headers = {} if known is None else {"if-none-match": "*" if known == "*" else f'W/"{version}-1"'}
-        self.compare(self.ask("get_task", me, task_id, headers=headers), Model.answer(act))
+        self.compare(self.ask("get_task", me, task_id, headers=headers), Model.response(act))
 
     def change(
         self, name: str, user: str, pick: int, condition: str, act: Callable[..., Any], body: Any = None
@@ -286,11 +286,11 @@ class Handlers(RuleBasedStateMachine):
         reply = self.ask(name, me, task_id, body=body, headers=headers)
         self.see(reply)
 
-        def answer() -> Expected:
+        def response() -> Expected:
             task = act(me, task_id, *([] if body is None else [body]), wanted)
             return Expected(204) if task is None else Expected(200, task.shown)
 
-        self.compare(reply, Model.answer(answer))
+        self.compare(reply, Model.response(response))
 
     @rule(user=users, pick=picks, fields=replacements, condition=conditions)
     def replace(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
@@ -324,7 +324,7 @@ class Handlers(RuleBasedStateMachine):
             def act(body: dict[str, Any] = body) -> Expected:
                 return Expected(201, self.model.create(me, task_id, body, made).shown)
 
-            self.compare(reply, Model.answer(act))
+            self.compare(reply, Model.response(act))
 
     @rule(user=users, pick=picks, condition=conditions)
     def delete(self, user: str, pick: int, condition: str) -> None:

@@ -1,4 +1,4 @@
-"""A DynamoDB of scripted answers, and a clock that only tests move. Sockets are blocked."""
+"""A DynamoDB of scripted responses, and a clock that only tests move. Sockets are blocked."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from shared.store import dynamodb, marks
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
-from tests.wire import response
+from tests.wire import make_response
 
 NOW = 1_795_415_874_917
 
@@ -54,14 +54,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-type Answer = dict[str, Any] | bytes | tuple[int, str] | tuple[int, str, dict[str, Any]] | Exception
+type Response = dict[str, Any] | bytes | tuple[int, str] | tuple[int, str, dict[str, Any]] | Exception
 
 
 class Script:
     """What DynamoDB answers, one a request: a body, a garbled one, a status with an error code, or an exception."""
 
     def __init__(self, clock: Clock) -> None:
-        self.answers: list[Answer] = []
+        self.responses: list[Response] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
         # The mark of an erased user. How often it is read does not matter in most tests: such requests are not listed.
         self.mark: dict[str, Any] = {}
@@ -75,23 +75,23 @@ class Script:
         body = json.loads(cast("bytes", request.body))
         if name == "GetItem" and body["Key"]["sk"] == {"S": "ERASED"}:
             self.reads_of_mark += 1
-            return response(200, json.dumps(self.mark).encode())
+            return make_response(200, json.dumps(self.mark).encode())
         self.requests.append((name, body))
         self._clock.seconds += self.seconds_per_request
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, bytes):
-            return response(200, answer, {"x-amz-crc32": "1"})
-        if isinstance(answer, dict):
-            return response(200, json.dumps(answer).encode())
-        status, code, *more = answer
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        if isinstance(response, bytes):
+            return make_response(200, response, {"x-amz-crc32": "1"})
+        if isinstance(response, dict):
+            return make_response(200, json.dumps(response).encode())
+        status, code, *more = response
         error = {
             "__type": f"com.amazonaws.dynamodb.v20120810#{code}",
             "message": "scripted",
             **(more[0] if more else {}),
         }
-        return response(status, json.dumps(error).encode())
+        return make_response(status, json.dumps(error).encode())
 
     @property
     def tokens(self) -> list[str]:
@@ -108,7 +108,7 @@ class Script:
 def script(clock: Clock) -> Iterator[Script]:
     script = Script(clock)
     yield script
-    assert not script.answers, "requests that were never sent"
+    assert not script.responses, "requests that were never sent"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What shared/store/connections.py relies on inside botocore, urllib3 and http.client: none of it is public API.
 
 A test that is red after an upgrade says which part has changed. What the connections do is tested on sockets, in
-tests/faults/test_answers.py.
+tests/faults/test_damaged_responses.py.
 """
 
 import http.client
@@ -49,10 +49,10 @@ def test_botocore_makes_the_connections_that_ours_are_derived_from(pool: Any) ->
 
 
 class Socket:
-    """A socket that has received an answer."""
+    """A socket that has received a response."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, response: bytes) -> None:
+        self._answer = response
 
     def makefile(self, mode: str) -> io.BufferedReader:
         assert mode == "rb"
@@ -66,13 +66,13 @@ class Socket:
 
 
 def test_http_client_reads_a_whole_answer_through_fp() -> None:
-    answer = connections._Response(Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))  # type: ignore[arg-type]
-    bounded: Any = answer.fp
+    response = connections._Response(Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))  # type: ignore[arg-type]
+    bounded: Any = response.fp
     assert isinstance(bounded.raw, connections._TimeLimitedReader)
-    answer.begin()
-    assert (answer.status, answer.fp, answer.read()) == (200, bounded, b"{}")
+    response.begin()
+    assert (response.status, response.fp, response.read()) == (200, bounded, b"{}")
 
 
-def test_http_client_takes_the_class_of_its_answers_from_the_connection() -> None:
+def test_http_client_takes_the_class_of_its_responses_from_the_connection() -> None:
     assert issubclass(connections._HTTPConnection, http.client.HTTPConnection)
     assert http.client.HTTPConnection.response_class is http.client.HTTPResponse

@@ -40,7 +40,7 @@ def missing(_: Request) -> Response[Cleared]:
     raise TaskNotFound
 
 
-def answers(handle: operation.Handle) -> list[dict[str, Any]]:
+def responses(handle: operation.Handle) -> list[dict[str, Any]]:
     declaration = operation.Declaration(handle, "get_task", None, NoQuery, Cleared, [])
     handler: Handler = operation.framed(declaration)
     return [handler(event(method), _Context()) for method in ("GET", "HEAD")]
@@ -57,8 +57,8 @@ def event(method: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("handle", "status"), [(found, 200), (missing, 404)])
-def test_the_answer_to_head_is_that_to_get_without_its_body(handle: operation.Handle, status: int) -> None:
-    get, head = answers(handle)
+def test_the_response_to_head_is_that_to_get_without_its_body(handle: operation.Handle, status: int) -> None:
+    get, head = responses(handle)
     assert get["statusCode"] == status
     assert get["body"]
     assert head == {**get, "body": ""}

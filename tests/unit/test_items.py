@@ -138,7 +138,7 @@ def test_an_item_names_its_task() -> None:
     assert items.task_id_of(item()) == TASK_ID
 
 
-def test_a_record_holds_the_answer_without_keys_and_tokens() -> None:
+def test_a_record_holds_the_response_without_keys_and_tokens() -> None:
     once = items.IdempotencyKey("digest", "asked", 3600)
     results = [task(), tasks.delete(task(), ANY_VERSION, LATER)]
     record = to_record(items.partition_of("alice"), once, results, "token", NOW)

@@ -36,21 +36,21 @@ def stored_item(new: NewTask, *, deleted: bool = False) -> Any:
     return items.to_item(tasks.delete(task, ANY_VERSION, NOW) if deleted else task, "Zk3v9xPq0sE")
 
 
-def answer(body: object, status: int = 200) -> dict[str, Any]:
+def raw_response(body: object, status: int = 200) -> dict[str, Any]:
     raw = json.dumps(body).encode()
     return {"status_code": status, "headers": {"x-amz-crc32": str(zlib.crc32(raw))}, "body": raw}
 
 
 def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
-    """What botocore makes of an answer by itself."""
+    """What botocore makes of a response by itself."""
     shape = model.operation_model(operation).output_shape
-    parsed: dict[str, Any] = create_parser("json").parse(answer(body, status), shape)
+    parsed: dict[str, Any] = create_parser("json").parse(raw_response(body, status), shape)
     return parsed
 
 
 def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
     """What it makes of it with our handler, as botocore.endpoint puts the two together."""
-    response, customized = answer(body, status), dict[str, Any]()
+    response, customized = raw_response(body, status), dict[str, Any]()
     parser.read(response, customized, model.operation_model(operation))
     shape = model.operation_model(operation).output_shape
     parsed: dict[str, Any] = create_parser("json").parse(response, shape)
@@ -123,7 +123,7 @@ def test_what_is_garbled_is_refused_though_no_checksum_came(model: Any, garbled:
         ("TransactGetItems", {"Responses": "x"}),
     ],
 )
-def test_an_answer_without_what_the_operation_asked_for_is_refused(model: Any, operation: str, body: object) -> None:
+def test_a_response_without_what_the_operation_asked_for_is_refused(model: Any, operation: str, body: object) -> None:
     with pytest.raises(ResponseParserError):
         fast(model, operation, body)
 
@@ -151,8 +151,8 @@ def test_attributes_of_every_type_are_read(model: Any) -> None:
     assert fast(model, "GetItem", body) == plain(model, "GetItem", body)
 
 
-def test_an_answer_whose_checksum_is_another_is_refused(model: Any) -> None:
-    response = answer({"Item": {}})
+def test_a_response_whose_checksum_is_another_is_refused(model: Any) -> None:
+    response = raw_response({"Item": {}})
     response["body"] = response["body"].replace(b"Item", b"Itme")
     with pytest.raises(ResponseParserError):
         parser.read(response, {}, model.operation_model("GetItem"))
@@ -160,7 +160,7 @@ def test_an_answer_whose_checksum_is_another_is_refused(model: Any) -> None:
 
 @pytest.mark.parametrize("checksum", ["", "x", "12a", "1_2", "-5", "\u0661", "9" * 5000])
 def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> None:
-    response = answer({"Item": {}})
+    response = raw_response({"Item": {}})
     response["headers"]["x-amz-crc32"] = checksum
     with pytest.raises(ResponseParserError):
         parser.read(response, {}, model.operation_model("GetItem"))
@@ -173,7 +173,7 @@ def test_a_date_that_cannot_be_read_says_nothing_of_the_clock(
     model: Any, monkeypatch: pytest.MonkeyPatch, date: str
 ) -> None:
     monkeypatch.setattr(parser.clock_skew, "seconds", 1.5)
-    response = answer({"Item": {}})
+    response = raw_response({"Item": {}})
     response["headers"]["date"] = date
     read: dict[str, Any] = {}
     parser.read(response, read, model.operation_model("GetItem"))

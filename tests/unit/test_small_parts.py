@@ -118,10 +118,10 @@ def test_a_clock_that_is_off_is_told(
     off: int, told: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
-    answer = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
+    response = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
     monkeypatch.setattr(parser.clock_skew, "seconds", 0.0)
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
-    parser.read(answer, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
+    parser.read(response, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
     assert dynamodb.clock_skew() == told
     telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
     assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)

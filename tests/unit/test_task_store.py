@@ -1,4 +1,4 @@
-"""What the store sends, how often, and what it makes of each answer, with every answer scripted."""
+"""What the store sends, how often, and what it makes of each response, with every response scripted."""
 
 import json
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def _tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_read_and_a_create_are_one_request_and_a_write_two(
     name: str, store: TaskStore, script: Script, clock: Clock
 ) -> None:
-    script.answers = [*ANSWERS[name]]
+    script.responses = [*ANSWERS[name]]
     OPERATIONS[name](store)
     assert not clock.pauses
 
@@ -99,7 +99,7 @@ def test_a_read_and_a_create_are_one_request_and_a_write_two(
 def test_a_write_reads_the_task_and_puts_its_next_version_in_place_of_the_one_it_read(
     store: TaskStore, script: Script
 ) -> None:
-    script.answers = [READ, {}]
+    script.responses = [READ, {}]
     task = store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION)
     (read, (_, put)) = script.requests
     key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}}
@@ -109,7 +109,7 @@ def test_a_write_reads_the_task_and_puts_its_next_version_in_place_of_the_one_it
 
 
 def test_a_create_is_on_condition_that_the_task_is_not_there(store: TaskStore, script: Script) -> None:
-    script.answers = [{}]
+    script.responses = [{}]
     task = store.create(NewTask(title="Buy milk"))
     ((name, put),) = script.requests
     assert name == "PutItem"
@@ -126,14 +126,14 @@ def test_a_create_is_on_condition_that_the_task_is_not_there(store: TaskStore, s
 @pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
 def test_a_passing_failure_is_not_noticed(name: str, failure: Any, store: TaskStore, script: Script) -> None:
     read, *write = ANSWERS[name]
-    script.answers = [failure, failure, read, *([failure, failure, *write] if write else [])]
+    script.responses = [failure, failure, read, *([failure, failure, *write] if write else [])]
     OPERATIONS[name](store)
 
 
 @pytest.mark.parametrize("name", [*WRITES, "create"])
 def test_an_unanswered_write_is_sent_again_byte_for_byte(name: str, store: TaskStore, script: Script) -> None:
     *read, write = ANSWERS[name]
-    script.answers, script.seconds_per_request = [*read, SILENT, LOST, write], 1.0
+    script.responses, script.seconds_per_request = [*read, SILENT, LOST, write], 1.0
     OPERATIONS[name](store)
     first, *others = script.puts
     assert others == [first, first]
@@ -143,14 +143,14 @@ def test_an_unanswered_write_is_sent_again_byte_for_byte(name: str, store: TaskS
 @pytest.mark.parametrize("others", range(4))
 def test_a_refusal_by_the_own_write_is_success(name: str, others: int, store: TaskStore, script: Script) -> None:
     tokens = [*(f"other{place}" for place in range(others)), "token1"]
-    script.answers = [READ, LOST, refused(at(2 + others, *tokens))]
+    script.responses = [READ, LOST, refused(at(2 + others, *tokens))]
     result = OPERATIONS[name](store)
-    # The answer is what this operation wrote, not what others made of it since.
+    # The response is what this operation wrote, not what others made of it since.
     assert not isinstance(result, Task) or result.version == 2
 
 
-def test_a_create_that_finds_its_own_item_answers_with_what_it_wrote(store: TaskStore, script: Script) -> None:
-    script.answers = [LOST, refused(at(2, "other", "token1", title={"S": "changed"}))]
+def test_a_create_that_finds_its_own_item_returns_what_it_wrote(store: TaskStore, script: Script) -> None:
+    script.responses = [LOST, refused(at(2, "other", "token1", title={"S": "changed"}))]
     task = store.create(NewTask(title="Buy milk"))
     assert (task.title, task.version) == ("Buy milk", 1)
 
@@ -159,13 +159,13 @@ def test_a_create_that_finds_its_own_item_answers_with_what_it_wrote(store: Task
 def test_a_create_is_unknown_after_more_writes_than_an_item_remembers(
     writes: int, outcome: type[Exception], store: TaskStore, script: Script
 ) -> None:
-    script.answers = [LOST, refused(at(writes, "a", "b", "c", "d"))]
+    script.responses = [LOST, refused(at(writes, "a", "b", "c", "d"))]
     with pytest.raises(outcome):
         store.create(NewTask(title="Buy milk"))
 
 
 def test_an_id_that_is_taken_overwrites_nothing(store: TaskStore, script: Script) -> None:
-    script.answers = [refused(item())]
+    script.responses = [refused(item())]
     with pytest.raises(VersionMismatch):
         store.create(NewTask(title="another"))
 
@@ -177,7 +177,7 @@ def test_a_refusal_by_others_is_decided_again_on_the_returned_item(
 ) -> None:
     tokens = [f"other{place}" for place in range(others)]
     theirs = at(1 + others, *tokens, title={"S": "theirs"})
-    script.answers = [READ, *([first] if first else []), refused(theirs), {}]
+    script.responses = [READ, *([first] if first else []), refused(theirs), {}]
     task = store.toggle(TASK_ID, ANY_VERSION)
     assert (task.title, task.completed, task.version) == ("theirs", True, 2 + others)
     assert [name for name, _ in script.requests].count("GetItem") == 1
@@ -189,18 +189,18 @@ def test_a_refusal_by_others_is_decided_again_on_the_returned_item(
 
 def test_more_writes_than_an_item_remembers_make_an_unanswered_write_unknown(store: TaskStore, script: Script) -> None:
     forgotten = at(6, "a", "b", "c", "d")
-    script.answers = [READ, LOST, refused(forgotten)]
+    script.responses = [READ, LOST, refused(forgotten)]
     with pytest.raises(OutcomeUnknown):
         store.toggle(TASK_ID, ANY_VERSION)
     # A write whose only request was answered was refused, however many came before.
-    script.answers = [READ, refused(forgotten), {}]
+    script.responses = [READ, refused(forgotten), {}]
     assert store.toggle(TASK_ID, ANY_VERSION).version == 7
 
 
 def test_a_new_attempt_is_not_unknown_for_the_unanswered_requests_of_the_last(store: TaskStore, script: Script) -> None:
-    script.answers = [READ, LOST, refused(at(2, "a")), refused(at(8, "b", "c", "d", "e")), {}]
+    script.responses = [READ, LOST, refused(at(2, "a")), refused(at(8, "b", "c", "d", "e")), {}]
     assert store.toggle(TASK_ID, ANY_VERSION).version == 9
-    script.answers = [READ, LOST, refused(at(2, "a")), *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
+    script.responses = [READ, LOST, refused(at(2, "a")), *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
     with pytest.raises(Unavailable):
         store.toggle(TASK_ID, ANY_VERSION)
 
@@ -209,13 +209,13 @@ def test_a_new_attempt_is_not_unknown_for_the_unanswered_requests_of_the_last(st
 def test_a_refusal_that_ends_the_operation_needs_no_pause(
     first: Any, store: TaskStore, script: Script, clock: Clock
 ) -> None:
-    script.answers = [READ, *([first] if first else []), refused(at(2, "a", title={"S": "Tea"}))]
+    script.responses = [READ, *([first] if first else []), refused(at(2, "a", title={"S": "Tea"}))]
     assert store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION).version == 2
     assert len(clock.pauses) == (1 if first else 0)
-    script.answers = [READ, *([first] if first else []), refused(tombstone())]
+    script.responses = [READ, *([first] if first else []), refused(tombstone())]
     with pytest.raises(TaskNotFound):
         store.toggle(TASK_ID, ANY_VERSION)
-    script.answers = [READ, *([first] if first else []), refused(None)]
+    script.responses = [READ, *([first] if first else []), refused(None)]
     with pytest.raises(TaskNotFound):
         store.toggle(TASK_ID, ANY_VERSION)
 
@@ -223,22 +223,22 @@ def test_a_refusal_that_ends_the_operation_needs_no_pause(
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("found", [None, tombstone(NOW // 1000)], ids=["never there", "expired"])
 def test_what_is_not_there_is_not_found(name: str, found: Any, store: TaskStore, script: Script) -> None:
-    script.answers = [{} if found is None else {"Item": found}]
+    script.responses = [{} if found is None else {"Item": found}]
     with pytest.raises(TaskNotFound):
         OPERATIONS[name](store)
 
 
 def test_what_lies_in_the_trash_is_not_found_but_deleted_already(store: TaskStore, script: Script) -> None:
-    script.answers = [{"Item": tombstone()}] * 3
+    script.responses = [{"Item": tombstone()}] * 3
     for name in ("update", "toggle"):
         with pytest.raises(TaskNotFound):
             OPERATIONS[name](store)
     store.delete(TASK_ID, Precondition(frozenset({99})))
 
 
-@pytest.mark.parametrize("answer", [{}, {"Item": tombstone()}])
-def test_get_of_what_is_not_live(answer: dict[str, Any], store: TaskStore, script: Script) -> None:
-    script.answers = [answer]
+@pytest.mark.parametrize("response", [{}, {"Item": tombstone()}])
+def test_get_of_what_is_not_live(response: dict[str, Any], store: TaskStore, script: Script) -> None:
+    script.responses = [response]
     with pytest.raises(TaskNotFound):
         store.get(TASK_ID)
 
@@ -254,21 +254,21 @@ def test_get_of_what_is_not_live(answer: dict[str, Any], store: TaskStore, scrip
 def test_another_version_is_told(
     write: Callable[[TaskStore, Precondition], object], store: TaskStore, script: Script
 ) -> None:
-    script.answers = [{"Item": at(3, "a")}]
+    script.responses = [{"Item": at(3, "a")}]
     with pytest.raises(VersionMismatch) as mismatch:
         write(store, Precondition(frozenset({2})))
     assert mismatch.value.version == 3
 
 
 def test_a_change_that_changes_nothing_writes_nothing(store: TaskStore, script: Script) -> None:
-    script.answers = [READ, READ]
+    script.responses = [READ, READ]
     assert store.update(TASK_ID, {}, ANY_VERSION).version == 1
     assert store.update(TASK_ID, {"title": "Buy milk", "description": None}, ANY_VERSION).version == 1
 
 
 def test_a_page_has_a_cursor_only_where_more_may_follow(store: TaskStore, script: Script) -> None:
     key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}, "by_creation": {"S": f"task#{TASK_ID}"}}
-    script.answers = [{"Items": [item()], "LastEvaluatedKey": key}, {"Items": []}]
+    script.responses = [{"Items": [item()], "LastEvaluatedKey": key}, {"Items": []}]
     first = store.list(TaskQuery(limit=1))
     assert [task.id for task in first.items] == [TASK_ID]
     second = store.list(TaskQuery(limit=1, cursor=first.next_cursor))
@@ -277,7 +277,7 @@ def test_a_page_has_a_cursor_only_where_more_may_follow(store: TaskStore, script
 
 
 def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) -> None:
-    script.answers = [{"Items": [tombstone(NOW // 1000), tombstone()]}]
+    script.responses = [{"Items": [tombstone(NOW // 1000), tombstone()]}]
     assert len(store.list(TaskQuery(status="deleted")).items) == 1
 
 
@@ -291,7 +291,7 @@ def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) ->
 def test_after_the_last_attempt_it_is_said_that_nothing_was_changed(
     name: str, place: int, failure: Any, told: Failure, store: TaskStore, script: Script, clock: Clock
 ) -> None:
-    script.answers = [*ANSWERS[name][:place], *[failure] * dynamodb.MAX_FAILURES]
+    script.responses = [*ANSWERS[name][:place], *[failure] * dynamodb.MAX_FAILURES]
     with pytest.raises(Unavailable) as unavailable:
         OPERATIONS[name](store)
     assert unavailable.value.failure is told
@@ -300,7 +300,7 @@ def test_after_the_last_attempt_it_is_said_that_nothing_was_changed(
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_after_one_lost_answer_no_write_is_said_to_be_undone(name: str, store: TaskStore, script: Script) -> None:
-    script.answers = [*ANSWERS[name][:-1], LOST, *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
+    script.responses = [*ANSWERS[name][:-1], LOST, *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
     with pytest.raises(Unavailable if name in READS else OutcomeUnknown):
         OPERATIONS[name](store)
 
@@ -308,7 +308,7 @@ def test_after_one_lost_answer_no_write_is_said_to_be_undone(name: str, store: T
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_request_begins_too_late_to_end_in_time(name: str, store: TaskStore, script: Script, clock: Clock) -> None:
     deadline, script.seconds_per_request = clock.seconds + 10, 2.0
-    script.answers = [SILENT] * 3
+    script.responses = [SILENT] * 3
     with pytest.raises((Unavailable, OutcomeUnknown)):
         OPERATIONS[name](store)
     assert len(script.requests) == 3
@@ -318,7 +318,7 @@ def test_no_request_begins_too_late_to_end_in_time(name: str, store: TaskStore, 
 def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
     # Nobody is refused for ever, but the script does: as often as fits.
-    script.answers = [READ, *(refused(at(number, "other")) for number in range(2, 60))]
+    script.responses = [READ, *(refused(at(number, "other")) for number in range(2, 60))]
     with pytest.raises(Unavailable) as unavailable:
         store.toggle(TASK_ID, ANY_VERSION)
     assert unavailable.value.failure is Failure.CONTENDED
@@ -326,22 +326,22 @@ def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock:
     assert clock.pauses[:6] == [0.01, 0.02, 0.04, 0.08, 0.16, 0.2]
     assert max(clock.pauses) == 0.2
     assert len(script.requests) > 20
-    script.answers.clear()
+    script.responses.clear()
 
 
 def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
-    script.answers = [READ, *[(400, "TransactionConflictException")] * 60]
+    script.responses = [READ, *[(400, "TransactionConflictException")] * 60]
     with pytest.raises(Unavailable) as unavailable:
         store.toggle(TASK_ID, ANY_VERSION)
-    script.answers.clear()
+    script.responses.clear()
     assert unavailable.value.failure is Failure.CONTENDED
     assert len(script.requests) > dynamodb.MAX_FAILURES
     assert deadline - dynamodb.RESERVE - 0.2 < clock.seconds <= deadline - dynamodb.RESERVE
 
 
 def test_a_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script) -> None:
-    script.answers, script.seconds_per_request = [READ], 6.0
+    script.responses, script.seconds_per_request = [READ], 6.0
     with pytest.raises(Unavailable):
         store.toggle(TASK_ID, ANY_VERSION)
 
@@ -379,7 +379,7 @@ def record(token: str, fingerprint: str = "asked", expires_at: int = NOW // 1000
 
 
 def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, {}]
+    script.responses = [LOOKED, {}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     (read, (write, sent)) = script.requests
     assert read[0] == "TransactGetItems"
@@ -405,20 +405,26 @@ def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keye
 
 
 def test_an_unanswered_transaction_is_sent_again_byte_for_byte(keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, LOST, cancelled("TransactionConflict", None), (400, "TransactionInProgressException"), {}]
+    script.responses = [
+        LOOKED,
+        LOST,
+        cancelled("TransactionConflict", None),
+        (400, "TransactionInProgressException"),
+        {},
+    ]
     keyed.toggle(TASK_ID, ANY_VERSION)
     first, *others = [body for name, body in script.requests if name == "TransactWriteItems"]
     assert others == [first] * 3
 
 
 def test_a_key_that_was_used_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
-    script.answers = [{"Responses": [{"Item": item()}, {"Item": record("another")}]}]
+    script.responses = [{"Responses": [{"Item": item()}, {"Item": record("another")}]}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
     assert keyed.replayed
 
 
 def test_a_key_that_was_used_meanwhile_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, cancelled(None, record("another"))]
+    script.responses = [LOOKED, cancelled(None, record("another"))]
     assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
     assert keyed.replayed
 
@@ -428,14 +434,14 @@ def test_a_key_that_was_used_meanwhile_is_answered_as_then(keyed: TaskStore, scr
     [cancelled(None, record("token1")), cancelled(at(2, "token1"), None), cancelled(at(3, "a", "token1"), None)],
 )
 def test_a_transaction_that_finds_itself_has_succeeded(refusal: Any, keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, LOST, refusal]
+    script.responses = [LOOKED, LOST, refusal]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
 
 
 def test_a_key_of_another_request_is_refused(keyed: TaskStore, script: Script) -> None:
     other = record("another", "asked otherwise")
-    script.answers = [{"Responses": [{"Item": item()}, {"Item": other}]}, LOOKED, cancelled(None, other)]
+    script.responses = [{"Responses": [{"Item": item()}, {"Item": other}]}, LOOKED, cancelled(None, other)]
     for _ in range(2):
         with pytest.raises(KeyReused):
             keyed.toggle(TASK_ID, ANY_VERSION)
@@ -445,20 +451,20 @@ def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script, 
     # The clock of the script is 83 ms short of a whole second.
     clock.seconds += 0.083
     expired = record("another", expires_at=NOW // 1000 + 1)
-    script.answers = [{"Responses": [{"Item": item()}, {"Item": expired}]}, {}]
+    script.responses = [{"Responses": [{"Item": item()}, {"Item": expired}]}, {}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
 
 
 def test_a_key_that_expires_while_it_refuses_is_used_again(keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, cancelled(None, record("another", expires_at=NOW // 1000)), {}]
+    script.responses = [LOOKED, cancelled(None, record("another", expires_at=NOW // 1000)), {}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
     assert [name for name, _ in script.requests] == ["TransactGetItems", *["TransactWriteItems"] * 2]
 
 
 def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script: Script) -> None:
-    script.answers = [LOOKED, LOST, cancelled(at(2, "a"), None, None), {}]
+    script.responses = [LOOKED, LOST, cancelled(at(2, "a"), None, None), {}]
     results: BatchResults = keyed.batch(OPERATIONS_ON_TWO)
     assert [result.task and result.task.version for result in results.results] == [3, 1]
     assert [name for name, _ in script.requests] == ["TransactGetItems", *["TransactWriteItems"] * 3]
@@ -471,7 +477,7 @@ def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script
 def test_a_batch_keeps_the_items_that_did_not_refuse_it(keyed: TaskStore, script: Script) -> None:
     other = item(sk={"S": f"TASK#{OTHER_ID}"})
     operations = [{"op": "toggle", "id": TASK_ID}, {"op": "toggle", "id": OTHER_ID}]
-    script.answers = [{"Responses": [{"Item": item()}, {"Item": other}, {}]}, cancelled(at(2, "a"), None, None), {}]
+    script.responses = [{"Responses": [{"Item": item()}, {"Item": other}, {}]}, cancelled(at(2, "a"), None, None), {}]
     results = keyed.batch(Batch.model_validate({"operations": operations}).operations).results
     assert [result.task and result.task.version for result in results] == [3, 2]
 
@@ -480,7 +486,7 @@ def test_an_operation_of_a_batch_that_changes_nothing_is_checked_and_not_written
     keyed: TaskStore, script: Script
 ) -> None:
     same = {"op": "update", "id": TASK_ID, "patch": {"title": "Buy milk"}}
-    script.answers = [LOOKED, {}]
+    script.responses = [LOOKED, {}]
     (result,) = keyed.batch(Batch.model_validate({"operations": [same]}).operations).results
     assert result.task is not None
     assert result.task.version == 1
@@ -500,13 +506,13 @@ def test_a_task_that_is_only_checked_does_not_tell_whether_a_batch_was_applied(
             ]
         }
     ).operations
-    script.answers = [LOOKED, LOST, cancelled(at(2, "a"), None, None)]
+    script.responses = [LOOKED, LOST, cancelled(at(2, "a"), None, None)]
     with pytest.raises(OutcomeUnknown):
         keyed.batch(operations)
 
 
 def test_a_batch_of_new_tasks_is_one_request(keyed: TaskStore, script: Script) -> None:
-    script.answers = [{}]
+    script.responses = [{}]
     keyed.batch(OPERATIONS_ON_TWO[1:])
     ((name, sent),) = script.requests
     assert name == "TransactWriteItems"
@@ -516,7 +522,7 @@ def test_a_batch_of_new_tasks_is_one_request(keyed: TaskStore, script: Script) -
 def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknown(
     keyed: TaskStore, script: Script
 ) -> None:
-    script.answers = [LOOKED, LOST, cancelled(at(6, "a", "b", "c", "d"), None)]
+    script.responses = [LOOKED, LOST, cancelled(at(6, "a", "b", "c", "d"), None)]
     with pytest.raises(OutcomeUnknown):
         keyed.toggle(TASK_ID, ANY_VERSION)
 
@@ -524,7 +530,7 @@ def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknow
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_defect_is_not_sent_again(name: str, code: str, store: TaskStore, script: Script) -> None:
-    script.answers = [(400, code)]
+    script.responses = [(400, code)]
     with pytest.raises(store._engine._client.exceptions.ClientError, match=code):
         OPERATIONS[name](store)
 
@@ -535,7 +541,7 @@ def test_a_page_of_long_texts_ends_where_a_response_of_lambda_is_full(
     name: str, text: str, fitting: int, store: TaskStore, script: Script
 ) -> None:
     stored = [item(description={"S": text}, by_change={"S": f"{NOW:015}#task#{TASK_ID}"}) for _ in range(100)]
-    script.answers = [{"Items": stored}]
+    script.responses = [{"Items": stored}]
     page = store.list(TaskQuery(limit=100)) if name == "list" else store.changes(ChangesQuery(limit=100))
     assert len(page.items) == fitting
     more = page.next_cursor if isinstance(page, TaskPage) else page.has_more

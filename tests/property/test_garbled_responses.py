@@ -1,4 +1,4 @@
-"""Answers of DynamoDB that are garbled in any byte: whatever the caller is told is true, and never that we failed."""
+"""Responses of DynamoDB that are garbled in any byte: whatever the caller is told is true, and never that we failed."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -42,25 +42,25 @@ OPERATIONS: dict[str, tuple[Ask, int]] = {
 }
 REFUSED = {"toggle, missing": 404, "toggle, If-Match": 412, "move, no anchor": 409}
 PARTS: dict[str, Callable[[bytes], tuple[int, int]]] = {
-    "status line": lambda answer: (0, answer.index(b"\r\n")),
-    "headers": lambda answer: (answer.index(b"\r\n") + 2, answer.index(b"\r\n\r\n") + 4),
-    "body": lambda answer: (answer.index(b"\r\n\r\n") + 4, len(answer)),
+    "status line": lambda response: (0, response.index(b"\r\n")),
+    "headers": lambda response: (response.index(b"\r\n") + 2, response.index(b"\r\n\r\n") + 4),
+    "body": lambda response: (response.index(b"\r\n\r\n") + 4, len(response)),
 }
 
 
 @dataclass(frozen=True)
 class Bytes:
-    """Replaces some bytes of a part of an answer by others."""
+    """Replaces some bytes of a part of a response by others."""
 
     part: str
     place: float
     length: int
     others: bytes
 
-    def __call__(self, answer: bytes) -> bytes:
-        begin, end = PARTS[self.part](answer)
+    def __call__(self, response: bytes) -> bytes:
+        begin, end = PARTS[self.part](response)
         place = begin + int(self.place * (end - begin))
-        return answer[:place] + self.others + answer[min(place + self.length, end) :]
+        return response[:place] + self.others + response[min(place + self.length, end) :]
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,20 @@ class Header:
     name: bytes
     value: bytes
 
-    def __call__(self, answer: bytes) -> bytes:
-        head, _, body = answer.partition(b"\r\n\r\n")
+    def __call__(self, response: bytes) -> bytes:
+        head, _, body = response.partition(b"\r\n\r\n")
         lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(self.name.lower() + b":")]
         return b"\r\n".join([*lines, self.name + b": " + self.value, b"", body])
 
 
 @dataclass(frozen=True)
 class Status:
-    """Gives the answer another status."""
+    """Gives the response another status."""
 
     status: int
 
-    def __call__(self, answer: bytes) -> bytes:
-        return b"HTTP/1.1 %d Garbled" % self.status + answer[answer.index(b"\r\n") :]
+    def __call__(self, response: bytes) -> bytes:
+        return b"HTTP/1.1 %d Garbled" % self.status + response[response.index(b"\r\n") :]
 
 
 NAMES = [b"Date", b"x-amz-crc32", b"Content-Length", b"Transfer-Encoding", b"Content-Encoding", b"Connection"]
@@ -113,10 +113,10 @@ def scene(moto_url: str) -> Iterator[Scene]:
 
 
 def garbled(garble: Garble) -> Deliver:
-    """Deliver a garbled answer, and close: the client must not wait for what is missing."""
+    """Deliver a garbled response, and close: the client must not wait for what is missing."""
 
-    def deliver(line: Line, answer: bytes) -> None:
-        line.send(garble(answer))
+    def deliver(line: Line, response: bytes) -> None:
+        line.send(garble(response))
         line.close()
 
     return deliver
@@ -125,9 +125,9 @@ def garbled(garble: Garble) -> Deliver:
 def at_first(relay: Relay, deliver: Deliver) -> Deliver:
     """Deliver only the next answer so, and then those after it as they are."""
 
-    def once(line: Line, answer: bytes) -> None:
+    def once(line: Line, response: bytes) -> None:
         relay.delivery = plain
-        deliver(line, answer)
+        deliver(line, response)
 
     return once
 
@@ -153,7 +153,7 @@ def writes_to(table: Table, user: str) -> int:
 @example(name="toggle, If-Match", garble=Status(200), always=True)
 @example(name="toggle", garble=Status(400), always=True)
 @example(name="create", garble=Status(300), always=True)
-def test_a_garbled_answer_is_unanswered(scene: Scene, name: str, garble: Garble, always: bool) -> None:
+def test_a_garbled_response_is_unanswered(scene: Scene, name: str, garble: Garble, always: bool) -> None:
     ask, writes = OPERATIONS[name]
     with task_of_a_user(scene.table) as (user, task):
         scene.relay.delivery = garbled(garble) if always else at_first(scene.relay, garbled(garble))

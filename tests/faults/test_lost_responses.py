@@ -12,7 +12,7 @@ from tests.conftest import deadline_in, table_at
 from tests.wire import (
     Fault,
     Wire,
-    answer,
+    fail_with,
     lost_after,
     lost_after_and,
     lost_before,
@@ -34,14 +34,14 @@ CHANGES: dict[str, Write] = {
     "delete": lambda store, task, condition: store.delete(task.id, condition),
 }
 NOT_APPLIED: dict[str, Fault] = {
-    "throttled": answer(400, "ProvisionedThroughputExceededException"),
-    "conflict": answer(400, "TransactionConflictException"),
+    "throttled": fail_with(400, "ProvisionedThroughputExceededException"),
+    "conflict": fail_with(400, "TransactionConflictException"),
 }
 UNSURE: dict[str, Fault] = {
     "lost before applying": lost_before,
     "lost after applying": lost_after,
-    "server error": answer(500, "InternalServerError"),
-    "unavailable": answer(503, "ServiceUnavailable"),
+    "server error": fail_with(500, "InternalServerError"),
+    "unavailable": fail_with(503, "ServiceUnavailable"),
     "truncated": truncated,
     "delivered twice": twice,
 }
@@ -90,7 +90,7 @@ def test_a_change_is_applied_once(
 
 @pytest.mark.parametrize("writers", [1, 3])
 @pytest.mark.parametrize("conditional", [False, True], ids=["any version", "If-Match"])
-def test_a_lost_answer_is_found_behind_other_writers(
+def test_a_lost_response_is_found_behind_other_writers(
     wire: Wire, store: TaskStore, other: TaskStore, writers: int, conditional: bool
 ) -> None:
     task = other.create(NewTask(title="old"))
@@ -101,7 +101,7 @@ def test_a_lost_answer_is_found_behind_other_writers(
 
     wire.write_faults = [lost_after_and(interfere)]
     flipped = store.toggle(task.id, Precondition(frozenset({1})) if conditional else ANY_VERSION)
-    # The answer is what this write made, not what others made of it since.
+    # The response is what this write made, not what others made of it since.
     assert (flipped.completed, flipped.version) == (True, 2)
     assert other.get(task.id).version == 2 + writers
     assert list(wire.applied.values()) == [1]
@@ -157,7 +157,7 @@ def test_a_full_memory_of_recent_writes_does_not_stop_a_client_that_writes_quick
     assert versions == list(range(2, 22))
 
 
-@pytest.mark.parametrize("fault", [lost_before, lost_after, answer(500, "InternalServerError"), truncated])
+@pytest.mark.parametrize("fault", [lost_before, lost_after, fail_with(500, "InternalServerError"), truncated])
 def test_reads_are_sent_again(wire: Wire, store: TaskStore, fault: Fault) -> None:
     task = store.create(NewTask(title="read"))
     wire.faults = [fault, fault]

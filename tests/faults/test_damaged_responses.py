@@ -1,4 +1,4 @@
-"""Answers that are spoilt on their way, or drip, on real sockets: what the client is told is what happened."""
+"""Responses that are spoilt on their way, or drip, on real sockets: what the client is told is what happened."""
 
 import re
 import time
@@ -57,7 +57,7 @@ def store_at(url: str, user: str) -> TaskStore:
     return TaskStore(Table(new_client(url), TABLE), user, deadline_in(20))
 
 
-def test_a_write_is_applied_once_though_the_record_of_its_answer_is_spoilt(
+def test_a_write_is_applied_once_though_the_record_of_its_response_is_spoilt(
     tls: Relay, other: TaskStore, user: str
 ) -> None:
     store = store_at(tls.url, user)
@@ -91,7 +91,7 @@ def test_a_certificate_of_nobody_known_is_unavailable_and_nothing_was_changed(
     with functions(Table(new_client(tls.url), TABLE)) as call:
         reply = call("create_task", user, body={"title": "refused"})
     assert (reply.status, reply.kind) == (503, "database-unavailable")
-    assert tls.answers == 0
+    assert tls.responses == 0
     assert other.list(TaskQuery()).items == []
 
 
@@ -104,7 +104,7 @@ def test_a_handshake_that_fails_or_never_ends_sends_nothing(
         url = (relay.url if speaks else silent).replace("http:", "https:")
         with pytest.raises(Unavailable) as told:
             store_at(url, user).create(NewTask(title="refused"))
-        assert relay.answers == 0
+        assert relay.responses == 0
     assert told.value.failure is Failure.UNREACHABLE
 
 
@@ -129,7 +129,7 @@ def test_the_first_request_finds_the_connection_that_the_start_opened(
 ) -> None:
     monkeypatch.setattr(dynamodb, "client", cache(partial(new_client, relay.url)))
     dynamodb.connect()
-    assert (relay.connections, relay.answers) == (1, 0)
+    assert (relay.connections, relay.responses) == (1, 0)
     TaskStore(Table(dynamodb.client(), TABLE), user, deadline_in(20)).create(NewTask(title="first"))
     assert relay.connections == 1
 
@@ -139,24 +139,24 @@ def test_a_function_starts_where_the_database_cannot_be_reached(monkeypatch: pyt
     dynamodb.connect()
 
 
-def headers_of(answer: bytes) -> int:
-    return answer.index(b"Date")
+def headers_of(response: bytes) -> int:
+    return response.index(b"Date")
 
 
-def body_of(answer: bytes) -> int:
-    return answer.index(b"\r\n\r\n") + 4
+def body_of(response: bytes) -> int:
+    return response.index(b"\r\n\r\n") + 4
 
 
 def dripping(part: Callable[[bytes], int]) -> Deliver:
     """Deliver 40 bytes one by one, each long before the client would stop waiting, and then the rest."""
 
-    def deliver(line: Line, answer: bytes) -> None:
-        begin = part(answer)
-        line.send(answer[:begin])
+    def deliver(line: Line, response: bytes) -> None:
+        begin = part(response)
+        line.send(response[:begin])
         for place in range(begin, begin + 40):
             time.sleep(0.05)
-            line.send(answer[place : place + 1])
-        line.send(answer[begin + 40 :])
+            line.send(response[place : place + 1])
+        line.send(response[begin + 40 :])
 
     return deliver
 
@@ -171,7 +171,7 @@ def connect(client: DynamoDBClient) -> None:
 
 @pytest.mark.parametrize("part", [headers_of, body_of])
 @pytest.mark.parametrize("reused", [False, True], ids=["first on its connection", "on a reused connection"])
-def test_an_answer_that_drips_is_ended_in_time(
+def test_a_response_that_drips_is_ended_in_time(
     relay: Relay,
     other: TaskStore,
     user: str,
@@ -179,9 +179,9 @@ def test_an_answer_that_drips_is_ended_in_time(
     part: Callable[[bytes], int],
     reused: bool,
 ) -> None:
-    """Each byte comes in time, so only a bound on the whole answer ends it."""
+    """Each byte comes in time, so only a bound on the whole response ends it."""
     task = other.create(NewTask(title="dripping"))
-    # A client that waits for the whole answer gets it after 2 s. Nothing else may end the exchange.
+    # A client that waits for the whole response gets it after 2 s. Nothing else may end the exchange.
     monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT", 60.0)
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
@@ -198,21 +198,21 @@ def test_an_answer_that_drips_is_ended_in_time(
 def test_a_write_whose_answer_drips_is_applied_once(
     relay: Relay, other: TaskStore, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is left of the answer is not taken for the next one."""
+    """And what is left of the response is not taken for the next one."""
     task = other.create(NewTask(title="dripping"))
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 1.0)
     store = store_at(relay.url, user)
     relay.deliveries = [dripping(headers_of)]
     assert store.toggle(task.id, ANY_VERSION).version == 2
-    assert relay.connections >= 2, "the answer was waited for"
+    assert relay.connections >= 2, "the response was waited for"
     assert store.get(task.id) == other.get(task.id)
 
 
 def with_header(name: bytes, value: bytes) -> Deliver:
-    """Deliver an answer with another value of a header."""
+    """Deliver a response with another value of a header."""
 
-    def deliver(line: Line, answer: bytes) -> None:
-        line.send(re.sub(rb"(?<=\r\n%b: )[^\r]*" % name, value, answer, count=1))
+    def deliver(line: Line, response: bytes) -> None:
+        line.send(re.sub(rb"(?<=\r\n%b: )[^\r]*" % name, value, response, count=1))
 
     return deliver
 
@@ -221,12 +221,12 @@ GARBLED_HEADERS = {
     "Date": with_header(b"Date", b"yesterday"),
     "Date out of range": with_header(b"Date", b"Mon, 99 Nov 2026 06:37:54 GMT"),
     "checksum": with_header(b"x-amz-crc32", b"x"),
-    "checksum of another answer": with_header(b"x-amz-crc32", b"5"),
+    "checksum of another response": with_header(b"x-amz-crc32", b"5"),
 }
 
 
 @pytest.mark.parametrize("deliver", GARBLED_HEADERS.values(), ids=GARBLED_HEADERS)
-def test_a_write_is_applied_once_though_a_header_of_its_answer_is_garbled(
+def test_a_write_is_applied_once_though_a_header_of_its_response_is_garbled(
     moto_url: str, other: TaskStore, user: str, deliver: Deliver
 ) -> None:
     task = other.create(NewTask(title="there"))
@@ -241,8 +241,8 @@ def test_a_write_is_applied_once_though_a_header_of_its_answer_is_garbled(
     assert other.get(task.id).version == 3
 
 
-@pytest.mark.parametrize("name", ["checksum", "checksum of another answer"])
-def test_a_write_whose_answers_are_all_garbled_has_an_unknown_outcome(
+@pytest.mark.parametrize("name", ["checksum", "checksum of another response"])
+def test_a_write_whose_responses_are_all_garbled_has_an_unknown_outcome(
     moto_url: str, other: TaskStore, user: str, name: str
 ) -> None:
     task = other.create(NewTask(title="there"))
@@ -259,8 +259,8 @@ def test_what_a_garbled_answer_says_is_not_logged(
 ) -> None:
     task = other.create(NewTask(title="secret"))
 
-    def in_the_headers(line: Line, answer: bytes) -> None:
-        head, _, body = answer.partition(b"\r\n\r\n")
+    def in_the_headers(line: Line, response: bytes) -> None:
+        head, _, body = response.partition(b"\r\n\r\n")
         line.send(head.replace(b"\r\nDate", b"\r\n\xffDate\xa0") + b"\r\n" + body + b"\r\n\r\n")
         line.close()
 
@@ -284,25 +284,25 @@ def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypat
     monkeypatch.setattr(connections._TimeLimitedReader, "__init__", note)
     client = new_client(relay.url)
 
-    def in_pieces(line: Line, answer: bytes) -> None:
-        for place in range(0, len(answer), 40):
+    def in_pieces(line: Line, response: bytes) -> None:
+        for place in range(0, len(response), 40):
             time.sleep(0.01)
-            line.send(answer[place : place + 40])
+            line.send(response[place : place + 40])
 
     relay.delivery = in_pieces
     for _ in range(3):
         client.get_item(TableName=TABLE, Key=NOBODY)
-        assert sockets[-1].gettimeout() < 60.0, "the rest of an answer had the whole time again"
+        assert sockets[-1].gettimeout() < 60.0, "the rest of a response had the whole time again"
     assert given == [60.0] * 3
     assert relay.connections == 1
 
 
-def test_connecting_sending_and_the_answer_have_one_bound(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_sending_and_the_response_have_one_bound(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 0.5)
 
-    def late(line: Line, answer: bytes) -> None:
+    def late(line: Line, response: bytes) -> None:
         time.sleep(1.5)
-        line.send(answer)
+        line.send(response)
 
     relay.delivery = late
     with pytest.raises(ReadTimeoutError):

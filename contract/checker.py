@@ -1,4 +1,4 @@
-"""Checks answers against the contract: `make openapi` does so with its recordings, tests with every answer they get."""
+"""Checks responses against the contract: `make openapi` checks its recordings, and tests check every response."""
 
 import json
 import re
@@ -21,13 +21,13 @@ type Headers = Mapping[str, str] | Message
 
 
 class OutsideContract(AssertionError):
-    """An answer that the contract does not allow."""
+    """A response that the contract does not allow."""
 
 
 class Contract:
-    """An OpenAPI document, taken strictly: an object of an answer has no members but those that it names.
+    """An OpenAPI document. Objects in responses may only have the members that the document names.
 
-    Clients must not rely on that.
+    Clients must not rely on this: a later release may add members.
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -43,14 +43,14 @@ class Contract:
         return [operation for path in self.document["paths"].values() for operation in path.values()]
 
     def resolved(self, part: dict[str, Any]) -> dict[str, Any]:
-        """A part of the contract, or what it refers to."""
+        """Return this part of the contract, or the part that its $ref points to."""
         for name in part.get("$ref", "#").split("/")[1:]:
             part = self.document if name == "components" else part
             part = part[name]
         return part
 
     def operation_at(self, method: str, path: str) -> dict[str, Any] | None:
-        """The operation that a request addresses; None where there is no such route."""
+        """Return the operation of a request, or None if there is no such route."""
         given = path.partition("?")[0].split("/")
         paths: dict[str, Any] = self.document["paths"]
         # A literal segment wins over a parameter.
@@ -64,16 +64,16 @@ class Contract:
         return None
 
     def check(self, method: str, path: str, status: int, headers: Headers, content: bytes) -> None:
-        """Raise OutsideContract for an answer whose status, headers, type or body the contract does not allow.
+        """Raise OutsideContract for a response whose status, headers, type or body the contract does not allow.
 
-        `headers` are looked up by the names that the contract writes. A HEAD is answered as a GET, without a body.
+        `headers` are looked up by the names in the contract. The response to HEAD is that of GET without the body.
         """
         operation = self.operation_at("GET" if method == "HEAD" else method, path)
         if operation is None:
             return
         name, said = operation["operationId"], operation["responses"].get(str(status))
         if said is None:
-            raise OutsideContract(f"{name} does not answer {status}")
+            raise OutsideContract(f"{name} does not return {status}")
         response = self.resolved(said)
         self._check_headers(f"{name} {status}", response["headers"], headers)
         if method == "HEAD":
@@ -113,5 +113,5 @@ class Contract:
 
 @cache
 def contract() -> Contract:
-    """The contract of this release."""
+    """Return the contract of this release."""
     return Contract(json.loads(DOCUMENT.read_text()))
