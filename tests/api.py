@@ -1,4 +1,4 @@
-"""A small typed client of the HTTP API, and the list of its operations as template.yaml has them."""
+"""A small typed client of the HTTP API, and the operations that template.yaml defines."""
 
 import json
 import multiprocessing
@@ -36,13 +36,13 @@ TIMEOUT = 35
 _PROCESSES = multiprocessing.get_context("spawn")
 
 type Task = dict[str, Any]
-# A value that is None takes out a header that would be sent otherwise; a sequence is sent as so many lines.
+# None removes a default header. A sequence is sent as several headers of the same name.
 type Headers = Mapping[str, str | Sequence[str] | None]
 
 
 @dataclass(frozen=True)
 class Response:
-    """What came back."""
+    """An HTTP response."""
 
     status: int
     headers: Message
@@ -55,7 +55,7 @@ class Response:
 
     @property
     def tasks(self) -> list[Any]:
-        """The tasks that it shows."""
+        """The tasks in the body."""
         body = self.json if self.content else {}
         if "results" in body:
             return [result["task"] for result in body["results"] if result["task"] is not None]
@@ -63,7 +63,7 @@ class Response:
 
     @property
     def next_path(self) -> str | None:
-        """Where the Link header says that the next page is."""
+        """The path of the next page, from the Link header."""
         link = self.headers["Link"]
         if link is None:
             return None
@@ -74,7 +74,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Api:
-    """The API as one caller sees it. `path_user` is whose tasks are addressed, as it stands in the path."""
+    """The API for one caller. `path_user` is the user id in the path, percent-encoded; the default is the caller."""
 
     url: str
     caller: str
@@ -87,7 +87,7 @@ class Api:
         return f"/v1/users/{self.path_user or quote(self.caller, safe='')}/tasks"
 
     def send(self, method: str, path: str, body: object = None, headers: Headers | None = None) -> Response:
-        """Send a request whose path goes out as it stands. A body that is no bytes is sent as JSON."""
+        """Send a request, with the path unchanged. A body that is not bytes is sent as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
         sent: dict[str, str | Sequence[str] | None] = {"Content-Type": JSON} if body is not None else {}
         if "Authorization" not in (headers or {}):
@@ -121,7 +121,7 @@ class Api:
         return self.send("GET", f"{self.tasks}?{urlencode(query)}" if query else self.tasks)
 
     def walk(self, **query: object) -> list[Task]:
-        """Fetch every page of a list, as its links say."""
+        """Fetch every page of a list, by following the links."""
         response = self.page(**query)
         tasks: list[Task] = response.json["items"]
         while (path := response.next_path) is not None:
@@ -168,20 +168,20 @@ class Api:
         return self.send("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def batch(self, *operations: object, key: str | None = None) -> Response:
-        """Do several operations, with a key of their own where none is given."""
+        """Send a batch. Without `key` it gets a random idempotency key."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self.send("POST", f"{self.tasks}/batch", {"operations": operations}, headers)
 
 
 def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> Response:
-    """Send one request on a connection of its own, with exactly these headers; the response must be in the contract."""
+    """Send one request on a new connection, with exactly these headers, and check the response against the contract."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT)
     try:
         connection.putrequest(method, path)
         for name, value in headers.items():
             for line in (value,) if isinstance(value, str) else value or ():
                 connection.putheader(name, line)
-        with suppress(ConnectionError):  # who refuses a body by its announced length need not read it
+        with suppress(ConnectionError):  # a server may reject a body by its length, and close before it reads the body
             connection.endheaders(content)
         received = connection.getresponse()
         response = Response(received.status, received.headers, received.read())
@@ -193,7 +193,7 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation as template.yaml has it: `name` is its folder, `body` and `query` are those of its event."""
+    """An operation of template.yaml. `name` is its folder; `body` and `query` are from its sample event."""
 
     name: str
     method: str
@@ -203,16 +203,16 @@ class Operation:
 
     @property
     def on_a_task(self) -> bool:
-        """Whether it addresses one task."""
+        """Whether its path names a task."""
         return "{task_id}" in self.path
 
     def path_of(self, path_user: str, task_id: str = "") -> str:
-        """Its path, with the user and the task as they are to stand there."""
+        """Return its path with the user and the task filled in."""
         return self.path.replace("{user_id}", path_user).replace("{task_id}", task_id)
 
     @property
     def keyed(self) -> bool:
-        """Whether it needs an Idempotency-Key."""
+        """Whether it requires an Idempotency-Key."""
         parameters = map(contract().resolved, self._contract["parameters"])
         return any(one["name"] == "Idempotency-Key" and one["required"] for one in parameters)
 
@@ -222,7 +222,7 @@ class Operation:
         return operation
 
     def task_for(self, api: Api) -> Task:
-        """A new task in the state in which the operation takes it."""
+        """Create a task in the state that the operation needs: deleted for a restore, else open."""
         task = api.made()
         conflict = contract().resolved(self._contract["responses"].get("409", {}))
         if self.on_a_task and "`not-deleted`" in conflict.get("description", ""):
@@ -232,7 +232,7 @@ class Operation:
     def ask(
         self, api: Api, task_id: str = "", query: str = "", headers: Headers | None = None, body: object = None
     ) -> Response:
-        """Send a request of this operation, a good one where nothing else is said; each with a key of its own."""
+        """Send a request of this operation. It is valid unless the arguments say otherwise. Each gets its own key."""
         path = self.path_of(api.path_user or quote(api.caller, safe=""), task_id)
         query = query or self.query
         if self.keyed:
@@ -241,7 +241,7 @@ class Operation:
 
 
 def _body_and_query(name: str) -> tuple[object, str]:
-    """The body and the query of an operation's event. A batch keeps the operations that need no task to be there."""
+    """Return body and query of the sample event. A batch keeps only operations that need no existing task."""
     event = json.loads((ROOT / "events" / f"{name}.json").read_text())
     body = body_of(name)
     if body is not None and "operations" in body:
@@ -249,8 +249,8 @@ def _body_and_query(name: str) -> tuple[object, str]:
     return body, urlencode(event.get("queryStringParameters") or {})
 
 
-# Each function has credentials of its own, so that a DynamoDB can tell who asks (tests/permissions.py), and runs
-# behind the guard (tests/guard.py).
+# Each function has its own credentials, so that tests/permissions.py knows who sends a request, and runs behind the
+# guard of tests/guard.py.
 _TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
 TEMPLATE = replace(
     _TEMPLATE,
@@ -261,13 +261,13 @@ TEMPLATE = replace(
             environment={
                 **function.environment,
                 "AWS_ACCESS_KEY_ID": function.name,
-                "AWS_DEFAULT_REGION": REGION,  # whichever a test is in that starts the first process
+                "AWS_DEFAULT_REGION": REGION,  # independent of the region of the test that starts the first process
             },
         )
         for function in _TEMPLATE.functions
     ),
 )
-# HEAD is no operation of its own: it answers as GET does.
+# HEAD belongs to the operation of GET.
 _ROUTES = [
     (function.handler.rpartition(".")[2], route)
     for function in TEMPLATE.functions
@@ -277,12 +277,12 @@ _ROUTES = [
 _EVERY = {
     name: (route.public, Operation(name, route.method, route.path, *_body_and_query(name))) for name, route in _ROUTES
 }
-# On the tasks of a user; those for services only; and those that need no token, and are the same for everybody.
+# Operations for services only; operations on the tasks of a user; operations without a token.
 FOR_SERVICES = {name: operation for name, (_, operation) in _EVERY.items() if name == "erase_user"}
 OPERATIONS = {name: one for name, (public, one) in _EVERY.items() if not public and name not in FOR_SERVICES}
 PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}
-# Else a route that lost its authorizer would go untested, and nobody would see it.
-assert set(PUBLIC) == {"get_openapi"}, "an operation on tasks is open to everybody"
+# A route that lost its authorizer would not be tested, and nobody would notice.
+assert set(PUBLIC) == {"get_openapi"}, "an operation on tasks needs no token"
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ class Backend:
     table: Table
 
     def stored(self, user: str, tenant: str = "") -> list[dict[str, Any]]:
-        """Everything in the user's partition."""
+        """Return all items of the user's partition."""
         pages = self.table.client.get_paginator("query").paginate(
             TableName=self.table.name,
             KeyConditionExpression="pk = :pk",
@@ -305,17 +305,17 @@ class Backend:
 
     @staticmethod
     def stored_at(shown: str) -> int:
-        """A time as it is shown, in seconds since 1970."""
+        """Convert a time of a response to seconds since 1970."""
         return int(datetime.fromisoformat(shown).timestamp())
 
     def fill(self, user: str, count: int) -> None:
-        """Store tasks without going through the gateway."""
+        """Store tasks directly, without the gateway."""
         store = TaskStore(self.table, user, deadline_in(60))
         for number in range(count):
             store.create(NewTask(title=f"task {number}"))
 
     def expire(self, user: str, task_id: str) -> None:
-        """Let the time of a task in the trash be over, though TTL has not removed it yet."""
+        """Make a deleted task expire. Its item stays, as before TTL removes it."""
         self.table.client.update_item(
             TableName=self.table.name,
             Key={"pk": {"S": guard.partition_of(user)}, "sk": {"S": f"TASK#{task_id}"}},
@@ -324,7 +324,7 @@ class Backend:
         )
 
     def logged(self, request_id: str) -> dict[str, Any]:
-        """The log line of a request."""
+        """Return the log line of a request, when it is written."""
 
         def line() -> dict[str, Any] | None:
             for text in self.log.read_text().splitlines():
@@ -338,7 +338,7 @@ class Backend:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects of a line. Two processes that write at once may write into one line, one after the other."""
+    """Yield the JSON objects of a line: two processes can write into the same line."""
     place = 0
     while place < len(text):
         found, place = json.JSONDecoder().raw_decode(text, place)
@@ -347,9 +347,9 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def serving(endpoint: str, table_url: str, log: Path | None = None, **environment: str) -> Iterator[Backend]:
-    """A gateway whose functions see an endpoint as DynamoDB.
+    """Run a gateway whose functions use this endpoint as DynamoDB.
 
-    With a log, the gateway runs in a process of its own: what functions write goes there.
+    With `log`, the gateway runs in a separate process, and the output of the functions goes there.
     """
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, **environment}
     table = table_at(table_url)
@@ -378,13 +378,13 @@ def _serve(until_closed: Connection, environment: Mapping[str, str], log: Path) 
 
 
 def new_id(days_ago: float = 0) -> str:
-    """An id that a client makes, now or some days ago."""
+    """Return a task id as a client makes it, now or some days ago."""
     return str(uuid7(time.time_ns() - round(days_ago * 86_400e9)))
 
 
 @cache
 def _token(user: str, claims: str) -> str:
-    # Signing one takes 40 ms.
+    # Signing a token takes 40 ms.
     return make_token(user, **json.loads(claims))
 
 

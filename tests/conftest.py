@@ -1,4 +1,4 @@
-"""What all suites share: the environment of a function, the engines, and a table made from template.yaml."""
+"""Fixtures of all suites: the environment of a function, the DynamoDB engines, and a table from template.yaml."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 TABLE = "TaskTable"
 REGION = "eu-central-1"
 COMPLETED = ClearQuery(status="completed")
-# How large the proofs are: "" in `make test`, "ci" in `make proof`, and anything else in `make prove`.
+# The size of the proofs: "" in `make test`, "ci" in `make proof`, anything else in `make prove`.
 PROVE = os.environ.get("PROVE", "")
 SCALE = 10 if PROVE not in {"", "ci"} else 1
 
@@ -74,7 +74,7 @@ def dynamodb_local_url(template: Template) -> Iterator[str]:
 
 @pytest.fixture(params=["moto", "dynamodb_local"])
 def engine_url(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn: what uses this runs on both."""
+    """The URL of each engine: tests with this fixture run on both."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
@@ -86,7 +86,7 @@ def table(engine_url: str) -> Table:
 
 @pytest.fixture
 def user() -> Iterator[str]:
-    """A user of this test alone."""
+    """A user that no other test uses."""
     name = f"user-{uuid.uuid4()}"
     yield name
     forget(name)
@@ -99,14 +99,14 @@ def store(table: Table, user: str) -> TaskStore:
 
 @cache
 def table_at(url: str, client: str = "") -> Table:  # noqa: ARG001 - it is part of the cache's key
-    """The table at an endpoint; `client` names one of several clients, for those whose events a test handles."""
-    with pytest.MonkeyPatch.context() as patch:  # it outlives a test that is in another region
+    """Return the table at an endpoint. Each `client` name has its own boto3 client, whose events a test can handle."""
+    with pytest.MonkeyPatch.context() as patch:  # the cached client also serves tests that run in another region
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         return Table(new_client(url), TABLE)
 
 
 def forget(user: str) -> None:
-    """Drop what moto holds of a user, and of those whose names are made of theirs: its queries go through the table."""
+    """Remove from moto the items of a user and of users derived from it: moto scans the whole table for each query."""
     if "moto.dynamodb.models" not in sys.modules:
         return
     for account in get_backend("dynamodb").values():
@@ -117,7 +117,7 @@ def forget(user: str) -> None:
 
 
 def versions_of(table: Table, user: str) -> dict[str, int]:
-    """The version of every task of a user, those in the trash too, by its id."""
+    """Return the versions of all tasks of a user by id, including deleted tasks."""
     query = table.client.query(
         TableName=table.name,
         KeyConditionExpression="pk = :pk AND begins_with(sk, :task)",
@@ -128,13 +128,13 @@ def versions_of(table: Table, user: str) -> dict[str, int]:
 
 
 def mixed[One, Other](ones: Collection[One], others: Collection[Other]) -> list[tuple[One, Other]]:
-    """Pairs in which every element of both appears: for a rule that all operations share, instead of all pairs."""
+    """Return pairs that contain each element of both collections: enough for a rule that all operations share."""
     count = max(len(ones), len(others))
     return list(islice(zip(cycle(ones), cycle(others), strict=False), count))
 
 
 def sized(test: int, ci: int, prove: int) -> int:
-    """The size of a proof in `make test`, in `make proof` and in `make prove`."""
+    """Return the size of a proof for `make test`, `make proof` or `make prove`."""
     return {"": test, "ci": ci}.get(PROVE, prove)
 
 
@@ -142,12 +142,11 @@ def deadline_in(seconds: float) -> float:
     return time.monotonic() + seconds
 
 
-def eventually[Response](ask: Callable[[], Response | None], within: float = 5.0) -> Response:
-    """The first response that is not None."""
+def eventually[T](ask: Callable[[], T | None], within: float = 5.0) -> T:
+    """Call `ask` until it returns a value, and return the value."""
     deadline = deadline_in(within)
     while time.monotonic() < deadline:
-        response = ask()
-        if response is not None:
-            return response
+        if (value := ask()) is not None:
+            return value
         time.sleep(0.02)
     raise AssertionError(f"nothing within {within} s")

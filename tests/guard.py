@@ -1,7 +1,7 @@
-"""A guard where botocore sends, in all tests: a request that names another partition than the addressed user's.
+"""Fails a test that sends a DynamoDB request to a partition other than that of the addressed user.
 
-Who is addressed is known from outside the code under test: from the event that a handler is given, and from the user
-that a store is made for.
+The guard takes the addressed user from outside the code under test: from the event of a handler, and from the
+arguments of a store.
 """
 
 import json
@@ -18,14 +18,14 @@ from botocore.endpoint import Endpoint
 
 from shared.store.task_store import TaskStore
 
-# Whatever else DynamoDB can do (Scan, PartiQL ...) may reach more than one partition.
+# Other actions of DynamoDB (Scan, PartiQL) can reach more than one partition.
 _ON_ONE_KEY = {"GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}
 _TRANSACTIONS = {"TransactGetItems", "TransactWriteItems"}
 _NOBODY = "\0"
 
 
 class ForeignPartition(BaseException):
-    """A request reached for what is not the addressed user's. No handler catches it, and no test expects it."""
+    """A request named the partition of another user. No handler catches this, and no test expects it."""
 
 
 class _Addressed(threading.local):
@@ -38,7 +38,7 @@ _addressed = _Addressed()
 
 @contextmanager
 def addressing(user: str, tenant: str = "") -> Iterator[None]:
-    """Until it ends, this thread may reach this user's partition only."""
+    """Allow only the partition of this user in this thread."""
     _addressed.partitions.append(partition_of(user, tenant))
     try:
         yield
@@ -47,13 +47,13 @@ def addressing(user: str, tenant: str = "") -> Iterator[None]:
 
 
 def partition_of(user: str, tenant: str = "") -> str:
-    """The partition key of a user, as docs/data-model.md says; written without the code under test."""
+    """Return the partition key of a user by docs/data-model.md, without the code under test."""
     names = [tenant, user] if tenant else [user]
     return "USER#" + "#".join(name.replace("%", "%25").replace("#", "%23") for name in names)
 
 
 def check(request: AWSPreparedRequest) -> None:
-    """Raise ForeignPartition where a request that goes out for a user names another partition."""
+    """Raise ForeignPartition if a request for a user names another partition."""
     partitions = set(_addressed.partitions)
     if not partitions:
         return
@@ -64,14 +64,14 @@ def check(request: AWSPreparedRequest) -> None:
 
 
 def action_of(request: AWSPreparedRequest) -> tuple[str, dict[str, Any]]:
-    """What a request asks of DynamoDB, and its body."""
+    """Return the action and the body of a request."""
     target = request.headers["X-Amz-Target"]
     name = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
     return name, json.loads(cast("bytes", request.body))
 
 
 def named(name: str, body: Mapping[str, Any]) -> set[str]:
-    """The partitions that a request names. Raises ForeignPartition for what could reach others."""
+    """Return the partitions that a request names. Raises ForeignPartition for actions that can reach others."""
     if name in _TRANSACTIONS:
         parts = [(kind, part) for item in body["TransactItems"] for kind, part in item.items()]
         return {partition for kind, part in parts for partition in named(f"{kind}Item", part)}
@@ -144,7 +144,7 @@ def _for_its_user(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def __getattr__(operation: str) -> Handler:
-    """The guarded handler of an operation, as `tests.guard.create_task`: what the gateways of tests run."""
+    """Return the guarded handler of an operation, as in `tests.guard.create_task`. The gateways of tests run it."""
     if operation.startswith("_"):
         raise AttributeError(operation)
     install()

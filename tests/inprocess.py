@@ -1,4 +1,4 @@
-"""The real handlers in this process, on one DynamoDB, with a clock that a test may move."""
+"""Runs the real handlers in this process, on one table, with a clock that a test can move."""
 
 import base64
 import importlib.util
@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 
 @dataclass(frozen=True)
 class Reply:
-    """What a handler answers."""
+    """A response of a handler."""
 
     status: int
     headers: Mapping[str, str]
@@ -34,17 +34,17 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON; None where there is none."""
+        """The body, read as JSON; None without a body."""
         return json.loads(self.body) if self.body else None
 
     @property
     def kind(self) -> str:
-        """The type of the problem that it is, if it is one."""
+        """The kind of the problem; empty if it is not a problem."""
         return str(self.json["type"]).removeprefix("urn:problem:tasks:") if self.status >= 400 else ""
 
 
 class Functions(Protocol):
-    """Calls the handler of an operation with an event as API Gateway makes it."""
+    """Calls the handler of an operation with an event in the format of API Gateway."""
 
     def __call__(
         self,
@@ -71,7 +71,7 @@ class _Context:
 
 @contextmanager
 def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator[Functions]:
-    """All handlers, loaded anew around a table; `clock` gives the nanoseconds since 1970 that their stores see."""
+    """Load all handlers with this table. `clock` returns the time of their stores in nanoseconds since 1970."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dynamodb, "client", lambda: table.client)
         patch.setattr(shared.http.requests, "TaskStore", partial(TaskStore, clock=clock))
@@ -115,7 +115,7 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
 
 
 def _encoded(body: object) -> str | None:
-    """A body as it stands in an event: text as it is, bytes in Base64, and everything else as JSON."""
+    """Return the body of an event: text unchanged, bytes as Base64, anything else as JSON."""
     if isinstance(body, bytes):
         return base64.b64encode(body).decode()
     return body if body is None or isinstance(body, str) else json.dumps(body)

@@ -1,6 +1,6 @@
-"""An older shape of items, schema 0, as a release before the first might have had it; and that release at work.
+"""Items of an invented older release (schema 0), and its writes: for tests of upgrades and migrations.
 
-Its tasks had no `completed_at`: `by_status` said it. They had a `colour` that nothing reads any more.
+Its tasks have no `completed_at` (the time is in `by_status`), and a `colour` that this release does not read.
 `python -m tests.older_shape ...` is `python -m ops.migrate` with the step from that shape.
 """
 
@@ -19,7 +19,7 @@ def step(item: Item) -> Item:
     """From schema 0 to 1."""
     upgraded = {name: value for name, value in item.items() if name != "colour"}
     _, status, slot, _ = item["by_status"]["S"].split("#")
-    # The older release does not know completed_at, and may have changed what it follows from: compute it every time.
+    # The older release may have changed by_status without changing completed_at: compute it every time.
     if status == "done":
         upgraded["completed_at"] = number(int(slot))
     elif status == "open":
@@ -31,23 +31,23 @@ STEPS = {0: step}
 
 
 def old_item(task: Task) -> dict[str, Any]:
-    """An item as the older release writes it."""
+    """Return the item as the older release writes it."""
     item = items.to_item(task, "old")
     item.pop("completed_at", None)
     return {**item, "schema": number(0), "colour": text("red")}
 
 
 def old_task(user: str, task_id: str, new: NewTask, now: int, *, trashed: bool = False) -> dict[str, Any]:
-    """The item of a new task, or of one that was deleted at once, as the older release writes it."""
+    """Return the item of a new or deleted task as the older release writes it."""
     task = tasks.create(None, task_id, user, new, now)
     if not trashed:
         return old_item(task)
     deleted = tasks.delete(task, tasks.ANY_VERSION, now + 1)
-    return {**old_item(deleted), "expires_at": number(int(4e12))}  # still kept
+    return {**old_item(deleted), "expires_at": number(int(4e12))}  # not expired
 
 
 def toggle_as_before(table: Table, user: str, task_id: str) -> bool:
-    """Toggle a task as the older release does: it reads, and writes what it knows. False if another was quicker."""
+    """Toggle a task as the older release does. Returns False if another write came between its read and its write."""
     item = table.client.get_item(
         TableName=table.name, Key=items.key_of(items.partition_of(user), task_id), ConsistentRead=True
     )["Item"]
@@ -72,5 +72,5 @@ def toggle_as_before(table: Table, user: str, task_id: str) -> bool:
 
 
 if __name__ == "__main__":
-    upgrades.STEPS = STEPS  # type: ignore[misc]  # there is no such step in shared/
+    upgrades.STEPS = STEPS  # type: ignore[misc]  # shared/ has no such step
     sys.exit(migrate.main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Moto's DynamoDB with the permissions of template.yaml: what a function's role does not allow is refused."""
+"""Moto's DynamoDB with the permissions of template.yaml: requests that the role of a function does not allow fail."""
 
 import io
 import json
@@ -22,7 +22,7 @@ type WSGI = Callable[..., Iterable[bytes]]
 
 
 class Permissions:
-    """What each function may do, as its role says, and what it has used of that."""
+    """The permissions of each function by its role, and those that it used."""
 
     def __init__(self, template: Path) -> None:
         document = templates.read(template)
@@ -34,10 +34,10 @@ class Permissions:
         self.used: defaultdict[str, set[Permission]] = defaultdict(set)
 
     def before(self, app: WSGI) -> WSGI:
-        """The same DynamoDB, behind these permissions. Callers that are no function may do everything."""
+        """Wrap a DynamoDB with these permissions. Callers that are not functions may do everything."""
 
         def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            sys.settrace(None)  # coverage would follow each of moto's lines, and is not about them
+            sys.settrace(None)  # coverage need not trace the lines of moto
             caller = re.search("Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
             if caller is None or caller[1] not in self.allowed:
                 return app(environ, start_response)
@@ -55,7 +55,7 @@ class Permissions:
 
 @contextmanager
 def moto_with_permissions(permissions: Permissions) -> Iterator[str]:
-    """Moto's server behind permissions; yields its URL."""
+    """Run moto's server with these permissions, and yield its URL."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             dynamodb,
@@ -80,11 +80,11 @@ def _name(resource: Any) -> str:
             return str(table).removesuffix(".Arn")
         case {"Fn::Sub": str(arn)}:
             return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", arn)
-    raise AssertionError(f"neither the table nor an index of it: {resource}")
+    raise AssertionError(f"neither a table nor an index: {resource}")
 
 
 def _asked(action: str, body: Mapping[str, Any]) -> Iterator[Permission]:
-    # IAM knows no transactions: whoever sends one needs the permissions of its parts.
+    # IAM has no permissions for transactions: a transaction needs the permissions of its parts.
     for item in body.get("TransactItems", ()):
         for kind, part in item.items():
             yield from _asked(kind if kind == "ConditionCheck" else f"{kind}Item", part)

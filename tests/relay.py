@@ -1,4 +1,4 @@
-"""An endpoint in front of another one, over HTTP or TLS, that delivers each response in the way that a test chooses."""
+"""A proxy in front of an endpoint, over HTTP or TLS, that can damage or delay responses."""
 
 import socket
 import ssl
@@ -16,29 +16,29 @@ type Deliver = Callable[[Line, bytes], None]
 
 
 class Line:
-    """A client's connection; `writes` says whether the request that is answered may change anything."""
+    """A connection of a client. `writes` says whether its current request is a write."""
 
     def __init__(self, client: socket.socket) -> None:
         self.writes = False
         self._client = client
 
     def receive(self) -> bytes:
-        """Some bytes; none at the end."""
+        """Receive some bytes; none at the end of the connection."""
         return self._client.recv(65536)
 
     def send(self, data: bytes) -> None:
-        """Send bytes at once."""
+        """Send bytes without a delay."""
         self._client.sendall(data)
 
     def close(self) -> None:
-        """Close it properly."""
+        """Shut down and close the connection."""
         with suppress(OSError):
             self._client.shutdown(socket.SHUT_RDWR)
         self._client.close()
 
 
 class TlsLine(Line):
-    """A client's connection over TLS, whose records can be spoilt."""
+    """A TLS connection of a client, whose records can be damaged."""
 
     def __init__(self, client: socket.socket, context: ssl.SSLContext) -> None:
         super().__init__(client)
@@ -47,17 +47,17 @@ class TlsLine(Line):
         self._pump(self._tls.do_handshake)
 
     def receive(self) -> bytes:
-        """Some bytes; none at the end."""
+        """Receive some bytes; none at the end of the connection."""
         try:
             return self._pump(lambda: self._tls.read(65536))
         except ssl.SSLError:
             return b""
 
-    def send(self, data: bytes, *, spoilt: bool = False) -> None:
-        """Send bytes as a TLS record, which the client cannot decrypt where it is spoilt."""
+    def send(self, data: bytes, *, damaged: bool = False) -> None:
+        """Send bytes as a TLS record. The client cannot decrypt a damaged one."""
         self._tls.write(data)
         record = self._outgoing.read()
-        self._client.sendall(record[:-1] + bytes([record[-1] ^ 1]) if spoilt else record)
+        self._client.sendall(record[:-1] + bytes([record[-1] ^ 1]) if damaged else record)
 
     def _pump[Result](self, act: Callable[[], Result]) -> Result:
         while True:
@@ -75,22 +75,22 @@ class TlsLine(Line):
 
 
 def plain(line: Line, response: bytes) -> None:
-    """Deliver a response as it is."""
+    """Deliver a response unchanged."""
     line.send(response)
 
 
 def spoilt(line: Line, response: bytes) -> None:
-    """Deliver a response in a TLS record that was changed on its way, and close."""
+    """Deliver a response in a damaged TLS record, and close."""
     assert isinstance(line, TlsLine)
-    line.send(response, spoilt=True)
+    line.send(response, damaged=True)
     line.close()
 
 
 class Relay:
-    """`deliveries` are how the responses to the next writes arrive, one each; all others arrive by `delivery`."""
+    """The proxy. `deliveries` deliver the responses to the next writes, one each; `delivery` delivers all others."""
 
     def __init__(self, target: str, identity: Path | None = None) -> None:
-        """Begin to listen, in front of the endpoint `target`; over TLS where a certificate with its key is given."""
+        """Listen in front of the endpoint `target`, over TLS if a file with certificate and key is given."""
         self.deliveries: list[Deliver] = []
         self.delivery: Deliver = plain
         self.connections = 0
@@ -124,13 +124,13 @@ class Relay:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client:  # a client may hang up at any time
+        with suppress(OSError), client:  # a client may close at any time
             line = Line(client) if self._context is None else TlsLine(client, self._context)
             received = b""
             while data := line.receive():
                 received += data
                 head, end, body = received.partition(b"\r\n\r\n")
-                if not end:  # a TLS handshake may have the end of a line anywhere
+                if not end:  # the header is not complete
                     continue
                 headers = dict(one.split(": ", 1) for one in head.decode("latin-1").split("\r\n")[1:])
                 if head.startswith(b"GET"):

@@ -1,4 +1,4 @@
-"""The wire between a store and DynamoDB, where tests lose, delay, change and count requests."""
+"""Injects faults between a store and DynamoDB: tests lose, delay, change and count requests."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from botocore.httpsession import URLLib3Session
 
 from shared.store.dynamodb import Table
 
-# Names the operation of a test that sends the requests of this thread, so that what was applied can be traced to it.
+# The operation of a test that sends the requests of this thread: links applied writes to operations.
 OPERATION: ContextVar[object] = ContextVar("OPERATION", default=None)
 
 type Fault = Callable[[Send], AWSResponse]
-# Takes a request from its client, and delivers it at some later time.
+# Takes a request, and delivers it later.
 type Carrier = Callable[[Send], object]
 
 _WRITES = {"BatchWriteItem", "PutItem", "TransactWriteItems"}
 
 
 class Applied(NamedTuple):
-    """A write that DynamoDB applied: its operation, token and items, and when it was delivered and answered (s)."""
+    """A write that DynamoDB applied: operation, write token, items, and the times of request and response (s)."""
 
     operation: object
     token: str
@@ -40,13 +40,13 @@ class Applied(NamedTuple):
 
 
 class Wire:
-    """Stands where botocore sends.
+    """Replaces the sending of a botocore client.
 
-    `write_faults` are what happens to the next writes, and `faults` what happens to the next requests of any kind, one
-    each; None lets one pass. `choose` decides where neither is left.
+    `write_faults` holds the faults of the next writes, and `faults` those of the next requests of any kind, one for
+    each; None is no fault. When both lists are empty, `choose` returns the fault.
 
-    `requests` holds the bodies of all requests, and `writes` the writes that DynamoDB applied, also those that arrived
-    late. `applied` counts these by their tokens.
+    `requests` holds the bodies of all requests, and `writes` the writes that DynamoDB applied, including late ones.
+    `applied` counts them by write token.
     """
 
     def __init__(self, table: Table, choose: Callable[[], Fault | None] = lambda: None) -> None:
@@ -55,25 +55,25 @@ class Wire:
         self.requests: list[dict[str, Any]] = []
         self.writes: list[Applied] = []
         self.applied: Counter[str] = Counter()
-        # Whether faults strike reads of the mark of an erased user, too. A create sends one if it sends the first one.
+        # Whether faults also apply to reads of the mark of an erased user. The first create of a store reads it.
         self.marks = False
         self._choose = choose
         self._transactions: set[str] = set()
         self._first_deliveries: dict[str, float] = {}
         self._late: list[threading.Timer] = []
-        # As botocore's clients have it: without this option each request waits 40 ms for an acknowledgement.
+        # The default of botocore's clients. Without it each request waits 40 ms for an acknowledgement.
         no_delay: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # the stubs call this a list of strings
         self._session = URLLib3Session(max_pool_connections=64, socket_options=no_delay)
         self._lock = threading.Lock()
         self._events = table.client.meta.events
 
     def __enter__(self) -> Self:
-        """Stand on the wire."""
+        """Start to intercept requests."""
         self._events.register("before-send.dynamodb", self._send)  # type: ignore[arg-type]  # it takes a response too
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Step aside when all late requests have arrived."""
+        """Wait for all late requests, then stop."""
         self._events.unregister("before-send.dynamodb", self._send)  # type: ignore[arg-type]
         self.drain()
         self._session.close()
@@ -97,14 +97,14 @@ class Wire:
         transaction = send.body.get("ClientRequestToken")
         began = time.monotonic()
         if transaction is not None:
-            # Of two deliveries at once both are answered 200, and either can be the one that was applied.
+            # Two simultaneous deliveries both return 200, and either of them can be the one that was applied.
             began = self._first_deliveries.setdefault(transaction, began)
         response = self._session.send(send.request)
         ended = time.monotonic()
         token = token_of(send.body)
         if response.status_code == 200 and send.writes and token is not None:
             with self._lock:
-                # A transaction that arrives again is answered 200 again, and not applied again.
+                # A transaction that arrives twice returns 200 twice, and is applied once.
                 if transaction is None or transaction not in self._transactions:
                     self.applied[token] += 1
                     self.writes.append(Applied(send.operation, token, send.items, began, ended))
@@ -118,7 +118,7 @@ class Wire:
 
 
 class Send:
-    """A request that a client sends: each call delivers it to DynamoDB, and returns the response."""
+    """A request of a client. Each call delivers it to DynamoDB and returns the response."""
 
     def __init__(self, wire: Wire, request: AWSPreparedRequest) -> None:
         self.request = request
@@ -131,7 +131,7 @@ class Send:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The items of tasks that the request puts."""
+        """The task items that the request writes."""
         puts = [self.body, *(part["Put"] for part in self.body.get("TransactItems", []) if "Put" in part)]
         return [put["Item"] for put in puts if "Item" in put and put["Item"]["sk"]["S"].startswith("TASK#")]
 
@@ -140,11 +140,11 @@ class Send:
         return self._wire._deliver(self)
 
     def later(self, seconds: float) -> None:
-        """Deliver the request in so many seconds, whatever its client does meanwhile."""
+        """Deliver the request after some seconds, independent of its client."""
         self._wire._deliver_later(self, seconds)
 
     def changed(self, body: dict[str, Any]) -> Send:
-        """The same request with another body. No engine of the tests checks the signature."""
+        """Return the request with another body. The engines of the tests do not check signatures."""
         content = json.dumps(body).encode()
         headers = HeadersDict(self.request.headers)
         headers["Content-Length"] = str(len(content))
@@ -153,7 +153,7 @@ class Send:
 
 
 def token_of(body: dict[str, Any]) -> str | None:
-    """The write token in the body of a request; None where there is none, as in a read or an upgrade."""
+    """Return the write token in the body of a request; None for a read or an upgrade."""
     if "ClientRequestToken" in body:
         return str(body["ClientRequestToken"])
     tokens = body.get("Item", {}).get("write_tokens", {"L": []})["L"]
@@ -170,7 +170,7 @@ def crash_before(_: Send) -> NoReturn:
 
 
 def crash_after(send: Send) -> NoReturn:
-    """The process ends when the request has been applied."""
+    """The process ends after the request was applied."""
     send()
     raise Crash
 
@@ -197,9 +197,9 @@ def lost_after_and(then: Callable[[], object]) -> Fault:
 
 
 def late(carrier: Carrier, then: Callable[[], object] = lambda: None) -> Fault:
-    """The client waits for a response until its read times out, and the request arrives when the carrier delivers it.
+    """The read of the client times out, and the request arrives when the carrier delivers it.
 
-    `then` happens before the client can send the request again. Nothing waits for the time-out.
+    `then` is called before the client retries. The test does not wait for the timeout.
     """
 
     def fault(send: Send) -> NoReturn:
@@ -211,7 +211,7 @@ def late(carrier: Carrier, then: Callable[[], object] = lambda: None) -> Fault:
 
 
 def late_after_reset(carrier: Carrier) -> Fault:
-    """The client sees its connection reset, and the request arrives when the carrier delivers it."""
+    """The connection of the client is reset, and the request arrives when the carrier delivers it."""
 
     def fault(send: Send) -> NoReturn:
         carrier(send)
@@ -221,7 +221,7 @@ def late_after_reset(carrier: Carrier) -> Fault:
 
 
 def late_again(carrier: Carrier) -> Fault:
-    """The request is delivered and answered, and delivered again when the carrier does so."""
+    """The request gets its response, and the carrier delivers it a second time."""
 
     def fault(send: Send) -> AWSResponse:
         carrier(send)
@@ -231,7 +231,7 @@ def late_again(carrier: Carrier) -> Fault:
 
 
 def late_after_crash(carrier: Carrier) -> Fault:
-    """The process ends when it has sent the request, which arrives when the carrier delivers it."""
+    """The process ends after it sent the request, which arrives when the carrier delivers it."""
 
     def fault(send: Send) -> NoReturn:
         carrier(send)
@@ -241,7 +241,7 @@ def late_after_crash(carrier: Carrier) -> Fault:
 
 
 def after(seconds: float) -> Carrier:
-    """Carries a request for so many seconds."""
+    """Return a carrier that delivers a request after some seconds."""
     return lambda send: send.later(seconds)
 
 
@@ -256,19 +256,19 @@ class Held:
         self._sends.append(send)
 
     def arrive(self) -> list[int]:
-        """Deliver the requests that are held, in the order of sending; return the status of each response."""
+        """Deliver the held requests in the order of sending, and return the status of each response."""
         held, self._sends = self._sends, []
         return [send().status_code for send in held]
 
 
 def twice(send: Send) -> AWSResponse:
-    """The request is delivered twice, and the second response arrives."""
+    """The request is delivered twice, and the client gets the second response."""
     send()
     return send()
 
 
 def fail_with(status: int, code: str) -> Fault:
-    """DynamoDB refuses the request with this error, and does not apply it."""
+    """DynamoDB rejects the request with this error."""
 
     def fault(_: Send) -> AWSResponse:
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected"}).encode()
@@ -278,7 +278,7 @@ def fail_with(status: int, code: str) -> Fault:
 
 
 def cancelled(*codes: str) -> Fault:
-    """DynamoDB cancels the transaction, for these reasons."""
+    """DynamoDB cancels the transaction for these reasons."""
 
     def fault(_: Send) -> AWSResponse:
         reasons = [{"Code": code, "Message": "injected"} for code in codes]
@@ -289,7 +289,7 @@ def cancelled(*codes: str) -> Fault:
 
 
 def truncated(send: Send) -> AWSResponse:
-    """The request is applied, and its response breaks off half-way."""
+    """The request is applied, and its response is cut off."""
     whole = send()
     checksum = {"x-amz-crc32": str(zlib.crc32(whole.content))}
     return make_response(whole.status_code, whole.content[:20], checksum)
