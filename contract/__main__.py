@@ -175,7 +175,7 @@ def _kind_of(error: type[Exception]) -> str:
     needed = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     kind = problem_of(error(*("x" for _ in needed[1:]))).kind
     if kind == "internal-error":
-        raise TypeError(f"{error.__name__} has no problem: add a case to shared/http/errors.py")
+        raise TypeError(f"{error.__name__} has no problem: add it to shared/http/errors.py")
     return kind
 
 

@@ -112,85 +112,11 @@ def no_tenant() -> Problem:
     return Problem(403, "no-tenant", "No tenant", "This token does not name a tenant. Send a token of your tenant.")
 
 
-def user_erased() -> Problem:
-    """403: the user was erased, or is being erased."""
-    detail = "This user was erased, or is being erased. Nothing can be written for this user id."
-    return Problem(403, "user-erased", "User erased", detail)
-
-
-def task_not_found() -> Problem:
-    """404: the user has no such task."""
-    return Problem(404, "task-not-found", "Task not found", "This user has no task with this id.")
-
-
-def not_deleted() -> Problem:
-    """409: the task to restore is not in the trash."""
-    return Problem(409, "not-deleted", "Not deleted", "The task is not in the trash, so it cannot be restored.")
-
-
-def no_list() -> Problem:
-    """409: a task to move is in no list, and the request names none."""
-    return Problem(409, "no-list", "No list", "The task is in no list. Name the list to move it to.")
-
-
-def anchor_not_in_list() -> Problem:
-    """409: the task to move after or before is not there."""
-    detail = "The task to move after or before is not in this list. Read the list again, and choose another one."
-    return Problem(409, "anchor-not-in-list", "Anchor not in list", detail)
-
-
-def no_room() -> Problem:
-    """409: so many tasks were moved to this place that a position between them would be too long."""
-    detail = (
-        "Too many tasks were moved to this place. To make room, move the task that you named to another place of the "
-        "list, and then back."
-    )
-    return Problem(409, "no-room", "No room", detail)
-
-
-def unusable_id() -> Problem:
-    """422: a new task cannot have this id."""
-    detail = (
-        "The id of a new task must be a UUID of version 7 that is at most 29 days old and at most one day ahead. "
-        "Generate a new one, and check the clock of the client."
-    )
-    return Problem(422, "unusable-id", "Unusable id", detail)
-
-
-def key_reused() -> Problem:
-    """422: the Idempotency-Key belongs to another request."""
-    detail = "This Idempotency-Key was used for another request. Send a new key with each new request."
-    return Problem(422, "idempotency-key-reused", "Idempotency-Key reused", detail)
-
-
-def sync_token_expired() -> Problem:
-    """410: the sync token is too old, so deletions may be missing, or it comes from a clock that was ahead."""
-    detail = (
-        "The sync token is more than 30 days old, or the server's clock was ahead when it was made. "
-        "Sync again without a token and delete local tasks that are not returned."
-    )
-    return Problem(410, "sync-token-expired", "Sync token expired", detail)
-
-
-def precondition_failed(detail: str) -> Problem:
-    """412: the precondition does not allow the current version of the task."""
-    return Problem(412, "precondition-failed", "Precondition failed", detail)
-
-
 def body_too_large(limit: int) -> Problem:
     """413: the body is larger than `limit`, in bytes."""
     return Problem(
         413, "body-too-large", "Content too large", f"The body is larger than {limit} bytes. Send a smaller body."
     )
-
-
-def batch_too_large(limit: int) -> Problem:
-    """422: a batch whose tasks are together over the limit, in bytes."""
-    detail = (
-        f"The tasks that the batch writes are together over {limit:,} bytes. Send fewer operations in a batch. "
-        "Nothing was changed."
-    )
-    return Problem(422, "batch-too-large", "Batch too large", detail)
 
 
 def unsupported_media_type(detail: str, headers: Mapping[str, str]) -> Problem:
@@ -214,25 +140,6 @@ def invalid_query(errors: Sequence[str]) -> Problem:
 def shortened(text: str) -> str:
     """Cut a text that may repeat client input to 200 characters."""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
-
-
-def internal_error() -> Problem:
-    """500: a bug in this service. The response gives no details, only the request id; the log has the cause."""
-    return Problem(
-        500,
-        "internal-error",
-        "Internal server error",
-        "The server has an internal error. Report the request id if it happens again.",
-    )
-
-
-def storage_full() -> Problem:
-    """507: the user's storage has reached its limit, and the write needs more."""
-    detail = (
-        "The user's storage has reached its limit of 10 GB. To free space now, shorten or remove descriptions. Deleted "
-        "tasks free their space after 30 days."
-    )
-    return Problem(507, "storage-full", "Storage full", detail)
 
 
 def unavailable(kind: str, detail: str, retry_after: int) -> Problem:
