@@ -80,14 +80,14 @@ def _build(name: str, title: str, requirements: list[str], column: str) -> Conte
         target = folder / path.relative_to(PACKAGES)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    shutil.copy2(ROOT / "bench" / "peers" / f"{name}.py", folder / "app.py")
+    shutil.copytree(ROOT / "bench" / "peers", folder / "peers", ignore=shutil.ignore_patterns("__pycache__"))
     if column == AS_WE_BUILD:
         # boto3's resource needs the model of DescribeTable.
         trim.trim_botocore(folder / "botocore" / "data", more=["DescribeTable"])
     _trust_the_stub(folder)
     if column != AS_SAM_BUILDS:
         _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder))
-    return Contender(title, column, folder, "app")
+    return Contender(title, column, folder, f"peers.{name}")
 
 
 def _trust_the_stub(folder: Path) -> None:

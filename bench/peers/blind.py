@@ -6,28 +6,14 @@ locking costs.
 """
 
 import json
-import os
 import time
 
-import boto3
-
-client = boto3.client("dynamodb")
-table = os.environ["TABLE_NAME"]
-
-
-def text(value):
-    return {"S": value}
-
+from peers import bare
+from peers.bare import client, shown, table
 
 ENCODERS = {
-    "title": text,
-    "description": text,
-    "due": text,
-    "time_zone": text,
-    "list": text,
-    "priority": lambda number: {"N": str(number)},
-    "tags": lambda tags: {"L": [text(tag) for tag in tags]},
-    "metadata": lambda members: {"M": {name: text(one) for name, one in members.items() if one is not None}},
+    **bare.ENCODERS,
+    "metadata": lambda members: {"M": {name: {"S": one} for name, one in members.items() if one is not None}},
 }
 
 
@@ -67,25 +53,6 @@ def write(event, now, sets, values, names=None):
         **({"ExpressionAttributeNames": names} if names else {}),
     )
     return shown(response["Attributes"])
-
-
-def shown(item):
-    return {
-        "id": item["sk"]["S"][5:],
-        "title": item["title"]["S"],
-        "description": item.get("description", {"S": None})["S"],
-        "completed": item["by_status"]["S"].startswith("task#done#"),
-        "due": item.get("due", {"S": None})["S"],
-        "time_zone": item.get("time_zone", {"S": None})["S"],
-        "priority": int(item.get("priority", {"N": "0"})["N"]),
-        "tags": [tag["S"] for tag in item.get("tags", {"L": []})["L"]],
-        "list": item.get("list", {"S": None})["S"],
-        "position": item.get("position", {"S": None})["S"],
-        "metadata": {name: value["S"] for name, value in item.get("metadata", {"M": {}})["M"].items()},
-        "created_at": int(item["created_at"]["N"]),
-        "updated_at": int(item["updated_at"]["N"]),
-        "version": int(item["version"]["N"]),
-    }
 
 
 ROUTES = {
