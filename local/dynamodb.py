@@ -23,6 +23,7 @@ import boto3
 from botocore.config import Config
 from werkzeug.serving import make_server
 
+from local.serving import running
 from local.template import Template
 
 # An npm package that contains AWS's DynamoDB Local. Its licence forbids redistribution, so it is not committed.
@@ -56,13 +57,8 @@ def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
         with lock:  # moto loses updates if two threads call it at once
             return list(app(environ, start_response))
 
-    server = make_server(address, port, serialized, threaded=True)
-    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-    try:
-        yield f"http://{address}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(make_server(address, port, serialized, threaded=True)) as url:
+        yield url
 
 
 def _shallow_copy(table: Any, _: dict[int, Any]) -> Any:

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import sys
-import threading
 import time
 import traceback
 import uuid
@@ -22,6 +21,7 @@ from werkzeug.wrappers import Request, Response
 
 from local import tokens
 from local.claims import as_text
+from local.serving import running
 from local.template import Route, Template
 from local.workers import FunctionError, Throttled, Workers
 
@@ -200,12 +200,10 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a gateway
         server = make_server(
             "127.0.0.1", port, gateway, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
         )
-    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.port}"
+        with running(server) as url:
+            yield url
     finally:
-        server.shutdown()
-        server.server_close()
         gateway.close()
 
 

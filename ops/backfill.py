@@ -1,5 +1,6 @@
 """Scans a table in parallel with a rate limit, and can continue after an interruption or a crash."""
 
+import argparse
 import fcntl
 import json
 import os
@@ -37,6 +38,12 @@ class Interrupted(Exception):
 
 class StateFileError(ValueError):
     """The state file belongs to another walk, or another process is using it."""
+
+
+def add_rate(parser: argparse.ArgumentParser, units: str) -> None:
+    """Add the options `--segments` and `--units`."""
+    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
+    parser.add_argument("--units", type=positive_int, default=1000, help=f"maximum {units} per second (1000)")
 
 
 def positive_int(text: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops import stack
-from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
+from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
 from shared.http.telemetry import pseudonym
 from shared.store import items
 from shared.store.items import Item
@@ -119,13 +119,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--stack", help="a deployed stack: migrate its table, with its MigrateRole")
     which.add_argument("--table", help="the name of a table: migrate it with the credentials of the environment")
-    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
-    parser.add_argument(
-        "--units",
-        type=positive_int,
-        default=1000,
-        help="maximum capacity units per second, reads and writes together (1000)",
-    )
+    add_rate(parser, "capacity units, reads and writes together,")
     parser.add_argument("--state", type=Path, help="the file that stores the progress (.local/migrate-TABLE.json)")
     parser.add_argument("--dry-run", action="store_true", help="only count the items to migrate")
     return parser.parse_args(arguments)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import stack
-from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
+from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
 from shared import events
 from shared.store import bus, items
 from shared.store.items import Item
@@ -88,8 +88,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--content", choices=["full", "ids"], default="full", help="as the parameter EventContent of the stack (full)"
     )
-    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
-    parser.add_argument("--units", type=positive_int, default=1000, help="maximum read units per second (1000)")
+    add_rate(parser, "read units")
     parser.add_argument("--dry-run", action="store_true", help="only count the tasks")
     return parser.parse_args(arguments)
 

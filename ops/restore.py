@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import stack
-from ops.backfill import RateLimiter, State, new_client, positive_int, run, walk
+from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
 from shared import tasks
 from shared.store import items, marks
 from shared.store.items import Item
@@ -146,13 +146,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     whose.add_argument("--user", type=_id, help="restore the tasks of this user")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
     parser.add_argument("--tenant", type=_id, help="the tenant of this user")
-    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
-    parser.add_argument(
-        "--units",
-        type=positive_int,
-        default=1000,
-        help="maximum capacity units per second, reads and writes together (1000)",
-    )
+    add_rate(parser, "capacity units, reads and writes together,")
     parser.add_argument("--dry-run", action="store_true", help="only count the tasks to restore")
     options = parser.parse_args(arguments)
     if options.tenant and not options.user:

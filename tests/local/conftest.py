@@ -1,15 +1,11 @@
-"""A small template, handlers of its own, and a gateway that serves them."""
+"""A small template with its own handlers, and a gateway that serves them."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +14,7 @@ from local import dynamodb, tokens
 from local import template as templates
 from local.gateway import serve
 from local.template import Template
+from tests.api import Response
 
 PARAMETERS = {"JwtIssuer": tokens.ISSUER, "JwtAudience": f"other, {tokens.AUDIENCE}"}
 
@@ -67,7 +64,7 @@ Resources:
       Events:
         Get: {Type: HttpApi, Properties: {Method: GET, Path: /things/literal}}
         Public: {Type: HttpApi, Properties: {Method: GET, Path: /public, Auth: {Authorizer: NONE}}}
-  Answer:
+  Respond:
     Type: AWS::Serverless::Function
     Properties:
       Handler: tiny_handlers.respond
@@ -134,26 +131,12 @@ def trouble(event, context):
 '''
 
 
-@dataclass(frozen=True)
-class Response:
-    """What came back."""
-
-    status: int
-    headers: Message
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, read as JSON."""
-        return json.loads(self.content)
-
-
 type Ask = Callable[..., Response]
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the template and its handlers lie, as the root of a clone."""
+    """The folder of the template and its handlers, like the root of a clone."""
     path = tmp_path_factory.mktemp("served")
     (path / "template.yaml").write_text(TEMPLATE)
     (path / "tiny_handlers.py").write_text(HANDLERS)
@@ -180,7 +163,7 @@ def token() -> str:
 
 @pytest.fixture
 def ask(gateway: str, token: str) -> Ask:
-    """Send one request with a good token, or with the headers given."""
+    """Send one request with a valid token, or with these headers."""
 
     def send(method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Response:
         return request(gateway, method, path, body, {"Authorization": f"Bearer {token}"} | dict(headers or {}))
@@ -206,7 +189,7 @@ def request(url: str, method: str, path: str, body: bytes | None, headers: Mappi
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes below a process, by /proc."""
+    """The descendants of a process, by /proc."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -220,7 +203,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those of the processes that still run; one that waits to be reaped does not."""
+    """The processes that still run; a zombie does not."""
     running = set()
     for pid in pids:
         try:

@@ -1,4 +1,4 @@
-"""The commands: `python -m local` starts, serves, and ends without a trace; `python -m local.tokens` prints one."""
+"""The commands: `python -m local` starts, serves and ends cleanly; `python -m local.tokens` prints a token."""
 
 import os
 import re
@@ -33,7 +33,7 @@ ROUTES = """
 
 @pytest.fixture
 def clone(folder: Path, tmp_path: Path) -> Path:
-    """A clone of its own, with its own key and data."""
+    """A clone with its own key and data."""
     shutil.copytree(LOCAL, tmp_path / "local", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(folder / "tiny_handlers.py", tmp_path)
     text = (folder / "template.yaml").read_text()
@@ -76,7 +76,7 @@ def running(clone: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], s
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_and_ends_without_a_trace(clone: Path, ending: signal.Signals) -> None:
+def test_the_command_serves_and_leaves_no_processes(clone: Path, ending: signal.Signals) -> None:
     with running(clone) as (process, printed):
         token = {"TOKEN": token_command(clone, "alice").stdout.strip()}
         for command in re.findall(r"^curl .*$", printed, re.MULTILINE):
@@ -105,7 +105,7 @@ def test_it_serves_on_dynamodb_local(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"DYNAMODB": "postgres"}, "postgres"),
         ({"PORT": "many"}, "PORT"),
@@ -114,11 +114,11 @@ def test_it_serves_on_dynamodb_local(clone: Path) -> None:
         ({"DYNAMODB": "local", "PATH": "/nowhere"}, "java"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(clone: Path, more: dict[str, str], said: str) -> None:
-    refused(clone, said, **more)
+def test_an_invalid_setting_of_the_command_is_one_line(clone: Path, more: dict[str, str], message: str) -> None:
+    refused(clone, message, **more)
 
 
-def test_a_port_in_use_is_said_in_one_line(clone: Path) -> None:
+def test_a_port_in_use_is_one_line(clone: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused(clone, f"make run PORT={int(port) + 1}", PORT=port)
@@ -171,7 +171,7 @@ def test_the_help_names_every_setting(clone: Path) -> None:
         assert name in done.stdout
 
 
-def test_what_dynamodb_local_says_is_shown(clone: Path, tmp_path: Path) -> None:
+def test_the_output_of_dynamodb_local_is_shown(clone: Path, tmp_path: Path) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'Unsupported class file' >&2\nexit 1\n")
@@ -179,7 +179,7 @@ def test_what_dynamodb_local_says_is_shown(clone: Path, tmp_path: Path) -> None:
     refused(clone, "Unsupported class file", DYNAMODB="local", PATH=f"{java.parent}:{os.environ['PATH']}")
 
 
-def refused(clone: Path, said: str, **more: str) -> None:
+def refused(clone: Path, message: str, **more: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "local"],
         cwd=clone,
@@ -191,7 +191,7 @@ def refused(clone: Path, said: str, **more: str) -> None:
     )
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
-    assert said in line
+    assert message in line
 
 
 def token_command(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -200,7 +200,7 @@ def token_command(clone: Path, *arguments: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_token_is_all_that_is_printed_and_the_key_is_kept(clone: Path) -> None:
+def test_only_the_token_is_printed_and_the_key_is_kept(clone: Path) -> None:
     first, second = token_command(clone, "bob", "tasks/service"), token_command(clone, "bob")
     for result in (first, second):
         assert (result.returncode, result.stderr) == (0, "")
@@ -224,7 +224,7 @@ def test_processes_that_start_at_once_share_one_key(clone: Path) -> None:
     assert len({process.communicate()[0] for process in processes}) == 1
 
 
-def test_a_token_is_like_cognitos() -> None:
+def test_a_token_has_the_claims_of_cognito() -> None:
     import jwt  # noqa: PLC0415 - only to look into the token
 
     claims = jwt.decode(tokens.make_token("bob", "a b", extra=1), options={"verify_signature": False})

@@ -1,4 +1,4 @@
-"""Engines: moto forgets, DynamoDB Local remembers, tables are the template's, and nothing outlives its parent."""
+"""Moto keeps nothing, DynamoDB Local keeps its data, tables match the template, and all processes end."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def client(url: str) -> Any:
     return boto3.client("dynamodb", endpoint_url=url)
 
 
-def test_moto_makes_the_templates_tables_once(tiny: Template) -> None:
+def test_moto_creates_the_tables_of_the_template_once(tiny: Template) -> None:
     with dynamodb.moto() as url:
         dynamodb.create_tables(tiny, url)
         ttl = client(url).describe_time_to_live(TableName="Things")["TimeToLiveDescription"]
@@ -76,7 +76,7 @@ def test_moto_loses_no_update(tiny: Template) -> None:
 
 
 @pytest.mark.usefixtures("needs_dynamodb_local")
-def test_data_survives_a_kill_of_everything_and_no_process_does(folder: Path, tmp_path: Path) -> None:
+def test_data_survives_a_kill_and_processes_do_not(folder: Path, tmp_path: Path) -> None:
     with running_victim(folder, tmp_path) as victim:
         # A resource tracker, the fork server, two workers (one of them in a handler that hangs), sh and java.
         below = eventually(lambda: found if len(found := descendants(victim.pid)) >= 6 else None)
@@ -114,10 +114,10 @@ class running_victim:  # noqa: N801 - reads as the context it is
     [
         ("172.18.0.9", "172.18.0.0/16", "172.18.0.9"),
         ("", "172.17.0.0/16", "172.17.0.1"),  # Docker 20.10, until its second start
-        ("", "", "127.0.0.1"),  # it does not run
+        ("", "", "127.0.0.1"),  # it is not executable
     ],
 )
-def test_the_dynamodb_of_containers_is_where_they_look_for_it(
+def test_containers_reach_the_dynamodb_of_the_gateway(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gateway: str, subnet: str, expected: str
 ) -> None:
     docker = tmp_path / "docker"

@@ -1,4 +1,4 @@
-"""What a handler is given: the event in payload format 2.0, the context and the environment."""
+"""The arguments of a handler: the event in payload format 2.0, the context and the environment."""
 
 import base64
 import json
@@ -88,7 +88,7 @@ def test_several_parameters(event: Any) -> None:
     assert event("GET", "/things/a/parts/b%2Fc")["pathParameters"] == {"thing_id": "a", "part-id": "b/c"}
 
 
-def test_headers_that_come_twice_are_joined(gateway: str, token: str) -> None:
+def test_repeated_headers_are_joined(gateway: str, token: str) -> None:
     from http.client import HTTPConnection  # noqa: PLC0415 - the one test that writes headers line by line
 
     connection = HTTPConnection(gateway.removeprefix("http://"), timeout=20)
@@ -122,7 +122,7 @@ def test_a_body_is_text_or_base64(event: Any, content_type: str, body: bytes, te
     assert seen["body"] == (body.decode() if text else base64.b64encode(body).decode())
 
 
-def test_a_chunked_body_arrives_whole(gateway: str, token: str) -> None:
+def test_a_chunked_body_arrives_complete(gateway: str, token: str) -> None:
     from http.client import HTTPConnection  # noqa: PLC0415
 
     connection = HTTPConnection(gateway.removeprefix("http://"), timeout=20)
@@ -132,7 +132,7 @@ def test_a_chunked_body_arrives_whole(gateway: str, token: str) -> None:
     connection.close()
 
 
-def test_the_context_is_as_lambda_makes_it(ask: Ask) -> None:
+def test_the_context_matches_lambda(ask: Ask) -> None:
     context = ask("GET", "/things/a").json["context"]
     assert (context["function_name"], context["function_version"]) == ("Echo", "$LATEST")
     assert context["memory_limit_in_mb"] == "256"
@@ -143,7 +143,7 @@ def test_the_context_is_as_lambda_makes_it(ask: Ask) -> None:
     assert context["aws_request_id"] != ask("GET", "/things/a").json["context"]["aws_request_id"]
 
 
-def test_the_environment_is_the_templates_and_lambdas(ask: Ask) -> None:
+def test_the_environment_is_that_of_the_template_and_of_lambda(ask: Ask) -> None:
     environment = ask("GET", "/things/a").json["environment"]
     assert (environment["SHARED"], environment["TABLE"], environment["GIVEN"]) == ("own", "Things", "to all")
     assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "Echo"

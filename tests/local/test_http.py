@@ -1,4 +1,4 @@
-"""What API Gateway itself answers: routes, tokens, limits, failures, CORS, and the responses of functions."""
+"""The part of API Gateway: routes, tokens, limits, failures, CORS, and the responses of functions."""
 
 import base64
 import json
@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local import tokens
 from local.gateway import serve
 from local.template import Template
-from tests.local.conftest import Ask, Response, request
+from tests.api import Response
+from tests.local.conftest import Ask, request
 
 NOT_FOUND = (404, {"message": "Not Found"})
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
@@ -25,7 +26,7 @@ TEXT = {"Content-Type": "text/plain"}
 JSON = {"Content-Type": "application/json"}
 
 
-def said(response: Response) -> tuple[int, Any]:
+def status_and_json(response: Response) -> tuple[int, Any]:
     return response.status, response.json
 
 
@@ -46,9 +47,9 @@ def said(response: Response) -> tuple[int, Any]:
         ("OPTIONS", "/things/a"),
     ],
 )
-def test_what_is_no_route_is_not_found_even_without_a_token(ask: Ask, method: str, path: str) -> None:
+def test_unknown_routes_are_404_without_a_token(ask: Ask, method: str, path: str) -> None:
     response = ask(method, path, headers={"Authorization": ""})
-    assert said(response) == NOT_FOUND
+    assert status_and_json(response) == NOT_FOUND
     assert response.headers["apigw-requestid"]
 
 
@@ -118,16 +119,16 @@ def hs256_with_the_public_key() -> str:
 )
 def test_a_bad_token_is_unauthorized(ask: Ask, make: Any) -> None:
     response = ask("GET", "/things/a", headers={"Authorization": make().encode("latin-1", "replace").decode("latin-1")})
-    assert said(response) == UNAUTHORIZED
+    assert status_and_json(response) == UNAUTHORIZED
     assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_no_authorization_header_is_unauthorized(gateway: str) -> None:
-    assert said(request(gateway, "GET", "/things/a", None, {})) == UNAUTHORIZED
+    assert status_and_json(request(gateway, "GET", "/things/a", None, {})) == UNAUTHORIZED
 
 
 @pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer ", "BEARER "])
-def test_the_word_bearer_may_be_left_out(ask: Ask, token: str, prefix: str) -> None:
+def test_the_word_bearer_is_optional(ask: Ask, token: str, prefix: str) -> None:
     assert ask("GET", "/things/a", headers={"Authorization": prefix + token}).status == 200
 
 
@@ -149,22 +150,22 @@ def test_good_tokens(ask: Ask, more: dict[str, Any]) -> None:
     ("size", "status"),
     [(5_000_000, 200), (7_000_000, 413), (10 * 1024 * 1024 + 1, 413), (30_000_000, 413)],
 )
-def test_a_large_body_is_refused_and_the_sender_hears_it(gateway: str, size: int, status: int) -> None:
+def test_a_large_body_is_rejected_with_a_response(gateway: str, size: int, status: int) -> None:
     response = request(gateway, "POST", "/respond", json.dumps({"x": "x" * (size - 9)}).encode(), JSON)
     assert response.status == status
     if status == 413:
-        assert said(response) == TOO_LARGE
+        assert status_and_json(response) == TOO_LARGE
 
 
-def test_base64_and_characters_count_as_they_are_sent(ask: Ask) -> None:
+def test_the_limit_counts_base64_and_utf8_bytes(ask: Ask) -> None:
     octets = {"Content-Type": "application/octet-stream"}
-    assert said(ask("POST", "/things", b"x" * 5_000_000, headers=octets)) == TOO_LARGE
+    assert status_and_json(ask("POST", "/things", b"x" * 5_000_000, headers=octets)) == TOO_LARGE
     emoji = "😀".encode() * 700_000
-    # The handler's own response escapes them, and would be too large: one that does not repeat the event is asked.
+    # The response of `echo` escapes them and would be too large, so this asks another handler.
     assert ask("POST", "/respond", b'{"e": "' + emoji + b'"}', headers=JSON).status == 200
 
 
-def test_a_chunked_body_over_the_limit_is_refused(gateway: str) -> None:
+def test_a_chunked_body_over_the_limit_is_rejected(gateway: str) -> None:
     from http.client import HTTPConnection  # noqa: PLC0415
 
     connection = HTTPConnection(gateway.removeprefix("http://"), timeout=20)
@@ -179,7 +180,7 @@ BODY = b'{"statusCode": 200}'
 
 
 def raw(gateway: str, sent: bytes) -> Response:
-    """The response to bytes that no HTTP client would send."""
+    """Send bytes that no HTTP client would send, and return the response."""
     host, _, port = gateway.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(sent)
@@ -199,8 +200,8 @@ def raw(gateway: str, sent: bytes) -> Response:
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY[:5],
     ],
 )
-def test_a_body_that_is_incomplete_or_malformed_reaches_no_function(gateway: str, sent: bytes) -> None:
-    assert said(raw(gateway, sent)) == (400, {"message": "Bad Request"})
+def test_an_incomplete_or_malformed_body_reaches_no_function(gateway: str, sent: bytes) -> None:
+    assert status_and_json(raw(gateway, sent)) == (400, {"message": "Bad Request"})
 
 
 @pytest.mark.parametrize("target", ["/respond", "http://x/respond", "HTTP://x:80/respond?a=b"])
@@ -209,12 +210,12 @@ def test_a_request_target_may_be_absolute(gateway: str, target: str) -> None:
     assert raw(gateway, HEAD.replace(b"/respond", target.encode()) + length + BODY).status == 200
 
 
-def test_a_defect_of_the_gateway_is_json(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_gateway_is_json(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.gateway._event", lambda *_: 1 / 0)
-    assert said(request(gateway, "GET", "/public", None, {})) == FAILED
+    assert status_and_json(request(gateway, "GET", "/public", None, {})) == FAILED
 
 
-def test_the_root_leads_to_the_first_page(template: Template) -> None:
+def test_the_root_redirects_to_the_first_page(template: Template) -> None:
     with serve(template, {}, pages={"/first": lambda: "one", "/second": lambda: "two"}) as url:
         response = request(url, "GET", "/", None, {})
         assert (response.status, response.headers["location"]) == (302, "/first")
@@ -222,8 +223,8 @@ def test_the_root_leads_to_the_first_page(template: Template) -> None:
 
 
 @pytest.mark.parametrize("how", ["raise", "exit", "set", "bytes", "large", "hang"])
-def test_a_function_that_fails_is_a_500_and_harms_no_other_request(ask: Ask, how: str) -> None:
-    assert said(ask("GET", f"/trouble/{how}")) == FAILED
+def test_a_failing_function_is_a_500_and_does_not_affect_others(ask: Ask, how: str) -> None:
+    assert status_and_json(ask("GET", f"/trouble/{how}")) == FAILED
     assert [ask("GET", "/trouble/none").status for _ in range(3)] == [200, 200, 200]
 
 
@@ -236,7 +237,7 @@ def test_a_process_that_died_between_requests_is_replaced(ask: Ask) -> None:
 
 
 def test_a_handler_that_cannot_be_imported_is_a_500(ask: Ask) -> None:
-    assert said(ask("GET", "/broken")) == FAILED
+    assert status_and_json(ask("GET", "/broken")) == FAILED
 
 
 @pytest.mark.parametrize(
@@ -256,15 +257,15 @@ def test_a_handler_that_cannot_be_imported_is_a_500(ask: Ask) -> None:
     ],
 )
 def test_a_malformed_response_is_a_500(ask: Ask, response: Any) -> None:
-    assert said(ask("POST", "/respond", json.dumps(response).encode(), headers=JSON)) == FAILED
+    assert status_and_json(ask("POST", "/respond", json.dumps(response).encode(), headers=JSON)) == FAILED
 
 
-def answered(ask: Ask, response: Any, **headers: str) -> Response:
+def pass_on(ask: Ask, response: Any, **headers: str) -> Response:
     return ask("POST", "/respond", json.dumps(response).encode(), headers=JSON | headers)
 
 
 def test_a_response_is_passed_on(ask: Ask) -> None:
-    response = answered(
+    response = pass_on(
         ask,
         {"statusCode": 201, "headers": {"ETag": '"1"', "X-Number": 5}, "cookies": ["a=1", "b=2; Secure"], "body": "hi"},
     )
@@ -272,17 +273,17 @@ def test_a_response_is_passed_on(ask: Ask) -> None:
     assert (response.headers["etag"], response.headers["x-number"]) == ('"1"', "5")
     assert response.headers.get_all("set-cookie") == ["a=1", "b=2; Secure"]
     assert response.headers["content-type"] == "text/plain;charset=UTF-8"
-    assert answered(ask, {"statusCode": 200}).content == b""
+    assert pass_on(ask, {"statusCode": 200}).content == b""
 
 
 def test_a_base64_response_is_decoded(ask: Ask) -> None:
     body = base64.b64encode(b"\xff\x00").decode()
-    assert answered(ask, {"statusCode": 200, "isBase64Encoded": True, "body": body}).content == b"\xff\x00"
+    assert pass_on(ask, {"statusCode": 200, "isBase64Encoded": True, "body": body}).content == b"\xff\x00"
 
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_responses_without_body(ask: Ask, status: int) -> None:
-    response = answered(ask, {"statusCode": status, "headers": {"ETag": '"1"'}, "body": "never"})
+    response = pass_on(ask, {"statusCode": status, "headers": {"ETag": '"1"'}, "body": "never"})
     assert (response.status, response.content, response.headers["etag"]) == (status, b"", '"1"')
     assert response.headers["content-type"] is None
 
@@ -291,12 +292,12 @@ def test_responses_without_body(ask: Ask, status: int) -> None:
     ("value", "body"), [({"a": 1}, b'{"a": 1}'), ([1], b"[1]"), (5, b"5"), (None, b"null"), ("hi", b"hi")]
 )
 def test_a_response_without_status_is_the_body(ask: Ask, value: Any, body: bytes) -> None:
-    response = answered(ask, value)
+    response = pass_on(ask, value)
     assert (response.status, response.content, response.headers["content-type"]) == (200, body, "application/json")
 
 
 @pytest.mark.parametrize("path", ["/things/a", "/nothing", "/"])
-def test_a_preflight_is_answered_on_any_path_without_a_token(gateway: str, path: str) -> None:
+def test_a_preflight_works_on_any_path_without_a_token(gateway: str, path: str) -> None:
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     response = request(gateway, "OPTIONS", path, None, asked)
     assert (response.status, response.content) == (204, b"")
@@ -314,7 +315,7 @@ def test_a_preflight_from_another_origin_allows_nothing(gateway: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/things/literal", "/nothing"])
-def test_responses_to_an_allowed_origin_say_so(ask: Ask, path: str) -> None:
+def test_responses_to_an_allowed_origin_have_cors_headers(ask: Ask, path: str) -> None:
     response = ask("GET", path, headers={"Origin": "https://other.example"})
     assert response.headers["access-control-allow-origin"] == "https://other.example"
     assert response.headers["access-control-expose-headers"] == "etag,location"
@@ -322,14 +323,14 @@ def test_responses_to_an_allowed_origin_say_so(ask: Ask, path: str) -> None:
     assert "access-control-allow-origin" not in ask("GET", path).headers
 
 
-def test_what_a_function_says_of_cors_is_replaced(ask: Ask) -> None:
+def test_cors_headers_of_a_function_are_replaced(ask: Ask) -> None:
     own = {"Access-Control-Allow-Origin": "*", "access-control-allow-credentials": "true"}
-    response = answered(ask, {"statusCode": 200, "headers": own}, Origin="https://app.example")
+    response = pass_on(ask, {"statusCode": 200, "headers": own}, Origin="https://app.example")
     assert response.headers.get_all("access-control-allow-origin") == ["https://app.example"]
     assert "access-control-allow-credentials" not in response.headers
 
 
-def test_a_port_that_is_taken_is_an_os_error(tiny: Template) -> None:
+def test_a_used_port_is_an_os_error(tiny: Template) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(OSError, match="in use"),

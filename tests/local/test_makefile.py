@@ -1,4 +1,4 @@
-"""The Makefile on other machines than ours: no Python, another Python, blanks in paths, variables of the shell."""
+"""The Makefile on other machines: no Python, another Python, blanks in paths, variables of the shell."""
 
 import os
 import shutil
@@ -63,7 +63,7 @@ def test_another_python_is_not_used(folder: Path, bare: Path) -> None:
     assert (status, printed.splitlines()[0]) == (2, NEEDED)
 
 
-def test_a_python_that_only_uv_knows_is_found(folder: Path, bare: Path, tmp_path: Path) -> None:
+def test_a_python_of_uv_is_found(folder: Path, bare: Path, tmp_path: Path) -> None:
     known = python(tmp_path / "a b" / "python3.13", 0)
     (bare / "uv").write_text(f'#!/bin/sh\ntest "$*" = "python find 3.13" && echo "{known}"\n')
     (bare / "uv").chmod(0o755)
@@ -79,14 +79,14 @@ def installed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("ARCH=arm",)], ids=["environment", "command line"])
-def test_an_architecture_that_is_none_is_refused(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_an_unknown_architecture_is_rejected(folder: Path, arguments: tuple[str, ...]) -> None:
     installed(folder)
     status, printed = make(folder, "build", *arguments, ARCH="arm")
     assert status == 2
     assert "ARCH must be arm64 or x86_64, not arm" in printed
 
 
-def test_a_variable_env_of_the_shell_chooses_no_environment(folder: Path) -> None:
+def test_a_shell_variable_env_does_not_choose_the_environment(folder: Path) -> None:
     installed(folder)
     assert "--config-env default" in make(folder, "--dry-run", "build", ENV="/home/you/.kshrc")[1]
     assert "--config-env prod" in make(folder, "--dry-run", "build", "ENV=prod")[1]

@@ -1,4 +1,4 @@
-"""The template is read as CloudFormation would resolve it, and what cannot be resolved is told."""
+"""The template is resolved like CloudFormation does, and unresolvable values are errors."""
 
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def test_conditions_combine(tmp_path: Path, condition: str, there: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("!Ref Things, STAGE", "!Ref Nothing, STAGE", "Nothing"),
         ("SHARED: own", 'SHARED: !Sub "${Nothing}"', "Nothing"),
@@ -94,9 +94,9 @@ def test_conditions_combine(tmp_path: Path, condition: str, there: bool) -> None
         ("Condition: Prod\n    Prop", "Condition: Nothing\n    Prop", "Nothing"),
     ],
 )
-def test_what_cannot_be_resolved_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_unresolvable_values_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = changed(tmp_path, old, new)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load(path, PARAMETERS)
 
 
@@ -105,6 +105,6 @@ def test_a_parameter_that_is_used_needs_a_value(folder: Path) -> None:
         load(folder / "template.yaml", {"JwtAudience": "a"})
 
 
-def test_intrinsics_that_serve_nothing_here_are_not_judged(tmp_path: Path) -> None:
+def test_intrinsics_outside_the_used_properties_are_ignored(tmp_path: Path) -> None:
     path = changed(tmp_path, "Timeout: 1\n", "Timeout: 1\n      Role: !ImportValue Exported\n")
     assert load(path, PARAMETERS).functions

@@ -1,4 +1,4 @@
-"""Handlers run as in Lambda: one request at a time in each process, and no process harms or outlives another."""
+"""Handlers run as in Lambda: one request at a time in each process, and processes do not affect each other."""
 
 import os
 import time
@@ -20,7 +20,7 @@ def test_a_process_handles_one_request_at_a_time(tiny: Template) -> None:
         assert pid != other or ended <= started
 
 
-def test_a_process_is_used_again(ask: Ask) -> None:
+def test_a_process_is_reused(ask: Ask) -> None:
     assert len({ask("GET", "/things/a").json["pid"] for _ in range(5)}) == 1
 
 
@@ -28,24 +28,24 @@ def test_processes_belong_to_one_function(ask: Ask) -> None:
     assert ask("GET", "/trouble/none").json[0] != ask("GET", "/things/a").json["pid"]
 
 
-def test_who_waits_too_long_hears_503(ask: Ask) -> None:
+def test_a_request_that_waits_too_long_is_503(ask: Ask) -> None:
     with ThreadPoolExecutor(3) as pool:
         hung = [pool.submit(ask, "GET", "/trouble/hang") for _ in range(2)]
         response = ask("GET", "/trouble/none")
-        while response.status != 503 and not all(future.done() for future in hung):  # they may still be on their way
+        while response.status != 503 and not all(future.done() for future in hung):  # they may not have arrived yet
             response = ask("GET", "/trouble/none")
         assert (response.status, response.json) == (503, {"message": "Service Unavailable"})
         assert {future.result().status for future in hung} == {500}
     assert ask("GET", "/trouble/none").status == 200
 
 
-def test_a_burst_of_threads_finds_its_processes(tiny: Template) -> None:
+def test_a_burst_of_requests_finds_processes(tiny: Template) -> None:
     with serve(tiny, {}, workers=2) as url, ThreadPoolExecutor(16) as pool:
         responses = pool.map(lambda _: request(url, "GET", "/public", None, {}), range(200))
         assert {response.status for response in responses} == {200}
 
 
-def test_nothing_runs_on_when_the_gateway_closes(tiny: Template) -> None:
+def test_all_processes_end_when_the_gateway_closes(tiny: Template) -> None:
     before = descendants(os.getpid())
     with ThreadPoolExecutor(1) as pool:
         with serve(tiny, {}, workers=3) as url:
