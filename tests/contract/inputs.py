@@ -1,4 +1,4 @@
-"""Good and bad bodies, for every operation that takes one."""
+"""Valid and invalid bodies, for every operation with a body."""
 
 NOT_JSON: dict[str, bytes] = {
     "words": b"not json",
@@ -38,10 +38,8 @@ MALFORMED = {
     **{f"not UTF-8: {name}": (body, "bad-encoding") for name, body in NOT_UTF8.items()},
     **{f"duplicate key: {name}": (body, "duplicate-key") for name, body in DUPLICATE_KEYS.items()},
 }
-# All operations read bodies by the same code: create tries all of the above, the others one of each kind.
-ONE_OF_EACH = ["not JSON: NaN", "not UTF-8: Latin-1", "duplicate key: the same"]
 
-# Each is laid over a good body; the faults lie at the pointers.
+# Each is merged into a valid body; the errors have these pointers.
 FAULTY: dict[str, tuple[dict[str, object], list[str]]] = {
     "a number for a title": ({"title": 5}, ["/title"]),
     "null for a title": ({"title": None}, ["/title"]),
@@ -105,7 +103,7 @@ READ_ONLY: dict[str, object] = {
     "purge_at": None,
 }
 
-# What is sent, and what comes back where that is not the same.
+# The text that is sent, and the text that is returned if it differs.
 TEXTS: dict[str, tuple[str, str]] = {
     name: (text[0], text[-1])
     for name, text in {
