@@ -1,4 +1,4 @@
-"""Batches: up to 25 operations on different tasks of one user, all of which are done, or none."""
+"""Batches: up to 25 operations on different tasks of one user. All are applied, or none."""
 
 from typing import Annotated, Literal
 
@@ -36,7 +36,7 @@ class _OnTask(Input):
 
     @property
     def precondition(self) -> Precondition:
-        """The versions that the operation may meet."""
+        """The versions at which the operation is allowed."""
         return ANY_VERSION if self.if_match is None else etags.if_match(self.if_match)
 
 
@@ -82,7 +82,7 @@ class RestoreOperation(_OnTask):
 
 
 class MoveOperation(_OnTask, Move):
-    """Move a task to another place or list. The other task may be one that an earlier operation has moved."""
+    """Move a task to another place or list. The other task may have been moved by an earlier operation."""
 
     op: Literal["move"]
 
@@ -103,7 +103,7 @@ def _on_different_tasks(operations: list[BatchOperation]) -> list[BatchOperation
 
 
 class Batch(Input):
-    """Operations that are done together or not at all."""
+    """Operations that are applied together or not at all."""
 
     operations: Annotated[
         list[BatchOperation], Field(min_length=1, max_length=BATCH_LIMIT), AfterValidator(_on_different_tasks)

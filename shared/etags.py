@@ -6,11 +6,11 @@ from typing import Literal
 from shared.models import REPRESENTATION
 from shared.tasks import Precondition
 
-# How many ETags a list may name: more than any client needs.
+# The maximum number of ETags in a list: more than any client needs.
 MOST_TAGS = 100
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-# What a list may be, for the contract: * or tags.
+# The pattern of the headers in the contract: * or tags.
 ETAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 _OURS = re.compile(rf'"([1-9][0-9]{{0,14}})-{REPRESENTATION}"')
 
@@ -18,19 +18,19 @@ type Versions = frozenset[int] | Literal["*"]
 
 
 def if_match(value: str) -> Precondition:
-    """The precondition that a value of If-Match states. Raises ValueError, with a message, where it is malformed."""
+    """Parse a value of If-Match. Raises ValueError, with a message, if it is malformed."""
     wanted = versions_in(value, weak=False)
     return Precondition(None if wanted == "*" else wanted)
 
 
 def versions_in(value: str, *, weak: bool) -> Versions:
-    """The versions that a list of ETags names, or `*`. Other ETags match no version.
+    """Return the versions that a list of ETags names, or `*`. Other ETags match no version.
 
-    `weak` compares weakly: `W/"3-1"` then names version 3. Raises ValueError, with a message, where it is malformed.
+    With `weak`, `W/"3-1"` also names version 3. Raises ValueError, with a message, if the value is malformed.
     """
     if value.strip(" \t") == "*":
         return "*"
-    # The tags are found before the value is split, since a tag may hold a comma.
+    # Find the tags before splitting the value, because a tag may contain a comma.
     tags = _TAG.findall(value)
     if not tags or any(part.strip(" \t") not in ("", "tag") for part in _TAG.sub("tag", value).split(",")):
         raise ValueError('Must be * or a list of quoted ETags, such as "3-1"')

@@ -1,7 +1,7 @@
-"""Events: what a write did to a task, from the state before and after it, and the end of an erasure. Pure functions.
+"""Events: the effect of a write on a task, from the states before and after it, and the end of an erasure.
 
-Every version of a task is one event, and the end of a task is one more. So the versions in the events of a task are
-1, 2, 3 and so on: a version that comes twice is a duplicate, and one that never comes is a gap.
+Every version of a task is one event, and its removal is another one. So the versions in the events of a task are
+1, 2, 3 and so on: a repeated version is a duplicate, and a missing one is a gap.
 """
 
 import json
@@ -11,7 +11,7 @@ from shared.fields import rfc3339
 from shared.models import DeletedTask, Task
 
 SOURCE = "tasks"
-# All types, the strongest first: an event has the strongest type that fits.
+# All types, the most specific first: an event has the first type that fits.
 TYPES = ("purged", "deleted", "restored", "created", "completed", "reopened", "moved", "updated")
 
 # Every write changes these.
@@ -20,24 +20,24 @@ _PLACE = frozenset({"list", "position"})
 
 
 class TaskEvent(NamedTuple):
-    """What happened to a task."""
+    """One change of a task."""
 
     type: str
     user_id: str
     task_id: str
     version: int
-    # The fields that a write changed, or None where that is not known. Empty where the task came or went as a whole.
+    # The changed fields. None if they are not known, and empty if the task was created or removed.
     changed: list[str] | None
-    # The task as this version shows it. None for a purged task: what a user has deleted for good is not sent again.
+    # The task at this version. None for a purged task: its content is not sent again.
     task: Task | None
 
     @property
     def detail_type(self) -> str:
-        """The type as EventBridge has it."""
+        """The value of `detail-type` in EventBridge."""
         return f"task.{self.type}"
 
     def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:
-        """The detail of the event, for JSON; with the task if it is `full`."""
+        """The value of `detail`, for JSON. With `full` it contains the task."""
         shown = {
             "tenant": tenant or None,
             "user_id": self.user_id,
@@ -50,7 +50,7 @@ class TaskEvent(NamedTuple):
         return shown
 
 
-class UserErased(NamedTuple):
+class ErasureEvent(NamedTuple):
     """The erasure of a user has ended."""
 
     user_id: str
@@ -59,23 +59,23 @@ class UserErased(NamedTuple):
 
     @property
     def detail_type(self) -> str:
-        """The type as EventBridge has it."""
+        """The value of `detail-type` in EventBridge."""
         return "user.erased"
 
     def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:  # noqa: ARG002 - as of a task
-        """The detail of the event, for JSON."""
+        """The value of `detail`, for JSON."""
         return {"tenant": tenant or None, "user_id": self.user_id, "completed_at": rfc3339(self.completed_at)}
 
 
-type Event = TaskEvent | UserErased
+type Event = TaskEvent | ErasureEvent
 
 
 def happened(before: Task | None, after: Task | None) -> TaskEvent | None:
-    """What a write did to a task. None if it made no new version, as upgrades of stored items do."""
+    """Return the event of a write. None if it made no new version, like an upgrade of a stored item."""
     if after is None:
         if before is None:
             return None
-        # No task has this version: it is the one after the last.
+        # No task has this version: it follows the last one.
         return TaskEvent("purged", before.user_id, before.id, before.version + 1, [], None)
     if before is not None and before.version == after.version:
         return None
@@ -84,7 +84,7 @@ def happened(before: Task | None, after: Task | None) -> TaskEvent | None:
 
 
 def replayed(task: Task) -> TaskEvent:
-    """The event of the last write of a task, as far as the task shows it."""
+    """Return the event of the last write of a task, as far as the task itself shows it."""
     if isinstance(task, DeletedTask):
         kind = "deleted"
     elif task.version == 1:
@@ -95,7 +95,7 @@ def replayed(task: Task) -> TaskEvent:
 
 
 def _changed(before: Task, after: Task) -> set[str]:
-    # A deleted task has two fields more.
+    # A deleted task has two additional fields.
     old, new = vars(before), vars(after)
     return {name for name in {*old, *new} - _ALWAYS if old.get(name) != new.get(name)}
 
@@ -104,7 +104,7 @@ def _type(before: Task | None, after: Task, changed: set[str]) -> str:
     if isinstance(after, DeletedTask):
         return "deleted"
     if before is None:
-        # A task that was lost comes back from a backup with a higher version (ops/restore.py).
+        # A lost task is restored from a backup with a higher version (ops/restore.py).
         return "created" if after.version == 1 else "restored"
     if isinstance(before, DeletedTask):
         return "restored"

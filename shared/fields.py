@@ -1,6 +1,6 @@
-"""The fields of a task: their types, their limits, and the validators that hold them.
+"""The fields of a task: types, limits and validators.
 
-Validators are functions of this module, so that the build can write their names down (artifacts/freeze.py).
+Validators are functions of this module, because the build refers to them by name (artifacts/freeze.py).
 """
 
 import re
@@ -23,7 +23,7 @@ METADATA_KEY = r"[A-Za-z0-9_.:-]{1,40}"
 METADATA_VALUE_LENGTH = 500
 METADATA_MOST = 20
 METADATA_BYTES = 2048
-# How many combining marks may follow each other in a long text. Real text has fewer than ten.
+# The maximum number of successive combining marks in a long text. Real text has fewer than ten.
 MARKS_MOST = 1000
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -31,19 +31,19 @@ TASK_ID = re.compile(UUID)
 _EPOCH = datetime(1970, 1, 1)  # in UTC
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
 _DUE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
-# The slot of tasks without a due date: no due date has it.
+# The sort key of tasks without a due date. It is after all due dates.
 NO_DUE_DATE = "9999-99-99T99:99:99Z"
 _OFFSET = re.compile(r".*T.*(Z|[+-][0-9]{2}:?([0-9]{2})?)", re.IGNORECASE)
-# For the contract: what the validator of a due date accepts, but for impossible dates.
+# For the contract: the pattern of due dates, which also matches impossible dates.
 _DUE_PATTERN = r"^[0-9]{4}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?)?$"
-# For the contract: what a validator of a title asks for beside its length.
+# For the contract: the rule for a title in addition to its length.
 _NOT_BLANK = r"^[^\x00]*[^\s\x00-\x1f][^\x00]*$"
 _NO_NUL = r"^[^\x00]*$"
 
 
 def rfc3339(milliseconds: int) -> str:
-    """A time in milliseconds since 1970 as an RFC 3339 time in UTC."""
-    # A page shows hundreds of times, and datetime.isoformat would take twice as long for each.
+    """Format milliseconds since 1970 as an RFC 3339 time in UTC."""
+    # A page contains hundreds of times, and datetime.isoformat takes twice as long.
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
@@ -58,11 +58,11 @@ def _date(days: int) -> str:
 
 
 def _text(longest: int, text: str) -> str:
-    """The text in normal form, whose code points are counted as they will be stored: after that."""
+    """Normalize a text to NFC, and check its length in code points after that."""
     if "\0" in text:
         raise PydanticCustomError("nul", "Must not contain the NUL character")
-    # No character of a text in form NFC stands for more than four code points, so a longer text stays too long. To
-    # normalize a run of combining marks takes time with the square of its length.
+    # A character in NFC replaces at most four code points, so a longer text stays too long. The time to
+    # normalize successive combining marks grows with the square of their number.
     if len(text) <= 4 * longest:
         if len(text) > MARKS_MOST and _longest_run_of_marks(text) > MARKS_MOST:
             raise PydanticCustomError(
@@ -89,7 +89,7 @@ def _longest_run_of_marks(text: str) -> int:
     return max((sum(1 for _ in run) for is_mark, run in runs if is_mark), default=0)
 
 
-# Characters that show nothing: separators, controls, formats, marks without a base, and these, which Unicode counts as
+# Invisible characters: separators, controls, formats, marks without a base, and these, which Unicode counts as
 # letters and symbols: the Hangul fillers and the empty Braille pattern.
 _INVISIBLE = ("Z", "Cc", "Cf", "M")
 _FILLERS = "\u115f\u1160\u3164\uffa0\u2800"
@@ -102,7 +102,7 @@ def _not_blank(text: str) -> str:
 
 
 def _due(text: str) -> str:
-    """A day, or a day and a time with seconds, without any zone."""
+    """Parse a day, or a day and a time, without a zone. Seconds are added."""
     form = _DUE.fullmatch(text)
     if form is None:
         if _OFFSET.fullmatch(text):
@@ -119,7 +119,7 @@ def _due(text: str) -> str:
 
 
 def due_slot(due: str | None) -> str:
-    """A due date as text of 20 characters that sorts: a day after its last minute, and no due date last.
+    """Return the sort key of a due date, 20 characters: a day sorts after its last minute, and no due date is last.
 
     The Z is padding: the time is local.
     """
@@ -179,7 +179,7 @@ def _metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def metadata_fault(metadata: dict[str, str]) -> str | None:
-    """What is wrong with the size of metadata, or None."""
+    """Return what is wrong with the size of metadata, or None."""
     if len(metadata) > METADATA_MOST:
         return f"Must have at most {METADATA_MOST} members, not {len(metadata)}"
     size = sum(len(key) + len(value.encode()) for key, value in metadata.items())
@@ -189,12 +189,12 @@ def metadata_fault(metadata: dict[str, str]) -> str | None:
 
 
 def _whole(number: object) -> object:
-    """A number such as 5.0 is a whole number in JSON."""
+    """Accept a number such as 5.0, which is a whole number in JSON."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def digits(text: object) -> object:
-    """Refuse a query parameter that is not a number in digits, such as +1 or 1_0."""
+    """Accept only digits in a query parameter, not +1 or 1_0."""
     if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
         raise PydanticCustomError("whole_number", "Must be a whole number of 1 or more")
     return text

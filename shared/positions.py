@@ -1,7 +1,7 @@
-"""Positions: strings that order the tasks of a list. Between any two of them there is room for another.
+"""Positions: strings that order the tasks of a list. There is another position between any two.
 
-A position is a fraction between 0 and 1 in base 36, without trailing zeros: compared byte by byte, positions sort as
-their numbers do. This technique is known as fractional indexing.
+A position is a fraction between 0 and 1 in base 36, without trailing zeros: byte by byte, positions sort like
+their numbers. This technique is known as fractional indexing.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 LONGEST = 250
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE = len(_DIGITS)
-# The first digits of a new task's position count milliseconds since 1970, and the rest orders tasks of one millisecond.
+# The first digits of the position of a new task count milliseconds since 1970, the others order tasks of a millisecond.
 _TIME_LENGTH = 9
 _REST = _BASE**5
 _LENGTH = _TIME_LENGTH + 5
@@ -20,19 +20,19 @@ class NoRoom(Exception):
 
 
 def of_id(uuid7: str) -> str:
-    """The position of a new task: in the order of the time in its id, and so of creation."""
+    """Return the position of a new task, which follows the time in its id."""
     time, random = uuid7[:13].replace("-", ""), uuid7[15:22].replace("-", "")
     return _text(int(time, 16) * _REST + int(random, 16), _LENGTH)
 
 
 def between(low: str | None, high: str | None, randbelow: Callable[[int], int]) -> str:
-    """A position between two others, near the middle. None stands for the beginning or the end of the list.
+    """Return a position between two others, near the middle. None is the beginning or the end of the list.
 
-    Part of it is random, so that two clients that ask for the same place get different positions: `randbelow` is as in
-    the standard library's `secrets`. Raises NoRoom.
+    A part of it is random, so that two clients that request the same place get different positions: `randbelow` is like
+    that of the module `secrets`. Raises NoRoom.
     """
     for length in range(_LENGTH, LONGEST + 1):
-        # At an end of the list, the step is a millisecond, as between tasks that are created one after the other.
+        # At an end of the list, the step is one millisecond, like between two new tasks.
         if high is None:
             below = _number(low or "", length)
             above = below + 2 * _REST

@@ -1,7 +1,7 @@
-"""The rules of a task: what each operation does to its state. Pure functions, without DynamoDB and without HTTP.
+"""The rules of tasks: how each operation changes a task. Pure functions, without DynamoDB and HTTP.
 
-A rule takes the state that was found (None where there is none) and the time in milliseconds since 1970. It returns
-the new state, the same object where there is nothing to change, or raises what forbids the operation.
+A rule takes the current state (None if there is no task) and the time in milliseconds since 1970. It returns
+the new state, or the same object if nothing changes. It raises an error if the operation is not allowed.
 """
 
 import re
@@ -13,26 +13,26 @@ from shared.fields import metadata_fault
 from shared.models import ClearQuery, DeletedTask, Merge, NewTask, Task
 
 _DAY = 24 * 3600 * 1000
-# How long a deleted task stays in the trash, in milliseconds.
+# The time of a deleted task in the trash, in milliseconds.
 RETENTION = 30 * _DAY
-# How old the id of a new task may be, in milliseconds. It is less than RETENTION: while an id can be used, a task that
-# had it is at least in the trash, so that no id is used twice.
+# The maximum age of the id of a new task, in milliseconds. It is less than RETENTION: while an id can be used, an
+# earlier task with this id is still in the trash, so no id is used twice.
 OLDEST_ID = 29 * _DAY
-# How far the clock of a client may be ahead.
+# The maximum time by which the clock of a client may be ahead.
 NEWEST_ID = _DAY
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class TaskNotFound(Exception):
-    """The user has no such task, or has it only in the trash."""
+    """The user has no task with this id, or it is in the trash."""
 
 
 class UnusableId(Exception):
-    """The id of a task to create is no UUID of version 7 of our time."""
+    """The id of a new task is not a UUID of version 7, or its time is too old or in the future."""
 
 
 class InvalidTask(Exception):
-    """A task would have a field that does not fit to its other fields, or is too large."""
+    """A field does not fit to the other fields of the task, or is too large."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class InvalidTask(Exception):
 
 
 class VersionMismatch(Exception):
-    """The task is at a version that the precondition does not allow."""
+    """The precondition does not allow the current version of the task."""
 
     def __init__(self, version: int) -> None:
         super().__init__(f"at version {version}")
@@ -53,25 +53,25 @@ class NotDeleted(Exception):
 
 
 class NotMatching(Exception):
-    """A task to clear does not match the query any more."""
+    """A task to clear no longer matches the query."""
 
 
 class NoList(Exception):
-    """A task to move is in no list, and none is named."""
+    """A task to move is not in a list, and the request names none."""
 
 
 class AnchorNotInList(Exception):
-    """The task that a task is to be moved after or before is not in the list."""
+    """The anchor of a move is not in the list."""
 
 
 class Precondition(NamedTuple):
-    """Which versions of a task a request may write: one of `wanted` (any, where that is None), none of `unwanted`."""
+    """The versions that a request may change: one of `wanted` (None means any), and none of `unwanted`."""
 
     wanted: frozenset[int] | None = None
     unwanted: frozenset[int] = frozenset()
 
     def check(self, task: Task) -> None:
-        """Raise VersionMismatch where the task's version is not allowed."""
+        """Raise VersionMismatch if the version of the task is not allowed."""
         if (self.wanted is not None and task.version not in self.wanted) or task.version in self.unwanted:
             raise VersionMismatch(task.version)
 
@@ -82,10 +82,10 @@ ANY_VERSION = Precondition()
 def create(  # noqa: PLR0913 - the parts of a new task
     found: Task | None, task_id: str, user_id: str, new: NewTask, now: int, *, importing: bool = False
 ) -> Task:
-    """Create a task; where it was created before with the same content, and nothing has changed it, return it.
+    """Create a task. If it already exists with the same content and is unchanged, return it.
 
-    A task that is imported may have an id of any age, and was created at the time in its id. Raises UnusableId,
-    InvalidTask, and VersionMismatch where the id is taken.
+    An imported task may have an id of any age, and its creation time is the time in its id. Raises UnusableId,
+    InvalidTask, and VersionMismatch if another task has this id.
     """
     fields = vars(new)
     if found is not None:
@@ -113,16 +113,16 @@ def create(  # noqa: PLR0913 - the parts of a new task
 
 
 def get(found: Task | None) -> Task:
-    """Show a task. Raises TaskNotFound."""
+    """Return a task. Raises TaskNotFound."""
     if found is None or isinstance(found, DeletedTask):
         raise TaskNotFound
     return found
 
 
 def change(found: Task | None, changes: Mapping[str, Any], precondition: Precondition, now: int) -> Task:
-    """Set some fields of a task; a Merge changes some members of a field.
+    """Set some fields of a task. A Merge changes some members of a field.
 
-    Without a due time the time zone is dropped, unless the changes name it. Raises TaskNotFound, VersionMismatch and
+    Without a due time, the time zone is removed, unless the changes name it. Raises TaskNotFound, VersionMismatch and
     InvalidTask.
     """
     task = _writable(found, precondition)
@@ -153,9 +153,9 @@ def toggle(found: Task | None, precondition: Precondition, now: int) -> Task:
 def move(
     found: Task | None, to_list: str | None, place: Callable[[Task, str], str], precondition: Precondition, now: int
 ) -> Task:
-    """Put a task at a place of a list: of `to_list`, or else of the list that it is in.
+    """Put a task at a place of `to_list`, or of its current list.
 
-    `place` returns the position for a task in a list. Raises TaskNotFound, VersionMismatch, NoList, and what `place`
+    `place` returns the position for a task in a list. Raises TaskNotFound, VersionMismatch, NoList, and the errors of
     raises.
     """
     task = _writable(found, precondition)
@@ -169,12 +169,12 @@ def move(
 
 
 def delete(found: Task | None, precondition: Precondition, now: int) -> DeletedTask:
-    """Move a task to the trash; one that is there already stays as it is. Raises TaskNotFound and VersionMismatch."""
+    """Move a task to the trash. If it is already there, nothing changes. Raises TaskNotFound and VersionMismatch."""
     trashed = _in_trash(found, now)
     if trashed is not None:
         return trashed
     task = _writable(found, precondition)
-    # The table's TTL counts in whole seconds.
+    # The TTL of the table counts whole seconds.
     purge_at = (now + RETENTION) // 1000 * 1000
     return DeletedTask(**vars(_next_version(task, now, {})), deleted_at=now, purge_at=purge_at)
 
@@ -198,12 +198,12 @@ def restore(found: Task | None, precondition: Precondition, now: int) -> Task:
 
 
 def is_expired(task: Task, now: int) -> bool:
-    """Whether a task's time in the trash is over. TTL removes it later, by days at times; clients must not see it."""
+    """Whether the time of a task in the trash is over. TTL can remove it days later, but clients must not see it."""
     return isinstance(task, DeletedTask) and task.purge_at <= now
 
 
 def _first_position(task_id: str, name: str | None) -> str | None:
-    """The position of a task that comes into a list without being moved to a place."""
+    """The position of a task that is added to a list without a move."""
     return None if name is None else positions.of_id(task_id)
 
 
@@ -212,7 +212,7 @@ def _merged(members: Mapping[str, str], changes: Merge) -> dict[str, str]:
 
 
 def _time_of(uuid7: str) -> int:
-    """The time in a UUID of version 7, in milliseconds since 1970."""
+    """Return the time in a UUID of version 7, in milliseconds since 1970."""
     return int(uuid7[:13].replace("-", ""), 16)
 
 
@@ -221,7 +221,7 @@ def _has_time(due: str | None) -> bool:
 
 
 def _check(task: Task) -> None:
-    """Raise InvalidTask for what no single field of a request shows."""
+    """Raise InvalidTask if the fields do not fit together."""
     if task.time_zone is not None and not _has_time(task.due):
         raise InvalidTask("time_zone", "Must be null unless due has a time")
     if task.metadata and (fault := metadata_fault(task.metadata)):

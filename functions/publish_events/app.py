@@ -64,7 +64,7 @@ def _happened(record: Mapping[str, Any]) -> events.Event | None:
         completed_at = marks.completed_at(after)
         if completed_at is None or marks.completed_at(before) is not None:
             return None
-        return events.UserErased(items.user_of(key), completed_at)
+        return events.ErasureEvent(items.user_of(key), completed_at)
     if not key["sk"]["S"].startswith("TASK#"):
         return None
     return events.happened(*(None if item is None else items.from_item(item) for item in (before, after)))

@@ -1,4 +1,4 @@
-"""EventBridge: publishes events in batches, and tells which of them were not published.
+"""EventBridge: publishes events in batches, and returns which of them were not published.
 
 Only `publish_events` and the commands of ops/ import this module.
 """
@@ -18,10 +18,10 @@ from shared.store.dynamodb import session
 # An entry of a PutEvents request.
 type Entry = dict[str, Any]
 
-# The limits of a request. EventBridge takes larger ones since 2026, but an event of ours has 70 KB at most.
+# The limits of a request. EventBridge accepts larger ones since 2026, but our events have at most 70 KB.
 BATCH_ENTRIES = 10
 BATCH_BYTES = 256_000
-# Seconds. A request with its retries takes less than RESERVE, which is what an attempt needs.
+# Seconds. An attempt needs RESERVE: a request with its retries takes less.
 _CONNECT_TIMEOUT = 1.0
 _READ_TIMEOUT = 2.0
 RESERVE = 3.5
@@ -30,7 +30,7 @@ _LONGEST_DELAY = 1.0
 
 
 def new_client(endpoint_url: str | None = None) -> Any:
-    """Make a client that sends each request once: `publish` repeats what failed."""
+    """Make a client that sends each request once: `publish` does the retries."""
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
@@ -40,7 +40,7 @@ def new_client(endpoint_url: str | None = None) -> Any:
 
 
 def entry(event: Event, bus: str, at: float, *, tenant: str, full: bool) -> Entry:
-    """An event as EventBridge takes it. `at` is the time of the write, in seconds since 1970."""
+    """Return the entry of an event for PutEvents. `at` is the time of the write, in seconds since 1970."""
     return {
         "EventBusName": bus,
         "Source": SOURCE,
@@ -51,10 +51,10 @@ def entry(event: Event, bus: str, at: float, *, tenant: str, full: bool) -> Entr
 
 
 def publish(client: Any, entries: Sequence[Entry], deadline: float) -> tuple[int, Exception | None]:
-    """Publish events in their order; return how many of the first ones are published, and why not all.
+    """Publish events in order. Return how many of the first ones are published, and the error if not all are.
 
-    What fails is sent again until `deadline`, a value of time.monotonic. Of the events behind the first that was not
-    published, some may be published.
+    Failures are retried until `deadline`, a value of time.monotonic. Some events after the first unpublished one
+    may be published.
     """
     done = 0
     for batch in _batches(entries):

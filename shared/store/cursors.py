@@ -2,7 +2,7 @@
 
 A cursor contains the version of the format, a hash, and the index key of the last task of the page. The hash covers the
 list and the position, so a damaged cursor is refused. A cursor needs no signature, because it gives access to nothing:
-every query reads the partition of the verified user.
+every query reads only the partition of the verified user.
 """
 
 import base64
@@ -15,25 +15,25 @@ _SHAPE = re.compile(rf"{_FORMAT}\n([A-Za-z0-9_-]{{22}})\n([^\n]+)")
 
 
 class InvalidCursor(Exception):
-    """A cursor that did not come from this list of this user."""
+    """A cursor from another list or user, or a damaged one."""
 
 
 def encode(position: str, *scope: str) -> str:
-    """The cursor for a position in the list that the scope (user, status, order ...) names."""
+    """Return the cursor of a position in the list that the scope (user, status, order ...) names."""
     return _base64("\n".join((_FORMAT, _digest(scope, position), position)).encode())
 
 
 def decode(cursor: str, *scope: str) -> str:
-    """The position in a cursor of this very list. Raises InvalidCursor for anything else.
+    """Return the position in a cursor of this list. Raises InvalidCursor for anything else.
 
-    The caller still has to check that the position lies in the list's range.
+    The caller must check that the position is in the range of the list.
     """
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         raise InvalidCursor from None
     shape = _SHAPE.fullmatch(text)
-    # A cursor has one spelling: what decodes to it but is written in another way was not made here.
+    # Base64 has several spellings of the same bytes. Only the one that we make is accepted.
     if shape is None or shape[1] != _digest(scope, shape[2]) or _base64(text.encode()) != cursor:
         raise InvalidCursor
     return shape[2]

@@ -48,6 +48,10 @@ MAX_FAILURES = 5
 # The upper limits of the first and of the longest pause: after a failure, and after a conflict with another write.
 FAILURE_DELAYS = (0.05, 1.0)
 CONFLICT_DELAYS = (0.01, 0.2)
+# The maximum time in ms from the stamp of a write until every read sees it: the 10 s that a function may run
+# (template.yaml), the 5 s by which a request may arrive after its end, clocks that differ by 2 s, and 3 s of reserve.
+SETTLED = 20_000
+
 # Clocks may differ by 2 s (docs/http-api.md). The limit ahead is larger, because the Date header of a response is cut
 # to whole seconds and the response takes some time to arrive.
 SKEW_BEHIND = 2.0

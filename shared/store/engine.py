@@ -1,4 +1,4 @@
-"""The write engine: read, decide, write on condition that the task is still at the version that was read.
+"""The write engine: reads, decides, and writes on condition that the task is still at the version that was read.
 
 This is optimistic locking. A request that arrives late can be applied only if the task is still at the version that the
 request was made for, and a task never returns to an earlier version. No clocks are compared. docs/reliability.md

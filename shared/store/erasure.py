@@ -1,8 +1,8 @@
 """Erasure: removes everything in the partition of a user, and leaves a mark.
 
-The mark comes first. It has a version, and is written on condition of it. Each call that removes items first writes its
-time into the mark. So the call that ends the erasure knows that no other one has removed anything for a while, and that
-no request of it can arrive any more. docs/decisions/0022-erasure-and-export.md has the reasons.
+First, a call writes the mark, which has a version for optimistic locking. Each call that removes items
+first writes its time into the mark. So the call that ends the erasure knows that no other call has removed items for a
+while, and that none of their requests can still arrive. docs/decisions/0022-erasure-and-export.md has the reasons.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.models import Erased, Receipt
 from shared.store import items, marks
-from shared.store.dynamodb import RESERVE, IncompleteResponse, OutcomeUnknown, Retries, Unavailable
+from shared.store.dynamodb import RESERVE, SETTLED, IncompleteResponse, OutcomeUnknown, Retries, Unavailable
 from shared.store.engine import Engine
 from shared.store.items import Item
 
@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 
     type Mark = dict[str, AttributeValueTypeDef]
 
-# How long, in milliseconds, a request may take from the time that its function has stamped until it is applied: the
-# 10 s that a function may run (template.yaml), the 5 s that a request may arrive later, two clocks that differ by 2 s,
-# and 3 s to spare.
-SETTLED: Final = 20_000
-# From the time in the mark, the mark takes so long to be applied, then a function may remember that there is none, and
+# Counted from the time in the mark: the mark is applied, then a function may cache that there is none, and
 # then it may send a create.
 UNTIL_NO_CREATES: Final = SETTLED + marks.MEMORY + SETTLED
 _DAY: Final = 24 * 3600 * 1000
-# How many items one BatchWriteItem removes at most.
+# The maximum number of items of a BatchWriteItem.
 _MOST_REMOVED: Final = 25
 
 
@@ -47,7 +43,7 @@ class Erasure:
         self._erased = 0
 
     def run(self) -> Erased:
-        """Mark the user, remove items, and end the erasure if there are none and there can be none."""
+        """Mark the user, remove items, and end the erasure if there are no items and no more can arrive."""
         try:
             mark = self._mark()
             began = self._engine.now
@@ -60,14 +56,14 @@ class Erasure:
         if "completed_at" not in mark:
             since = max(_time(mark, "marked_at") + UNTIL_NO_CREATES, _time(mark, "removing_at") + SETTLED)
             ended = {**mark, "completed_at": items.number(self._engine.now)}
-            # If this is refused, another call has begun to remove items since.
+            # If this write is refused, another call has started to remove items.
             if began < since or not self._put(ended, mark):
                 return Erased(erased=0, more=True, receipt=None)
             mark = self._mark()
         return Erased(erased=0, more=False, receipt=self._receipt(mark))
 
     def _mark(self) -> Item:
-        """Return the user's mark, and make it if there is none."""
+        """Return the mark of the user. Write it if there is none."""
         retries = Retries(self._deadline)
         while True:
             found, now = self._engine.item_at(marks.key_in(self._engine.partition)), self._engine.now
@@ -78,7 +74,7 @@ class Erasure:
                 retries.wait_after_conflict()
 
     def _remove_all(self) -> bool:
-        """Remove items until none is left or the time is short. Return whether there was none at all."""
+        """Remove items until there are none or the time is short. Return whether there were none at the start."""
         request: QueryInputTypeDef = {
             "TableName": self._engine.table,
             "KeyConditionExpression": "#pk = :pk",
@@ -105,7 +101,7 @@ class Erasure:
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def _announce(self) -> None:
-        """Write the time into the mark, before items are removed. An ended erasure begins again."""
+        """Write the time into the mark before items are removed. An ended erasure starts again."""
         retries = Retries(self._deadline)
         while True:
             mark = self._mark()

@@ -1,7 +1,7 @@
-"""Items: what is stored in DynamoDB for a task and for an idempotency key, and the one way there and back.
+"""Items: the stored form of tasks and idempotency keys, and their conversion.
 
-`to_item` and `from_item` are the codec between the state of a task and its item. Every index key is a function of the
-state, and no other code makes one. docs/data-model.md shows every item with an example.
+`to_item` and `from_item` are the codec between the state of a task and its item. Every index key is computed from the
+state, only here. docs/data-model.md shows every item with an example.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from shared.models import DeletedTask, Task
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-# The version of the shape that this release writes. What it reads may be older, or newer during a rollout.
+# The version of the items that this release writes. It may read older ones, and newer ones during a rollout.
 SCHEMA = 1
-# How many writes an item remembers, by their tokens.
+# The number of write tokens in an item: those of its last writes.
 REMEMBERED_WRITES = 4
 
-# What stands in a partition key as it stands in the user id: printable ASCII characters but for # and %.
+# Characters of a user id that are not encoded in a partition key: printable ASCII except # and %.
 _UNCHANGED = "".join(map(chr, range(0x20, 0x7F))).translate({ord("#"): None, ord("%"): None})
 
 type Item = Mapping[str, "AttributeValueTypeDef"]
 
 
 class IdempotencyKey(NamedTuple):
-    """An idempotency key: its SHA-256, that of the whole request (the fingerprint), and how long it holds (s)."""
+    """An idempotency key: its SHA-256, the SHA-256 of the request (the fingerprint), and its lifetime in seconds."""
 
     digest: str
     fingerprint: str
@@ -39,18 +39,18 @@ class IdempotencyKey(NamedTuple):
 
 
 def text(value: str) -> AttributeValueTypeDef:
-    """A string, as DynamoDB takes it."""
+    """Return the DynamoDB value of a string."""
     return {"S": value}
 
 
 def number(value: int) -> AttributeValueTypeDef:
-    """A whole number, as DynamoDB takes it."""
+    """Return the DynamoDB value of an integer."""
     return {"N": str(value)}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a field of a task is stored: as an attribute of the same name, or as none where it has the value `absent`."""
+    """How a field of a task is stored: as the attribute of the same name, or as none if its value is `absent`."""
 
     encode: Callable[[Any], AttributeValueTypeDef]
     decode: Callable[[AttributeValueTypeDef], Any]
@@ -58,7 +58,7 @@ class Field:
 
 
 TEXT: Final = Field(text, itemgetter("S"))
-# The model makes the number from the digits: a list decodes some hundreds of them.
+# The model converts the digits to a number, which is faster for the hundreds of numbers in a list.
 NUMBER: Final = Field(number, itemgetter("N"))
 
 TEXTS: Final = Field(
@@ -86,8 +86,8 @@ FIELDS: Final[dict[str, Field]] = {
     "version": NUMBER,
     "deleted_at": NUMBER,
 }
-# Fields that follow from other attributes: id and user_id from the keys, completed from completed_at, and purge_at
-# from expires_at, which is the table's TTL attribute and counts seconds.
+# Fields that are computed: id and user_id from the keys, completed from completed_at, and purge_at
+# from expires_at, the TTL attribute of the table, in seconds.
 _DERIVED: Final = {"id", "user_id", "completed", "purge_at"}
 _OTHERS: Final = {
     "pk",
@@ -108,10 +108,10 @@ def to_item(
     before: Item | None = None,
     partition: AttributeValueTypeDef | None = None,
 ) -> dict[str, AttributeValueTypeDef]:
-    """The item of a task. `before` is the item that it replaces, and `token` marks the write that replaces it.
+    """Return the item of a task. `before` is the item that it replaces, and `token` identifies this write.
 
-    `partition` is the partition key, by default that of the user without a tenant. Attributes that this release does
-    not know, since a newer one wrote them, are kept as they were.
+    `partition` is the partition key; the default is that of the user without a tenant. Attributes of a newer
+    release are kept unchanged.
     """
     before = before or {}
     tokens = [*([token] if token else []), *write_tokens(before)][:REMEMBERED_WRITES]
@@ -124,7 +124,7 @@ def to_item(
 
 
 def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> dict[str, AttributeValueTypeDef]:
-    """What an item says of its task, without index keys and tokens: all that `from_item` needs."""
+    """Return the attributes of a task without index keys and tokens: all that `from_item` needs."""
     content = {
         **key_of(partition or partition_of(task.user_id), task.id),
         "schema": number(SCHEMA),
@@ -140,7 +140,7 @@ def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> di
 
 
 def from_item(item: Item) -> Task | DeletedTask:
-    """The task that an item of this release or an older one holds."""
+    """Return the task of an item of this release or an older one."""
     item = current(item)
     absent, decoders = _layout()
     fields: dict[str, Any] = {
@@ -149,7 +149,7 @@ def from_item(item: Item) -> Task | DeletedTask:
         "user_id": user_of(item),
         "completed": "completed_at" in item,
     }
-    # A list decodes a hundred of these: this loop is a tenth of its time.
+    # A list decodes 100 items, and this loop takes a tenth of its time.
     for name, decode in decoders:
         if name in item:
             fields[name] = decode(item[name])
@@ -160,19 +160,19 @@ def from_item(item: Item) -> Task | DeletedTask:
 
 @cache
 def _layout() -> tuple[dict[str, Any], list[tuple[str, Callable[[AttributeValueTypeDef], Any]]]]:
-    """The values of absent fields, and the decoders of all, by name."""
-    # A live task has no `deleted_at`: the models tell the two apart.
+    """Return the values of absent fields, and the decoders of all fields, by name."""
+    # A live task has no `deleted_at`: the two models differ in it.
     absent = {name: field.absent for name, field in FIELDS.items() if name != "deleted_at"}
     return absent, [(name, field.decode) for name, field in FIELDS.items()]
 
 
 def write_tokens(item: Item) -> list[str]:
-    """The tokens of the last writes of an item, newest first."""
+    """Return the tokens of the last writes of an item, the newest first."""
     return [token["S"] for token in item["write_tokens"]["L"]] if "write_tokens" in item else []
 
 
 def _index_keys(task: Task) -> dict[str, AttributeValueTypeDef]:
-    """The index keys of a task. An item without a key is not in that index."""
+    """Return the index keys of a task. An item without a key is not in that index."""
     by_change = {"by_change": text(f"{moment(task.updated_at)}#task#{task.id}")}
     if isinstance(task, DeletedTask):
         return {**by_change, "by_status": text(f"task#trash#{moment(task.deleted_at)}#{task.id}")}
@@ -190,19 +190,19 @@ def _index_keys(task: Task) -> dict[str, AttributeValueTypeDef]:
 
 
 def list_prefix(name: str, completed: bool) -> str:
-    """What the keys of a list's open tasks, or of its completed ones, begin with in the index by_list."""
+    """Return the prefix of the keys of the open or the completed tasks of a list in the index by_list."""
     return f"task#{name}#{int(completed)}#"
 
 
 def moment(milliseconds: int) -> str:
-    """A time in milliseconds since 1970 as it stands in index keys, where text is compared: 15 digits."""
+    """Format milliseconds since 1970 for index keys, which are compared as text: 15 digits."""
     return f"{milliseconds:015}"
 
 
 def current(item: Item) -> Item:
-    """The item as this release reads it: upgraded where an older one wrote it.
+    """Return the item in the schema of this release: upgraded if an older release wrote it.
 
-    A newer one is taken as it is, since every release leaves what the one before it reads (shared/store/upgrades.py).
+    A newer item is not converted, because it has all that the previous release reads (shared/store/upgrades.py).
     """
     if schema_of(item) >= SCHEMA:
         return item
@@ -212,58 +212,58 @@ def current(item: Item) -> Item:
 
 
 def schema_of(item: Item) -> int:
-    """The version of an item's shape."""
+    """Return the schema version of an item."""
     return int(item["schema"]["N"])
 
 
 def version_of(item: Item) -> int:
-    """The version of a task's item."""
+    """Return the version of the task of an item."""
     return int(item["version"]["N"])
 
 
 def task_id_of(item: Item) -> str:
-    """The id of a task's item."""
+    """Return the id of the task of an item."""
     return item["sk"]["S"].removeprefix("TASK#")
 
 
 def partition_of(user_id: str, tenant: str = "") -> AttributeValueTypeDef:
-    """The partition key of a user's items, in a tenant if there is one.
+    """Return the partition key of the items of a user, in a tenant if there is one.
 
-    `#` separates the parts of a key, so a `#` of a user id or tenant is percent-encoded, and `%` with it.
+    `#` separates the parts of a key, so `#` and `%` in a user id or tenant are percent-encoded.
     """
     names = [tenant, user_id] if tenant else [user_id]
     return text("#".join(("USER", *(quote(name, safe=_UNCHANGED) for name in names))))
 
 
 def user_of(item: Item) -> str:
-    """The id of the user whose item this is."""
+    """Return the id of the user of an item."""
     return _user_of(item["pk"]["S"])
 
 
-@lru_cache(1)  # a page has the items of one user
+@lru_cache(1)  # all items of a page belong to one user
 def _user_of(partition: str) -> str:
     return unquote(partition.rpartition("#")[2])
 
 
 def tenant_of(item: Item) -> str:
-    """The tenant of the user whose item this is, or the empty string."""
+    """Return the tenant of the user of an item, or the empty string."""
     return unquote("#".join(item["pk"]["S"].split("#")[1:-1]))
 
 
 def key_of(partition: AttributeValueTypeDef, task_id: str) -> dict[str, AttributeValueTypeDef]:
-    """The key of a task's item."""
+    """Return the key of the item of a task."""
     return {"pk": partition, "sk": text(f"TASK#{task_id}")}
 
 
 def record_key(partition: AttributeValueTypeDef, key: IdempotencyKey) -> dict[str, AttributeValueTypeDef]:
-    """The key of the item that remembers a keyed operation."""
+    """Return the key of the record of an idempotency key."""
     return {"pk": partition, "sk": text(f"KEY#{key.digest}")}
 
 
 def to_record(
     partition: AttributeValueTypeDef, key: IdempotencyKey, results: Sequence[Task], token: str, now: int
 ) -> dict[str, AttributeValueTypeDef]:
-    """The item that remembers a keyed operation: the fingerprint of its request, and the tasks of its response."""
+    """Return the record of an idempotency key: the fingerprint of the request, and the tasks of the response."""
     return {
         **record_key(partition, key),
         "schema": number(SCHEMA),
@@ -275,7 +275,7 @@ def to_record(
 
 
 class Record(NamedTuple):
-    """What the item of a keyed operation remembers."""
+    """The content of the record of an idempotency key."""
 
     fingerprint: str
     write_token: str
@@ -285,6 +285,6 @@ class Record(NamedTuple):
 
 
 def from_record(item: Item) -> Record:
-    """What the item of a keyed operation says."""
+    """Parse the record of an idempotency key."""
     results = [from_item(result["M"]) for result in item["results"]["L"]]
     return Record(item["fingerprint"]["S"], item["write_token"]["S"], results, int(item["expires_at"]["N"]) * 1000)

@@ -1,4 +1,4 @@
-"""The mark of an erased user: an item without text in the user's partition. It refuses new tasks."""
+"""The mark of an erased user: an item without texts in the user's partition. It refuses new tasks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from shared.store.engine import Engine
 
 SORT_KEY: Final = "ERASED"
-# How long, in milliseconds, a function remembers that a user has no mark, so that it does not read it for each new
-# task. shared/store/erasure.py waits for it. This is not measured by time.monotonic, since that may stand still while
-# Lambda has suspended the function.
+# The time in milliseconds for which a function caches that a user has no mark, so that it does not read it for each new
+# task. shared/store/erasure.py waits for this time. It is not measured by time.monotonic, which may stand still while
+# Lambda suspends the function.
 MEMORY: Final = 30_000
 _MOST_REMEMBERED: Final = 1000
 
-# When a read found no mark, by partition.
+# The time of the last read that found no mark, by partition.
 _unmarked: dict[str, int] = {}
 
 
@@ -28,12 +28,12 @@ class UserErased(Exception):
 
 
 def key_in(partition: AttributeValueTypeDef) -> dict[str, AttributeValueTypeDef]:
-    """The key of the mark in a partition."""
+    """Return the key of the mark in a partition."""
     return {"pk": partition, "sk": items.text(SORT_KEY)}
 
 
 def completed_at(mark: Item | None) -> int | None:
-    """When the erasure ended, in milliseconds since 1970. None if it has not, or if there is no mark."""
+    """Return the end of the erasure, in milliseconds since 1970. None if it has not ended, or if there is no mark."""
     return None if mark is None or "completed_at" not in mark else int(mark["completed_at"]["N"])
 
 
@@ -43,7 +43,7 @@ def is_valid(mark: Item | None, now: int) -> bool:
 
 
 def check(engine: Engine) -> None:
-    """Raise UserErased if the user has a mark. This takes a request, unless a read in the last 30 s found no mark."""
+    """Raise UserErased if the user has a mark. This takes a request, unless a read in the last 30 s found none."""
     partition, now = engine.partition["S"], engine.now
     if 0 <= now - _unmarked.get(partition, -MEMORY) < MEMORY:
         return

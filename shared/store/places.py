@@ -1,4 +1,4 @@
-"""Places in lists: reads the tasks around the place that a move asks for, and makes a position there."""
+"""Places in lists: reads the tasks around the requested place of a move, and makes a position there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shared.tasks import AnchorNotInList, InvalidTask
 
 
 class PlaceChanged(Exception):
-    """After its neighbours were read, the task to move went to another list, or was completed or opened."""
+    """After its neighbours were read, the task was moved to another list, completed or opened."""
 
 
 class Places:
-    """The places that the moves of one request ask for, by the ids of the tasks to move.
+    """The requested places of the moves of one request, by the ids of the tasks to move.
 
-    Reads the tasks and their anchors with one request, and the neighbours with one for each move, unless its anchor is
-    moved by an earlier operation of the batch. `operations` is how many operations the request has.
+    Reads the tasks and their anchors with one request, and neighbours with one for each move, unless its anchor is
+    moved by an earlier operation of the batch. `operations` is the number of operations of the request.
     """
 
     def __init__(self, engine: Engine, moves: Mapping[str, Move], operations: int) -> None:
@@ -29,7 +29,7 @@ class Places:
         anchors = {move.anchor for move in moves.values() if move.anchor is not None}
         self.items = engine.items({*moves, *anchors}) if moves else {}
         self._known = {task_id: items.from_item(item) for task_id, item in self.items.items()}
-        # The list of a task, and whether it is completed, for which its neighbours were read.
+        # The list and the completion of a task at the time when its neighbours were read.
         self._read_for: dict[str, tuple[str | None, bool]] = {}
         moved: set[str] = set()
         for task_id, move in moves.items():
@@ -42,9 +42,9 @@ class Places:
                 moved.add(task_id)
 
     def position(self, task: Task, name: str, earlier: Sequence[Task] = ()) -> str:
-        """The position in the list `name` that the task's move asks for; the task's own if it is there already.
+        """Return the requested position in the list `name`, or the position of the task if it is already there.
 
-        `earlier` are the results of the batch's earlier operations. Raises AnchorNotInList, NoRoom, PlaceChanged, and
+        `earlier` has the results of earlier operations of the batch. Raises AnchorNotInList, NoRoom, PlaceChanged, and
         InvalidTask if the anchor is the task itself.
         """
         move = self._moves[task.id]

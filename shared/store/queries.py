@@ -1,4 +1,4 @@
-"""The queries of lists and changes: which index, which part of it, and where a page begins."""
+"""The queries of lists and changes: the index, the range of keys, and the start of the page."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from shared.store.items import Item
 
 
-# How many tasks a filtered query reads at most. DynamoDB reads up to 1 MB, which is not more tasks than this. DynamoDB
+# The maximum number of tasks that a filtered query reads. DynamoDB reads up to 1 MB, which is at most this number.
 # Local reads on until the tasks that match take 1 MB, so it needs a limit.
 FILTERED: Final = 2500
 
 
 class _Index(NamedTuple):
     name: str
-    # All keys of the list begin so. The prefix names the entity, so that a second kind of entity can share an index.
+    # The prefix of all keys of the list. It names the entity, so that another kind of entity can share an index.
     prefix: str
-    # What stands between the prefix and the id of the task.
+    # The pattern of the part between the prefix and the id of the task.
     slot: str = ""
 
 
@@ -42,7 +42,7 @@ _CHANGE: Final = re.compile(rf"[0-9]{{15}}#task#{UUID}")
 def of_list(
     table: str, partition: AttributeValueTypeDef, query: TaskQuery, limit: int, position: str | None
 ) -> QueryInputTypeDef:
-    """Read a page of a list, from behind a position on. Raises InvalidCursor where that lies outside the list."""
+    """Read a page of a list after a position. Raises InvalidCursor if the position is outside the list."""
     index = _index_of(query)
     # In a key, # follows the slot; $ is the next character, so no key with this slot or a lower one is in the range.
     start = "" if query.due_after is None else f"{due_slot(query.due_after)}$"
@@ -77,9 +77,9 @@ def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
     forward: bool,
     limit: int,
 ) -> QueryInputTypeDef:
-    """Read the tasks next to a position of a list, or to an end of it: after it if `forward`, else before it."""
+    """Read the tasks next to a position or an end of a list: after it if `forward`, else before it."""
     prefix = items.list_prefix(name, completed)
-    # In a key, # follows the position; $ is the next character, and ~ comes after all that a position may have.
+    # In a key, # follows the position; $ is the next character, and ~ is after all characters of positions.
     start = f"{prefix}{edge}$" if edge is not None and forward else prefix
     end = f"{prefix}{edge}#" if edge is not None and not forward else f"{prefix}~"
     request = _query(table, partition, "by_list", limit, None)
@@ -103,7 +103,7 @@ def _index_of(query: TaskQuery) -> _Index:
 
 
 def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueTypeDef], query: TaskQuery) -> None:
-    """Leave tasks out of the response. The query then reads more tasks than a page has, to fill the page."""
+    """Filter the tasks of the response. The query then reads more tasks than a page has, to fill the page."""
     conditions, names = [], {**request["ExpressionAttributeNames"]}
     if query.tag is not None:
         conditions.append("contains(#tags, :tag)")
@@ -125,9 +125,9 @@ def _add_filter(request: QueryInputTypeDef, values: dict[str, AttributeValueType
 def of_changes(
     table: str, partition: AttributeValueTypeDef, since: int, limit: int, position: str | None
 ) -> QueryInputTypeDef:
-    """Read what is stamped at `since` (ms) or later, newest first, tombstones too, from behind a position on.
+    """Read tasks and tombstones with a stamp of `since` (ms) or later after a position, the newest first.
 
-    Raises InvalidCursor where that lies outside.
+    Raises InvalidCursor if the position is outside.
     """
     start = items.moment(since)
     if position is not None and (not _CHANGE.fullmatch(position) or position < start):
@@ -140,7 +140,7 @@ def of_changes(
 
 
 def position_of(request: QueryInputTypeDef, last_key: Item) -> str:
-    """The position of an item, or of a LastEvaluatedKey, in the index of the request."""
+    """Return the position of an item, or of a LastEvaluatedKey, in the index of the request."""
     return last_key[request["IndexName"]]["S"]
 
 

@@ -1,4 +1,4 @@
-"""How many bytes an item takes by DynamoDB's rules, to know before a write whether DynamoDB will refuse it."""
+"""The size of an item by the rules of DynamoDB, to know before a write whether DynamoDB will reject it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-# DynamoDB takes 409,600 bytes. The difference is a margin: AWS calls its rules for numbers approximate. A task is far
-# smaller, also with its index entries, which DynamoDB adds to it. The record of a batch holds up to 25 tasks.
+# DynamoDB accepts 409,600 bytes. The difference is a margin: the rules of AWS for numbers are approximate. A task is
+# much smaller, including its index entries. The record of a batch contains up to 25 tasks.
 MOST_BYTES = 400_000
 
 
 def size_of(item: Mapping[str, AttributeValueTypeDef]) -> int:
-    """The size of an item, with the names of its attributes, or of a map."""
+    """Return the size of an item or a map in bytes, including the names of its attributes."""
     return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 

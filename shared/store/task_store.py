@@ -29,7 +29,7 @@ from shared.models import (
 from shared.positions import NoRoom
 from shared.store import cursors, items, marks, queries
 from shared.store.cursors import InvalidCursor
-from shared.store.dynamodb import RESERVE, Retries, StorageFull, Table, Unavailable
+from shared.store.dynamodb import RESERVE, SETTLED, Retries, StorageFull, Table, Unavailable
 from shared.store.engine import Decide, Engine, Replayed, Write
 from shared.store.items import IdempotencyKey
 from shared.store.places import PlaceChanged, Places
@@ -49,52 +49,50 @@ from shared.tasks import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
-    # Only the function that does batches imports their models.
+    # Only the function for batches imports their models.
     from shared.batches import BatchOperation
 
-# How many tasks one call clears: what is sure to fit into its time, at 8 ms each.
+# The maximum number of tasks that one call clears: at 8 ms each, they fit into its time.
 MOST_CLEARED = 500
 
-# How long, in milliseconds, a write may take from its stamp until every read sees it: the 10 s that a function may run
-# (template.yaml), the 5 s that a request may arrive after its function has ended, two clocks that differ by 2 s, and
-# 3 s to spare.
-SYNC_OVERLAP = 20_000
+# Two walks of changes overlap by the time in which a write becomes visible.
+SYNC_OVERLAP = SETTLED
 
-# How many characters the texts of one page have together. Lambda encodes a control character in seven bytes, and its
+# The maximum number of characters in all texts of a page. Lambda encodes a control character in seven bytes, and its
 # response has at most 6 MB.
 PAGE_TEXT = 800_000
-# So many tasks fit, however long their texts are.
+# This number of tasks fits with texts of any length.
 SURE_TO_FIT = PAGE_TEXT // (TITLE_LENGTH + DESCRIPTION_LENGTH + METADATA_BYTES)
 
 _TIME = re.compile(r"[0-9]{15}")
 
 
 class KeyMissing(Exception):
-    """An operation that needs an idempotency key was called without one."""
+    """An operation requires an idempotency key, and has none."""
 
 
 class OperationRefused(Exception):
-    """One operation of a batch cannot be done, for the reason that is this error's cause; so none was."""
+    """One operation of a batch failed, so none was applied. The cause of this error is the reason."""
 
     def __init__(self, place: int, part: str) -> None:
         super().__init__(f"operation {place}")
         self.place = place
-        # Where in the operation the fields of the task are: the beginning of a JSON Pointer.
+        # The path of the task's fields in the operation: the beginning of a JSON Pointer.
         self.part = part
 
 
 class SyncTokenExpired(Exception):
-    """A sync token cannot be continued: it is too old, or the clock that made it was ahead."""
+    """A sync token is too old, or the clock that made it was ahead."""
 
 
 class TaskStore:
-    """The tasks of one user, in a tenant if there is one, and of no other: no method takes a user id.
+    """The tasks of one user, in a tenant if there is one. No method takes a user id: no store reaches other users.
 
-    `deadline` is when the function must have responded, on the clock of time.monotonic; `clock` gives nanoseconds since
-    1970. With an idempotency `key`, create, toggle, restore and batch are done once: when the key has been used before,
-    they return what they returned then, and set `replayed`. They raise KeyReused where it was used for another request.
+    `deadline` is when the function must have responded, by time.monotonic. `clock` returns nanoseconds since
+    1970. With an idempotency `key`, create, toggle, restore and batch are applied once: if the key was used before,
+    they return the first result again, and set `replayed`. They raise KeyReused if it was used for another request.
 
-    Writes raise UserErased where the user was erased: a create always, others where the task is gone.
+    Writes raise UserErased for an erased user: a create always, other writes if the task is gone.
 
     Every method raises Unavailable when DynamoDB cannot be used in time, and every write OutcomeUnknown when it may or
     may not have been applied, and StorageFull.
@@ -121,11 +119,11 @@ class TaskStore:
         self._engine = Engine(table, self._partition, deadline, clock, key)
 
     def create(self, new: NewTask, task_id: str | None = None, *, importing: bool = False) -> Task:
-        """Create a task, under the client's id if there is one: one request, keyed or not.
+        """Create a task, under the id of the client if there is one: one request, with or without a key.
 
-        Under a client's id it can be sent again: a task that is at version 1, with the same content, is returned.
-        The id of a task that is imported may have any age. Raises UnusableId, VersionMismatch where the id is taken by
-        any other task, and InvalidTask.
+        With an id of the client it can be repeated: a task at version 1 with the same content is returned.
+        The id of an imported task may have any age. Raises UnusableId, VersionMismatch if the id belongs to
+        another task, and InvalidTask.
         """
         marks.check(self._engine)
         return self._write(self._creation(new, task_id, importing=importing))
@@ -136,7 +134,7 @@ class TaskStore:
         return tasks.get(None if item is None else items.from_item(item))
 
     def list(self, query: TaskQuery) -> TaskPage:
-        """Read a page of a list: one request. Raises InvalidCursor for a cursor of any other list.
+        """Read a page of a list: one request. Raises InvalidCursor for a cursor of another list.
 
         A filtered page is filled from the tasks that one query reads, up to 1 MB. It can be short even if more follow.
         """
@@ -151,7 +149,7 @@ class TaskStore:
         )
 
     def changes(self, query: ChangesQuery) -> Changes:
-        """Read a page of what has changed, newest first: one request.
+        """Read a page of changes, the newest first: one request.
 
         A walk reads several pages. It starts at the newest change and ends at its watermark, a time. The first walk has
         no watermark and reads everything. Writes during a walk are newer than its position, so they cannot prolong it.
@@ -178,7 +176,7 @@ class TaskStore:
                     raise InvalidCursor
             if since > watermark:
                 raise InvalidCursor
-            # A walk that began without a token has seen no task that it could miss the deletion of.
+            # A walk that began without a token has not shown tasks whose deletion it could miss.
             if watermark > now or now - (since or watermark) > tasks.RETENTION:
                 raise SyncTokenExpired
         request = queries.of_changes(self._table, self._partition, since, query.page_size, position)
@@ -193,9 +191,9 @@ class TaskStore:
         )
 
     def update(self, task_id: str, changes: Mapping[str, Any], precondition: Precondition) -> Task:
-        """Change some fields of a task: two requests, or one where nothing changes.
+        """Change some fields of a task: two requests, or one if nothing changes.
 
-        A change that changes nothing writes nothing and keeps the version. Raises TaskNotFound, VersionMismatch and
+        A change without effect writes nothing and keeps the version. Raises TaskNotFound, VersionMismatch and
         InvalidTask.
         """
         return self._write(Write(task_id, lambda found, now: tasks.change(found, changes, precondition, now)))
@@ -205,7 +203,7 @@ class TaskStore:
         return self._write(Write(task_id, lambda found, now: tasks.toggle(found, precondition, now)))
 
     def delete(self, task_id: str, precondition: Precondition) -> None:
-        """Move a task to the trash: two requests. A task that is there already stays as it is.
+        """Move a task to the trash: two requests. A task that is already there is unchanged.
 
         Raises TaskNotFound and VersionMismatch.
         """
@@ -214,14 +212,14 @@ class TaskStore:
     def restore(self, task_id: str, precondition: Precondition) -> Task:
         """Bring a task back from the trash: two requests.
 
-        Raises TaskNotFound where its time there is over, NotDeleted, and VersionMismatch.
+        Raises TaskNotFound if its time there is over, NotDeleted, and VersionMismatch.
         """
         return self._write(Write(task_id, lambda found, now: tasks.restore(found, precondition, now)))
 
     def move(self, task_id: str, move: Move, precondition: Precondition) -> Task:
-        """Put a task at a place of a list, whatever happens to its neighbours meanwhile: three requests.
+        """Put a task at a place of a list, even if its neighbours change meanwhile: three requests.
 
-        With an idempotency key it takes four. A move to the place where the task is writes nothing. Raises
+        With an idempotency key it takes four. A move to the current place writes nothing. Raises
         TaskNotFound, VersionMismatch, NoList, AnchorNotInList, NoRoom, and InvalidTask if the anchor is the task.
         """
 
@@ -235,8 +233,8 @@ class TaskStore:
     def clear(self, query: ClearQuery) -> Cleared:
         """Move the tasks of a query to the trash, one request each, until 500 are cleared or time is short.
 
-        A task that does not match any more stays. If DynamoDB fails half-way, or the user's storage is full,
-        the response counts what was cleared.
+        A task that no longer matches is kept. If DynamoDB fails half-way, or the storage of the user is full,
+        the response counts the cleared tasks.
         """
         cleared = 0
         listed = TaskQuery(status=query.status or "all", list=query.list)
@@ -261,10 +259,10 @@ class TaskStore:
         return Cleared(cleared=cleared, more="LastEvaluatedKey" in page)
 
     def batch(self, operations: Sequence[BatchOperation]) -> BatchResults:
-        """Do several operations on different tasks, all or none: two requests, or one where all create tasks.
+        """Apply several operations on different tasks, all or none: two requests, or one if all create tasks.
 
-        Moves take more requests, which read their neighbours. Raises KeyMissing without a key, and OperationRefused
-        where one cannot be done.
+        Moves take more requests to read their neighbours. Raises KeyMissing without a key, and OperationRefused
+        if one cannot be applied.
         """
         if self._key is None:
             raise KeyMissing
@@ -289,7 +287,7 @@ class TaskStore:
         return BatchResults(results=[result(*pair) for pair in zip(operations, done, strict=True)])
 
     def erase(self, mark_days: int) -> Erased:
-        """Remove all that is stored of the user, as far as the time allows, and leave a mark for so many days."""
+        """Remove all items of the user, as far as the time allows, and leave a mark for some days."""
         from shared.store.erasure import Erasure  # noqa: PLC0415 - one function needs it
 
         return Erasure(self._engine, self._client, self._user_id, self._deadline, mark_days).run()
@@ -300,13 +298,13 @@ class TaskStore:
         shown, last_key = page["Items"], page.get("LastEvaluatedKey")
         found = [items.from_item(item) for item in shown[:size]]
         found = found[: _fitting(found)]
-        if len(found) < len(shown):  # a filtered query reads more than a page, and texts may be long
+        if len(found) < len(shown):  # a filtered query reads more than a page, and texts can be long
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 
     def _creation(self, new: NewTask, client_id: str | None, *, importing: bool = False) -> Write:
         task_id = client_id or str(uuid7(self._clock()))
-        # An id can become too old to be used. A retry of a keyed request must find its record before that is checked.
+        # An id can become too old. A retry of a request with a key must find its record before this check.
         read = client_id is not None and self._key is not None
 
         def decide(found: Task | None, now: int) -> Task:
@@ -344,8 +342,8 @@ class TaskStore:
             self.replayed = True
             return replayed.results
         except (TaskNotFound, OperationRefused) as refusal:
-            # Here the reason can be that the user was erased. A write that changes a task needs no other check: it is
-            # on condition that the task is there.
+            # The reason can be an erased user. A write that changes a task needs no other check: its
+            # condition requires that the task exists.
             if isinstance(refusal.__cause__ or refusal, TaskNotFound):
                 marks.check(self._engine)
             raise
@@ -356,7 +354,7 @@ def _moving(task_id: str, move: Move, precondition: Precondition, place: Callabl
 
 
 def _fitting(page: Sequence[Task]) -> int:
-    """How many tasks of a page fit into a response: at least one."""
+    """The number of tasks of a page that fit into a response: at least one."""
     if len(page) <= SURE_TO_FIT:
         return len(page)
     total = 0
@@ -368,17 +366,17 @@ def _fitting(page: Sequence[Task]) -> int:
 
 
 def _change(task: Task) -> Task | Tombstone:
-    """A task as sync shows it."""
+    """The task or the tombstone that sync shows."""
     if isinstance(task, DeletedTask):
         return Tombstone(id=task.id, deleted=True, version=task.version, deleted_at=task.deleted_at)
     return task
 
 
 def _in_batch(place: int, one: BatchOperation, decide: Decide, results: list[Task]) -> Decide:
-    """Let an operation of a batch add its result to `results`, and name its place if it is refused."""
+    """Wrap the decision of an operation of a batch: it adds its result to `results`, and its number to an error."""
 
     def decide_in_batch(found: Task | None, now: int) -> Task:
-        del results[place:]  # of an attempt that met a conflict
+        del results[place:]  # of an attempt before a conflict
         try:
             results.append(decide(found, now))
         except (
