@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
         for check in chosen:
             verdict, why = run_check(check, users)
             counts[verdict] += 1
-            _say(f"{verdict:10}  {check.part:15}  {check.words}" + (f"\n{'':29}{why}" if why else ""))
+            _say(f"{verdict:10}  {check.part:15}  {check.description}" + (f"\n{'':29}{why}" if why else ""))
     finally:
         created, left = clean_up((users.mine, users.other))
         _say(f"\n{', '.join(f'{counts[one]} {one}' for one in (PASSED, FAILED, NOT_JUDGED))}.")

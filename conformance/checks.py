@@ -37,7 +37,7 @@ class Check(NamedTuple):
     """A promise: the part of the API, its description, and the function that checks it."""
 
     part: str
-    words: str
+    description: str
     run: Callable[[Users], None]
 
 
@@ -146,7 +146,7 @@ def a_current_etag_gets_304(users: Users) -> None:
 
 
 @check("get")
-def head_answers_as_get_without_the_body(users: Users) -> None:
+def head_returns_the_response_to_get_without_the_body(users: Users) -> None:
     """HEAD returns the status and the headers of GET, without the body."""
     task = users.mine.create()
     paths = [f"{users.mine.tasks}/{task['id']}", f"{users.mine.tasks}?limit=1", f"{users.mine.tasks}/{NOBODYS_TASK}"]

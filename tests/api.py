@@ -281,7 +281,7 @@ _EVERY = {
 FOR_SERVICES = {name: operation for name, (_, operation) in _EVERY.items() if name == "erase_user"}
 OPERATIONS = {name: one for name, (public, one) in _EVERY.items() if not public and name not in FOR_SERVICES}
 PUBLIC = {name: operation for name, (public, operation) in _EVERY.items() if public}
-# A route that lost its authorizer would not be tested, and nobody would notice.
+# Otherwise a route that lost its authorizer would silently not be tested.
 assert set(PUBLIC) == {"get_openapi"}, "an operation on tasks needs no token"
 
 

@@ -8,9 +8,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -43,8 +43,21 @@ class Reply:
         return str(self.json["type"]).removeprefix("urn:problem:tasks:") if self.status >= 400 else ""
 
 
-class Functions(Protocol):
+@dataclass
+class _Context:
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@dataclass
+class Functions:
     """Calls the handler of an operation with an event in the format of API Gateway."""
+
+    handlers: Mapping[str, guard.Handler]
+    # A process of Lambda runs one request at a time: Powertools keeps a request's metrics in globals.
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(
         self,
@@ -58,15 +71,25 @@ class Functions(Protocol):
         headers: Mapping[str, str] | None = None,
         scope: str = "",
         seconds: float = 10,
-    ) -> Reply: ...
-
-
-@dataclass
-class _Context:
-    seconds: float
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
+    ) -> Reply:
+        operation = (OPERATIONS | FOR_SERVICES)[name]
+        event = {
+            "version": "2.0",
+            "routeKey": f"{operation.method} {operation.path}",
+            "rawQueryString": urlencode(query or {}, errors="replace"),
+            "headers": {"content-type": "application/json", **(headers or {})},
+            "pathParameters": {"user_id": path_user, **({"task_id": task_id} if operation.on_a_task else {})},
+            "queryStringParameters": query or None,
+            "requestContext": {
+                "requestId": str(uuid.uuid4()),
+                "authorizer": {"jwt": {"claims": {"sub": caller, "scope": scope, "token_use": "access"}}},
+            },
+            "body": _encoded(body),
+            "isBase64Encoded": isinstance(body, bytes),
+        }
+        with self.one_at_a_time:
+            response = self.handlers[name](event, _Context(seconds))
+        return Reply(response["statusCode"], response["headers"], response["body"])
 
 
 @contextmanager
@@ -75,43 +98,7 @@ def functions(table: Table, clock: Callable[[], int] = time.time_ns) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dynamodb, "client", lambda: table.client)
         patch.setattr(shared.http.requests, "TaskStore", partial(TaskStore, clock=clock))
-        operations = OPERATIONS | FOR_SERVICES
-        handlers = {name: _load(name) for name in operations}
-        # A process of Lambda runs one request at a time: Powertools keeps a request's metrics in globals.
-        one_at_a_time = threading.Lock()
-
-        def call(
-            name: str,
-            caller: str,
-            task_id: str = "",
-            *,
-            path_user: str = "me",
-            query: Mapping[str, str] | None = None,
-            body: object = None,
-            headers: Mapping[str, str] | None = None,
-            scope: str = "",
-            seconds: float = 10,
-        ) -> Reply:
-            operation = operations[name]
-            event = {
-                "version": "2.0",
-                "routeKey": f"{operation.method} {operation.path}",
-                "rawQueryString": urlencode(query or {}, errors="replace"),
-                "headers": {"content-type": "application/json", **(headers or {})},
-                "pathParameters": {"user_id": path_user, **({"task_id": task_id} if operation.on_a_task else {})},
-                "queryStringParameters": query or None,
-                "requestContext": {
-                    "requestId": str(uuid.uuid4()),
-                    "authorizer": {"jwt": {"claims": {"sub": caller, "scope": scope, "token_use": "access"}}},
-                },
-                "body": _encoded(body),
-                "isBase64Encoded": isinstance(body, bytes),
-            }
-            with one_at_a_time:
-                response = handlers[name](event, _Context(seconds))
-            return Reply(response["statusCode"], response["headers"], response["body"])
-
-        yield call
+        yield Functions({name: _load(name) for name in OPERATIONS | FOR_SERVICES})
 
 
 def _encoded(body: object) -> str | None:

@@ -1,8 +1,8 @@
-"""A process that publishes the events of a table's stream, as Lambda would: started, killed and started again by tests.
+"""A process that publishes the events of a table's stream, like Lambda. Tests start, kill and restart it.
 
     python -m tests.publisher STREAM_ARN SETTINGS CHECKPOINTS
 
-It writes the checkpoints into a file, as Lambda keeps them, and what it gives up into the file beside it.
+It writes the checkpoints that Lambda keeps into a file, and skipped records into another file beside it.
 """
 
 import json
@@ -23,7 +23,7 @@ from shared.store.bus import RESERVE
 
 @dataclass(frozen=True)
 class Context:
-    """Lambda's context."""
+    """The context of Lambda."""
 
     seconds: float
 
@@ -36,15 +36,15 @@ def streams(url: str) -> Any:
 
 
 def stream_of(url: str, table: str) -> str:
-    """The ARN of a table's stream."""
+    """The ARN of the stream of a table."""
     arn: str = boto3.client("dynamodb", endpoint_url=url).describe_table(TableName=table)["Table"]["LatestStreamArn"]
     return arn
 
 
 def invoking(handler: Callable[[Any, Any], Any], seconds: float = RESERVE + 0.1) -> Callable[[dict[str, Any]], Any]:
-    """Calls a handler as Lambda does: with JSON, and so that its exceptions are errors of the function.
+    """Calls a handler like Lambda: with JSON, and with its exceptions as function errors.
 
-    It has a moment for attempts beside the first of each request, if no other time is given.
+    By default it has time for a few attempts of each request.
     """
 
     def invoke(event: dict[str, Any]) -> Any:
@@ -57,7 +57,7 @@ def invoking(handler: Callable[[Any, Any], Any], seconds: float = RESERVE + 0.1)
 
 
 class _Saved(dict[str, str]):
-    """Checkpoints that a killed process leaves behind."""
+    """Checkpoints that survive a killed process."""
 
     @classmethod
     def at(cls, path: Path) -> Self:

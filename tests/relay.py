@@ -79,7 +79,7 @@ def plain(line: Line, response: bytes) -> None:
     line.send(response)
 
 
-def spoilt(line: Line, response: bytes) -> None:
+def damaged(line: Line, response: bytes) -> None:
     """Deliver a response in a damaged TLS record, and close."""
     assert isinstance(line, TlsLine)
     line.send(response, damaged=True)

@@ -62,7 +62,7 @@ def wait(browser: Chrome) -> WebDriverWait[Chrome]:
     return WebDriverWait(browser, SECONDS)
 
 
-def test_it_loads_without_errors_and_from_here_alone(opened: Chrome, url: str) -> None:
+def test_the_page_loads_without_errors_or_external_resources(opened: Chrome, url: str) -> None:
     assert [line for line in logged(opened, "browser") if line["level"] == "SEVERE"] == []
     events = [json.loads(entry["message"])["message"] for entry in logged(opened, "performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
@@ -71,7 +71,7 @@ def test_it_loads_without_errors_and_from_here_alone(opened: Chrome, url: str) -
     assert [one for one in asked if not one.startswith((url, "data:"))] == []
 
 
-def test_it_lists_every_operation(opened: Chrome) -> None:
+def test_the_page_lists_every_operation(opened: Chrome) -> None:
     shown = {
         tuple(
             part.text for part in block.find_elements(By.CSS_SELECTOR, ".opblock-summary-method, .opblock-summary-path")
@@ -83,12 +83,12 @@ def test_it_lists_every_operation(opened: Chrome) -> None:
     }
 
 
-def test_it_leads_to_the_contract(opened: Chrome, url: str) -> None:
+def test_the_page_links_to_the_contract(opened: Chrome, url: str) -> None:
     link = opened.find_element(By.CSS_SELECTOR, ".info a.link")
     assert link.get_attribute("href") == url + PUBLIC["get_openapi"].path
 
 
-def test_create_and_list_work_at_the_first_click(opened: Chrome, url: str) -> None:
+def test_create_and_list_work_without_input(opened: Chrome, url: str) -> None:
     status, created = executed(opened, "create_task")
     assert status == 201
     status, listed = executed(opened, "list_tasks")
@@ -97,19 +97,19 @@ def test_create_and_list_work_at_the_first_click(opened: Chrome, url: str) -> No
     assert Api(url, "alice").get(created["id"]).json == created
 
 
-def test_completed_tasks_are_cleared_at_the_first_click(opened: Chrome) -> None:
+def test_clear_works_without_input(opened: Chrome) -> None:
     status, cleared = executed(opened, "clear_tasks")
     assert (status, cleared["more"]) == (200, False)
 
 
 def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
-    """What Chromium has logged of a kind."""
+    """The log entries of Chromium of a kind."""
     lines: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
     return lines
 
 
 def executed(browser: Chrome, operation: str) -> tuple[int, Any]:
-    """Open an operation, try it as it stands there, and read what came back."""
+    """Open an operation, send it unchanged, and return the response."""
     block = browser.find_element(By.CSS_SELECTOR, f"[id$='-{operation}']")
     click(browser, block.find_element(By.CSS_SELECTOR, ".opblock-summary-control"))
     click(browser, found(browser, block, ".try-out__btn"))

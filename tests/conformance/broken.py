@@ -1,4 +1,4 @@
-"""Handlers that are broken on purpose: each is the real one, with its event or its response spoilt."""
+"""Handlers that are broken on purpose: each is the real one with a changed event or response."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ _REAL = os.environ.get("REAL_HANDLER", "")
 
 
 def handler(event: Event, context: Any) -> Response:
-    """Answer as the breakage does that the environment names."""
+    """Run the breakage that the environment names."""
     real: Handler = importlib.import_module(_REAL).handler
     return BREAKAGES[os.environ["BREAKAGE"]](real, event, context)
 

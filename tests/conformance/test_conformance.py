@@ -1,4 +1,4 @@
-"""The conformance suite: passes on the API as it is, and finds what is broken."""
+"""The conformance suite passes on the API, and detects broken handlers."""
 
 import os
 import re
@@ -10,37 +10,37 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance import checks
 from local.gateway import serve
 from local.tokens import make_token
 from tests.api import TEMPLATE, WORKERS, Api
 from tests.conformance.broken import BREAKAGES
 from tests.conftest import ROOT, SCALE
 
-# Which check finds which breakage: the part that it is of, and words of it.
+# The check that detects each breakage.
 FINDS = {
-    "ETag missing": ("create", "its ETag and its Location"),
-    "If-Match ignored": ("If-Match", "one succeeds"),
-    "If-None-Match ignored": ("get", "returns 304"),
-    "Idempotency-Key ignored": ("Idempotency-Key", "Simultaneous requests"),
-    "the path's user is believed": ("isolation", "names another user is 403"),
-    "cursor ignored": ("list", "exactly once and in order"),
-    "repeated parameters joined": ("errors", "repeated query parameter"),
-    "delete forgotten": ("delete", "only in the trash"),
-    "anchor ignored": ("move", "after or before another one"),
-    "unknown fields pass": ("errors", "every fault"),
-    "HEAD refused": ("get", "HEAD answers as GET"),
-    "errors in HTML": ("restore", "restoring a live task is 409"),
+    "ETag missing": checks.creating_returns_201_with_the_task_its_etag_and_its_location,
+    "If-Match ignored": checks.one_of_several_writers_with_one_etag_wins,
+    "If-None-Match ignored": checks.a_current_etag_gets_304,
+    "Idempotency-Key ignored": checks.simultaneous_requests_with_one_key_are_applied_once,
+    "the path's user is believed": checks.anothers_path_is_403,
+    "cursor ignored": checks.pages_show_each_task_once_during_writes,
+    "repeated parameters joined": checks.a_repeated_query_parameter_is_400,
+    "delete forgotten": checks.a_deleted_task_is_in_the_trash,
+    "anchor ignored": checks.a_moved_task_is_where_it_was_asked_to_be,
+    "unknown fields pass": checks.each_fault_of_a_body_is_reported,
+    "HEAD refused": checks.head_returns_the_response_to_get_without_the_body,
+    "errors in HTML": checks.a_restored_task_is_unchanged,
 }
-# Each costs a gateway: make test takes those that would do the worst harm.
+# Each needs a gateway: `make test` runs the worst ones.
 TRIED = FINDS if SCALE > 1 else ("If-Match ignored", "Idempotency-Key ignored", "the path's user is believed")
-# Those that let nothing begin.
+# Those that prevent the start of a run.
 HOPELESS = {"one list for everybody": "isolation checks need two users", "always down": "cannot create a task"}
 
 
 @contextmanager
 def gateway(endpoint: str, breakage: str | None = None) -> Iterator[str]:
-    """The API, with every handler broken in one way."""
+    """The API with every handler broken in one way."""
     template = TEMPLATE
     if breakage is not None:
         functions = tuple(
@@ -61,7 +61,7 @@ def gateway(endpoint: str, breakage: str | None = None) -> Iterator[str]:
 
 
 def run(url: str, *users: str, only: str = "", **settings: str) -> tuple[int, str, str]:
-    """The exit code of a run by two users, and what it printed."""
+    """The exit code and the output of a run by two users."""
     tokens = dict(zip(("TOKEN", "OTHER_TOKEN"), map(make_token, users), strict=True)) if users else {}
     ended = subprocess.run(
         [sys.executable, "-I", "-c", _ALONE, *([url] if url else []), "--only", only],
@@ -74,7 +74,7 @@ def run(url: str, *users: str, only: str = "", **settings: str) -> tuple[int, st
     return ended.returncode, ended.stdout, ended.stderr
 
 
-# Isolated, and without what is installed: the standard library must be enough.
+# Isolated, without installed packages: the standard library must be enough.
 _ALONE = (
     "import runpy, sys\n"
     f"sys.path[:] = [{str(ROOT)!r}, *(path for path in sys.path if 'site-packages' not in path)]\n"
@@ -88,44 +88,44 @@ def sound(moto_url: str) -> Iterator[str]:
         yield url
 
 
-def test_it_passes_and_leaves_no_task_behind(sound: str, user: str) -> None:
+def test_conformance_passes_and_leaves_no_tasks(sound: str, user: str) -> None:
     other = f"other-{user}"
     kept = Api(sound, user).made(title="of the user's own", completed=True)
     code, out, err = run(sound, user, other)
     assert (code, err) == (0, ""), out
-    assert len(re.findall(r"^passed", out, re.MULTILINE)) == len(CHECKS) - 1
-    # It does not clear what it has not made.
+    assert len(re.findall(r"^passed", out, re.MULTILINE)) == len(checks.CHECKS) - 1
+    # It does not clear tasks of others.
     assert len(re.findall(r"^not judged +clear", out, re.MULTILINE)) == 1
-    assert f"{len(CHECKS) - 1} passed, 0 FAILED, 1 not judged." in out
+    assert f"{len(checks.CHECKS) - 1} passed, 0 FAILED, 1 not judged." in out
     assert Api(sound, user).walk() == [kept]
     assert Api(sound, other).walk() == []
 
 
 @pytest.mark.parametrize("breakage", TRIED)
-def test_it_finds_what_is_broken(moto_url: str, user: str, breakage: str) -> None:
-    part, words = FINDS[breakage]
-    only = "" if SCALE > 1 else part
+def test_conformance_detects_broken_handlers(moto_url: str, user: str, breakage: str) -> None:
+    check = next(check for check in checks.CHECKS if check.run is FINDS[breakage])
+    only = "" if SCALE > 1 else check.part
     with gateway(moto_url, breakage) as url:
         code, out, _ = run(url, user, f"other-{user}", only=only)
     assert code == 1, out
     failed = [line for line in out.splitlines() if line.startswith("FAILED")]
-    assert any(line.split()[1] == part and words in line for line in failed), out
+    assert any(line.split()[1] == check.part and check.description in line for line in failed), out
 
 
 @pytest.mark.parametrize("breakage", HOPELESS if SCALE > 1 else ["one list for everybody"])
-def test_what_cannot_begin_ends_with_2_and_says_why(moto_url: str, user: str, breakage: str) -> None:
+def test_a_run_that_cannot_start_exits_with_2_and_a_reason(moto_url: str, user: str, breakage: str) -> None:
     with gateway(moto_url, breakage) as url:
         code, out, err = run(url, user, f"other-{user}")
     assert (code, out) == (2, "")
     assert HOPELESS[breakage] in err
 
 
-def test_every_breakage_is_tried() -> None:
+def test_every_breakage_is_tested() -> None:
     assert FINDS.keys() | HOPELESS.keys() == BREAKAGES.keys()
 
 
 @pytest.mark.parametrize(
-    ("users", "changes", "said"),
+    ("users", "changes", "message"),
     [
         ([], {}, "TOKEN and OTHER_TOKEN"),
         (["a", "b"], {"url": ""}, "usage:"),
@@ -146,7 +146,7 @@ def test_every_breakage_is_tried() -> None:
             "no address given",
             "no HTTP",
             "no host",
-            "nobody there",
+            "closed port",
             "no port",
             "no address",
             "no name",
@@ -155,9 +155,9 @@ def test_every_breakage_is_tried() -> None:
         *("a bad token", "no token at all", "no such part"),
     ],
 )
-def test_bad_arguments(sound: str, users: list[str], changes: dict[str, str], said: str) -> None:
+def test_bad_arguments(sound: str, users: list[str], changes: dict[str, str], message: str) -> None:
     url = changes.get("url", sound)
     code, out, err = run(url, *users, **{name: value for name, value in changes.items() if name != "url"})
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert "Traceback" not in err

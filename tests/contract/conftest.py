@@ -1,4 +1,4 @@
-"""Gateways on moto and on failing endpoints, one of each a process of the suite, and a caller for each test."""
+"""Gateways on moto and on failing endpoints, one of each per process, and a caller for each test."""
 
 import socket
 import uuid
@@ -20,7 +20,7 @@ def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def failing(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A gateway whose DynamoDB fails in the way that the id of the user names."""
+    """A gateway whose DynamoDB fails as the user id says."""
     with failing_dynamodb() as url, serving(url, moto_url, tmp_path_factory.mktemp("failing") / "log") as running:
         yield running
 
@@ -29,7 +29,7 @@ def failing(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def cut_off(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """A gateway whose DynamoDB is a closed port."""
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+        bound.bind(("127.0.0.1", 0))  # bound without listening, so that connections are refused
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         with serving(url, moto_url, tmp_path_factory.mktemp("cut_off") / "log") as running:
             yield running
@@ -37,7 +37,7 @@ def cut_off(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def api(backend: Backend, user: str) -> Api:
-    """The API as a user of this test alone sees it."""
+    """The API for a user of this test only."""
     return Api(backend.url, user)
 
 
@@ -66,7 +66,7 @@ def _kept(backend: Backend) -> Kept:
 
 @pytest.fixture
 def kept(backend: Backend, _kept: Kept) -> Iterator[Kept]:
-    """A task for requests that are rejected: whatever a test sends, all that is stored of its user stays as it is."""
+    """A task for requests that are rejected: the test fails if anything stored for its user changes."""
     yield _kept
     before, _kept.stored = _kept.stored, backend.stored(_kept.api.caller)
     assert _kept.stored == before

@@ -1,4 +1,4 @@
-"""A DynamoDB that fails, in the way that the user id in the request names: `ThrottlingException-...`, `silence-...`.
+"""A DynamoDB that fails as the user id in the request says: `ThrottlingException-...`, `silence-...`.
 
 For `late-...` it throttles, and its clock is an hour behind.
 """
@@ -27,7 +27,7 @@ def failing_dynamodb() -> Iterator[str]:
         def do_POST(self) -> None:
             request = self.rfile.read(int(self.headers["Content-Length"]))
             if b'"ERASED"' in request and self.headers["X-Amz-Target"].endswith("GetItem"):
-                self._answer(200, b"{}")  # it fails at the write
+                self._answer(200, b"{}")  # the write fails
                 return
             user = _USER.search(request)
             how = user[1].decode() if user else "ValidationException"

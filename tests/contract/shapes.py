@@ -1,4 +1,4 @@
-"""What answers look like: the exact shape of a task and of a problem."""
+"""Assertions on the exact shape of tasks and problems in responses."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ REVALIDATE = "private, no-cache"
 
 
 def is_task(task: Task, user: str, **expected: object) -> bool:
-    """Assert that this is a task of the user, whole and well-formed, with the expected members."""
+    """Assert that this is a complete and valid task of the user, with the expected members."""
     assert set(task) == MEMBERS
     assert task["user_id"] == user
     assert TASK_ID.fullmatch(task["id"])
@@ -25,7 +25,7 @@ def is_task(task: Task, user: str, **expected: object) -> bool:
 
 
 def shows_task(response: Response, user: str, status: int = 200, cache: str = NO_STORE, /, **expected: object) -> bool:
-    """Assert that the response is a task, with the headers that belong to it."""
+    """Assert that the response is a task, with its headers."""
     assert response.status == status, response
     assert response.headers["Content-Type"] == JSON
     assert response.headers["Cache-Control"] == cache
@@ -35,7 +35,7 @@ def shows_task(response: Response, user: str, status: int = 200, cache: str = NO
 
 
 def is_problem(response: Response, status: int, kind: str, pointers: Sequence[str] = ()) -> bool:
-    """Assert that the response is this problem (RFC 9457), with a fault at each of the pointers and nowhere else."""
+    """Assert that the response is this problem (RFC 9457), with errors at exactly these pointers."""
     assert response.status == status, response
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["Cache-Control"] == NO_STORE
@@ -52,7 +52,7 @@ def is_problem(response: Response, status: int, kind: str, pointers: Sequence[st
 
 
 def is_gateways(response: Response, status: int, message: str) -> bool:
-    """Assert that the response is API Gateway's own, which never reached a function."""
+    """Assert that the response comes from API Gateway itself, without a call of a function."""
     assert response.status == status, response
     assert response.headers["Content-Type"] == JSON
     assert response.json == {"message": message}

@@ -21,7 +21,7 @@ def tasks(api: Api) -> list[Task]:
     return tasks
 
 
-def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) -> None:
+def test_a_batch_does_every_kind_of_operation(api: Api, tasks: list[Task]) -> None:
     one, two, three, gone = (task["id"] for task in tasks)
     response = api.batch(
         {"op": "create", "task": {"title": "new", "completed": True}},
@@ -49,7 +49,7 @@ def test_every_kind_of_operation_is_done_in_one_go(api: Api, tasks: list[Task]) 
     assert [task["id"] for task in api.walk(status="deleted")] == [three]
 
 
-def test_what_changes_nothing_keeps_its_version(api: Api, tasks: list[Task]) -> None:
+def test_an_operation_without_effect_keeps_the_version(api: Api, tasks: list[Task]) -> None:
     one, gone = tasks[0], tasks[3]
     response = api.batch(
         {"op": "update", "id": one["id"], "patch": {"title": "one", "completed": False}},
@@ -74,7 +74,7 @@ def test_what_changes_nothing_keeps_its_version(api: Api, tasks: list[Task]) -> 
         ({"op": "restore", "id": "{gone}", "if_match": '"1-1"'}, 412, "precondition-failed"),
     ],
 )
-def test_one_that_cannot_be_done_is_named_and_nothing_is_done(
+def test_an_impossible_operation_is_named_and_nothing_is_applied(
     backend: Backend, api: Api, tasks: list[Task], bad: dict[str, Any], status: int, kind: str
 ) -> None:
     before = backend.stored(api.caller)
@@ -101,15 +101,15 @@ def test_one_that_cannot_be_done_is_named_and_nothing_is_done(
         ([{"op": "toggle", "id": NOWHERE}, {"op": "delete", "id": NOWHERE}], ["/operations"]),
     ],
 )
-def test_every_fault_has_a_pointer_into_the_request(
+def test_every_error_of_a_batch_has_a_pointer_into_the_request(
     backend: Backend, api: Api, operations: list[Any], pointers: list[str]
 ) -> None:
     assert is_problem(api.batch(*operations), 422, "invalid-body", pointers)
     assert backend.stored(api.caller) == []
 
 
-def test_what_is_too_large_to_be_stored_is_refused_and_nothing_is_done(backend: Backend, api: Api) -> None:
-    """A request with a few bytes is enough, since the tasks are there already."""
+def test_a_batch_too_large_to_store_is_rejected_and_nothing_is_applied(backend: Backend, api: Api) -> None:
+    """A request with a few bytes is enough, since the tasks already exist."""
     ids = [result["id"] for result in api.batch(*[{"op": "create", "task": {"title": "x"}}] * 3).json["results"]]
     for one in backend.stored(api.caller):
         if one["sk"]["S"].startswith("TASK#"):
@@ -129,7 +129,7 @@ def test_without_a_key_it_is_400(backend: Backend, api: Api) -> None:
     assert backend.stored(api.caller) == []
 
 
-def test_the_largest_batch_on_tasks_that_are_there_fits(api: Api) -> None:
+def test_the_largest_batch_on_existing_tasks_is_accepted(api: Api) -> None:
     tasks = api.batch(*[{"op": "create", "task": {"title": "x"}}] * BATCH_LIMIT).json["results"]
     response = api.batch(*({"op": "toggle", "id": task["id"]} for task in tasks))
     assert response.status == 200
@@ -137,8 +137,11 @@ def test_the_largest_batch_on_tasks_that_are_there_fits(api: Api) -> None:
 
 
 @pytest.mark.parametrize("escaped", [False, True])
-def test_the_largest_batch_fits(api: Api, escaped: bool) -> None:
-    task = {"title": "\U0001f600" * 255, "description": "\U0001f600" * 1000}  # four bytes a character, escaped twelve
+def test_the_largest_batch_of_new_tasks_is_accepted(api: Api, escaped: bool) -> None:
+    task = {
+        "title": "\U0001f600" * 255,
+        "description": "\U0001f600" * 1000,
+    }  # each character is 4 bytes, or 12 bytes when escaped
     body = json.dumps({"operations": [{"op": "create", "task": task}] * 25}, ensure_ascii=escaped).encode()
     headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
     response, again = (api.send("POST", f"{api.tasks}/batch", body, headers) for _ in range(2))
@@ -147,7 +150,7 @@ def test_the_largest_batch_fits(api: Api, escaped: bool) -> None:
     assert [shown["description"] for shown in api.walk()] == [task["description"]] * 25
 
 
-def test_creates_may_name_an_id_and_be_sent_again(api: Api) -> None:
+def test_creates_with_an_id_can_be_repeated(api: Api) -> None:
     task_id = new_id()
     create = {"op": "create", "id": task_id, "task": {"title": "x", "due": "2026-12-24"}}
     first = api.batch(create)

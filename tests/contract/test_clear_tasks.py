@@ -17,7 +17,7 @@ def test_completed_tasks_go_to_the_trash_and_open_ones_stay(api: Api) -> None:
     assert api.restore(done[0]).json["completed"] is True
 
 
-def test_to_clear_again_clears_nothing(api: Api) -> None:
+def test_a_second_clear_deletes_nothing(api: Api) -> None:
     api.made(completed=True)
     assert [api.clear().json for _ in range(2)] == [{"cleared": 1, "more": False}, {"cleared": 0, "more": False}]
 

@@ -14,7 +14,7 @@ WRITES = {
     name: one for name, one in OPERATIONS.items() if one.on_a_task and one.method != "GET" and name != "restore_task"
 }
 
-# What holds for a task at its second version, of which {etag} is the ETag and {old} that before.
+# Conditions that hold for a task at its second version: {etag} is its ETag, and {old} the ETag before.
 HOLDS: dict[str, Headers] = {
     "nothing asked": {},
     "its ETag": {"If-Match": "{etag}"},
@@ -60,7 +60,7 @@ def ask(name: str, api: Api, old: Task, task: Task, headers: Headers) -> Respons
 
 
 @pytest.mark.parametrize(("condition", "name"), mixed(HOLDS, WRITES))
-def test_a_write_whose_condition_holds_is_done(api: Api, condition: str, name: str) -> None:
+def test_a_write_whose_condition_holds_is_applied(api: Api, condition: str, name: str) -> None:
     old = api.made()
     task = api.toggle(old["id"]).json
     assert ask(name, api, old, task, HOLDS[condition]).status in (200, 204)
@@ -83,11 +83,9 @@ def test_a_malformed_condition_is_400_and_changes_nothing(kept: Kept, condition:
 @pytest.mark.parametrize(
     ("headers", "name"), mixed([{}, {"If-Match": "*"}, {"If-Match": '"1-1"'}, {"If-None-Match": "*"}], WRITES)
 )
-def test_a_task_that_never_was_is_404_whatever_the_condition(
-    backend: Backend, api: Api, headers: Headers, name: str
-) -> None:
+def test_an_unknown_task_is_404_with_any_condition(backend: Backend, api: Api, headers: Headers, name: str) -> None:
     response = WRITES[name].ask(api, "018f3a5c-0000-7000-8000-000000000000", headers=headers)
-    if WRITES[name].method == "PUT" and "If-None-Match" in headers:  # a create, but the id is too old
+    if WRITES[name].method == "PUT" and "If-None-Match" in headers:  # would be a create, but the id is too old
         assert is_problem(response, 422, "unusable-id")
     else:
         assert is_problem(response, 404, "task-not-found")

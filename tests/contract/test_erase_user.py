@@ -21,7 +21,7 @@ def service(api: Api) -> Api:
     return Api(api.url, "a service", quote(api.caller, safe=""), SERVICE)
 
 
-def test_it_removes_everything_and_then_waits(backend: Backend, api: Api, service: Api) -> None:
+def test_an_erasure_removes_everything_and_then_waits(backend: Backend, api: Api, service: Api) -> None:
     neighbour = Api(api.url, f"{api.caller}2")
     kept = neighbour.made()
     task = api.made()
@@ -69,7 +69,7 @@ def test_the_last_response_is_a_receipt(backend: Backend, user: str) -> None:
 
 
 def test_a_write_to_an_erased_user_is_403(backend: Backend, user: str) -> None:
-    """With an id, a key and in a batch, too. Whoever writes."""
+    """Also with an id, with a key and in a batch, for users and services."""
     with serving(backend.table.client.meta.endpoint_url, backend.table.client.meta.endpoint_url) as fresh:
         api, service = (Api(fresh.url, caller, user, SERVICE) for caller in (user, "a service"))
         assert service.erase(user).status == 200
@@ -110,21 +110,21 @@ def test_no_other_query_is_accepted(kept: Kept, query: str) -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "tasks/servic", "tasks/service2", "tasks", "xtasks/service"])
-def test_only_a_service_erases(kept: Kept, scope: str) -> None:
+def test_only_a_service_can_erase(kept: Kept, scope: str) -> None:
     """Not even the user: a stolen token of a user must not remove everything for good."""
     user = kept.api.caller
     for caller, path_user in ((user, "me"), (user, user), ("mallory", user)):
         assert is_problem(Api(kept.api.url, caller, path_user, {"scope": scope}).erase(user), 403, "forbidden")
 
 
-def test_no_token_and_no_body(kept: Kept) -> None:
+def test_an_erasure_without_a_token_is_401_and_needs_no_body(kept: Kept) -> None:
     path = f"/v1/users/{kept.api.caller}?confirm={kept.api.caller}"
     assert is_gateways(kept.api.send("DELETE", path, headers={"Authorization": None}), 401, "Unauthorized")
     service = Api(kept.api.url, "a service", kept.api.caller, SERVICE)
     assert is_problem(service.send("DELETE", path, b"x" * 1_400_000), 413, "body-too-large")
 
 
-def test_a_service_erases_itself_as_me(api: Api, backend: Backend) -> None:
+def test_a_service_can_erase_itself_as_me(api: Api, backend: Backend) -> None:
     service = Api(api.url, api.caller, "me", SERVICE)
     service.made()
     assert service.erase(api.caller).json["erased"] == 1
@@ -139,7 +139,7 @@ def test_any_user_id_can_be_confirmed(backend: Backend, user_id: str) -> None:
     assert service.erase(name).json["erased"] == 1
 
 
-def test_its_tenant_is_that_of_the_token(backend: Backend, user: str) -> None:
+def test_the_tenant_of_an_erased_user_is_that_of_the_token(backend: Backend, user: str) -> None:
     url = backend.table.client.meta.endpoint_url
     with serving(url, url, TENANT_CLAIM="tenant") as tenants:
         for tenant in ("acme", "other"):
@@ -152,7 +152,7 @@ def test_its_tenant_is_that_of_the_token(backend: Backend, user: str) -> None:
         assert len(tenants.stored(user, "acme")) == 1
 
 
-def test_a_space_is_not_erased_by_its_members(backend: Backend, user: str) -> None:
+def test_members_cannot_erase_a_space(backend: Backend, user: str) -> None:
     url = backend.table.client.meta.endpoint_url
     with serving(url, url, SPACES_CLAIM="groups") as spaces:
         member = Api(spaces.url, user, f"{user}-team", {"groups": [f"{user}-team"]})
@@ -161,7 +161,7 @@ def test_a_space_is_not_erased_by_its_members(backend: Backend, user: str) -> No
         assert len(spaces.stored(f"{user}-team")) == 1
 
 
-def test_the_database_fails(failing: Backend, user: str) -> None:
+def test_an_erasure_continues_after_the_database_fails(failing: Backend, user: str) -> None:
     for code, status in (("ThrottlingException", 503), ("InternalServerError", 503), ("AccessDeniedException", 500)):
         name = f"{code}-{user}"
         response = Api(failing.url, "a service", name, SERVICE).erase(name)
@@ -169,5 +169,5 @@ def test_the_database_fails(failing: Backend, user: str) -> None:
         assert "secret" not in response.content.decode()
 
 
-def test_it_is_declared_as_every_other_operation() -> None:
+def test_the_erasure_is_declared_like_other_operations() -> None:
     assert (ERASE.method, ERASE.path, ERASE.query) == ("DELETE", "/v1/users/{user_id}", "confirm=carol")

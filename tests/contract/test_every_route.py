@@ -1,4 +1,4 @@
-"""What all routes share: tokens, users, limits, correlation ids, CORS, logs, and what the gateway answers itself."""
+"""Behaviour of all routes: tokens, users, limits, correlation ids, CORS, logs, and responses of the gateway itself."""
 
 import hashlib
 import time
@@ -134,7 +134,7 @@ BAD_MEDIA_TYPES: dict[str, dict[str, str | None]] = {
 }
 
 
-# Who calls
+# Callers
 
 
 @pytest.mark.parametrize(("token", "name"), mixed(BAD_AUTHORIZATION, OPERATIONS))
@@ -151,25 +151,25 @@ def test_a_rejected_token_writes_nothing(backend: Backend, operation: Operation,
 
 
 @pytest.mark.parametrize(("subject", "name"), mixed([None, ""], OPERATIONS))
-def test_a_token_without_a_subject_is_401_of_ours(backend: Backend, subject: str | None, name: str) -> None:
+def test_a_token_without_a_subject_is_401_from_the_function(backend: Backend, subject: str | None, name: str) -> None:
     response = OPERATIONS[name].ask(Api(backend.url, "x", "me", {"sub": subject}), str(uuid.uuid4()))
     assert is_problem(response, 401, "no-identity")
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("use", "name"), mixed(["id", "refresh", "", "ACCESS"], OPERATIONS))
-def test_a_token_for_another_use_is_403(backend: Backend, user: str, use: str, name: str) -> None:
+def test_a_token_for_another_purpose_is_403(backend: Backend, user: str, use: str, name: str) -> None:
     response = OPERATIONS[name].ask(Api(backend.url, user, claims={"token_use": use}), str(uuid.uuid4()))
     assert is_problem(response, 403, "forbidden")
     assert backend.stored(user) == []
 
 
-def test_a_token_of_an_issuer_that_names_no_use_is_good(backend: Backend, user: str) -> None:
+def test_a_token_without_a_purpose_is_accepted(backend: Backend, user: str) -> None:
     assert Api(backend.url, user, claims={"token_use": None}).create().status == 201
 
 
 @pytest.mark.parametrize("subject", BAD_USER_IDS)
-def test_a_subject_that_is_no_user_id_is_403(backend: Backend, subject: str) -> None:
+def test_a_subject_that_is_not_a_valid_user_id_is_403(backend: Backend, subject: str) -> None:
     for path_user in ("me", quote(subject, safe="")):
         assert is_problem(Api(backend.url, subject, path_user).create(), 403, "forbidden")
     assert backend.stored(subject) == []
@@ -197,7 +197,7 @@ def test_a_user_id_of_any_identity_provider_is_served(backend: Backend, user_id:
 
 
 @pytest.mark.parametrize("user_id", ["a/b", "a?b", "a#b", "a%b", ".", "..", "me"])
-def test_a_link_says_me_where_a_path_cannot_carry_the_id(backend: Backend, user_id: str) -> None:
+def test_a_link_uses_me_for_an_id_that_a_path_cannot_contain(backend: Backend, user_id: str) -> None:
     api = Api(backend.url, user_id, "me")
     created = api.create()
     assert created.headers["Location"] == f"/v1/users/me/tasks/{created.json['id']}"
@@ -219,18 +219,18 @@ def test_me_is_the_caller(api: Api, operation: Operation) -> None:
     assert all(one["user_id"] == api.caller for one in api.walk())
 
 
-def test_another_users_path_is_403_before_anything_else_is_looked_at(api: Api, operation: Operation) -> None:
+def test_the_path_of_another_user_is_403_before_other_checks(api: Api, operation: Operation) -> None:
     wrong = {"Content-Type": "text/plain", "If-Match": "x", "If-None-Match": "x"}
     stranger = Api(api.url, api.caller, "someone-else")
     response = operation.ask(stranger, "no%20id", "limit=0&colour=red&cursor=x", wrong, b"\xff" * 1_400_000)
     assert is_problem(response, 403, "forbidden")
 
 
-# What the gateway answers itself
+# Responses of the gateway itself
 
 
 @pytest.mark.parametrize("route", UNKNOWN_ROUTES)
-def test_an_unknown_route_or_method_is_the_gateways_404(api: Api, route: str) -> None:
+def test_an_unknown_route_or_method_is_404_from_the_gateway(api: Api, route: str) -> None:
     method, path = route.split(" ")
     response = api.send(method, path)
     if method == "HEAD":
@@ -240,7 +240,7 @@ def test_an_unknown_route_or_method_is_the_gateways_404(api: Api, route: str) ->
 
 
 @pytest.mark.parametrize("megabytes", [7, 11])
-def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_its_413(backend: Backend, api: Api, megabytes: int) -> None:
+def test_a_body_over_the_limits_of_lambda_or_the_gateway_is_413(backend: Backend, api: Api, megabytes: int) -> None:
     response = api.send("POST", api.tasks, b'{"title": "' + b"x" * megabytes * 1024 * 1024 + b'"}')
     assert is_gateways(response, 413, "Request Entity Too Large")
     assert backend.stored(api.caller) == []
@@ -255,14 +255,14 @@ READ_HEADERS: dict[str, Headers] = {
     "no token": {"Authorization": None},
     "another origin": {"Origin": "https://app.example"},
 }
-# What differs between any two responses, and what says how the body is sent.
+# Headers that differ between any two responses, and headers about the transfer of the body.
 OF_ONE_ANSWER = {"apigw-requestid", "date", "content-length", "transfer-encoding"}
 
 
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("headers", READ_HEADERS.values(), ids=READ_HEADERS)
 @pytest.mark.parametrize("query", ["", "limit=1", "colour=red"])
-def test_head_answers_as_get_without_the_body(
+def test_head_returns_the_response_to_get_without_the_body(
     api: Api, task: Task, name: str, headers: dict[str, str | None], query: str
 ) -> None:
     api.made()  # so that a list has a second page
@@ -273,7 +273,7 @@ def test_head_answers_as_get_without_the_body(
     assert head.headers["Content-Length"] in (None, str(len(get.content)))  # RFC 9110, section 8.6
 
 
-def test_head_of_a_task_that_is_not_there_is_404(api: Api) -> None:
+def test_head_of_an_unknown_task_is_404(api: Api) -> None:
     for path in (f"{api.tasks}/{uuid.uuid4()}", f"{api.tasks}/x", "/v1/users/someone-else/tasks"):
         get, head = (api.send(method, path) for method in ("GET", "HEAD"))
         assert (head.status, head.content) == (get.status, b"")
@@ -299,7 +299,7 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
 
     assert api.send("POST", api.tasks, body(1280 * 1024)).status == 201
     assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1)), 413, "body-too-large")
-    octets = {"Content-Type": "application/octet-stream"}  # comes to the function as base64
+    octets = {"Content-Type": "application/octet-stream"}  # reaches the function as Base64
     assert is_problem(api.send("POST", api.tasks, body(1280 * 1024), octets), 415, "unsupported-media-type")
     assert is_problem(api.send("POST", api.tasks, body(1280 * 1024 + 1), octets), 413, "body-too-large")
 
@@ -315,7 +315,7 @@ def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -
 
 
 @pytest.mark.parametrize(("charset", "name"), mixed(["utf8", '"UTF-8"', "us-ascii"], TAKING_BODIES))
-def test_a_body_in_utf_8_by_another_name_is_read(kept: Kept, name: str, charset: str) -> None:
+def test_a_body_in_utf_8_by_an_alias_is_accepted(kept: Kept, name: str, charset: str) -> None:
     headers = {"Content-Type": f"{JSON}; charset={charset}"}
     response = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=headers, body={"colour": "red"})
     assert (response.status, response.json["type"].rpartition(":")[2]) == (422, "invalid-body")
@@ -342,7 +342,7 @@ def test_a_bad_task_id_is_400(kept: Kept, task_id: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ON_A_TASK.keys() - {"delete_task", "restore_task"}))
-def test_a_task_that_never_was_and_one_in_the_trash_are_the_same_404(api: Api, task: Task, name: str) -> None:
+def test_an_unknown_task_and_a_deleted_one_have_the_same_404(api: Api, task: Task, name: str) -> None:
     api.delete(task["id"])
     never, trashed = (OPERATIONS[name].ask(api, one) for one in (str(uuid.uuid4()), task["id"]))
     assert is_problem(never, 404, "task-not-found")
@@ -362,12 +362,12 @@ def test_a_correlation_id_is_echoed(api: Api, given: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "name"), mixed(["", "x" * 129, "a b", "a,b", 'a"b', "{a}", "caf\u00e9", "a;b", "<script>"], OPERATIONS)
 )
-def test_a_correlation_id_that_could_do_harm_is_replaced(api: Api, given: str, name: str) -> None:
+def test_an_unsafe_correlation_id_is_replaced(api: Api, given: str, name: str) -> None:
     response = OPERATIONS[name].ask(api, "x", "colour=red", {"X-Correlation-Id": given})
     assert response.headers["X-Correlation-Id"] == response.headers["apigw-requestid"] != given
 
 
-def test_a_correlation_id_is_made_and_is_the_instance_of_a_problem(api: Api, operation: Operation) -> None:
+def test_the_instance_of_a_problem_is_the_correlation_id(api: Api, operation: Operation) -> None:
     response = operation.ask(api, "x", "colour=red")
     assert response.status == 400
     assert response.json["instance"] == response.headers["X-Correlation-Id"] == response.headers["apigw-requestid"]
@@ -380,14 +380,14 @@ def test_a_problem_names_the_request_and_not_the_correlation_id(api: Api, operat
 
 
 @pytest.mark.parametrize("query", ["", "colour=red"], ids=["good", "bad"])
-def test_a_browser_may_read_what_it_needs(api: Api, operation: Operation, task: Task, query: str) -> None:
+def test_a_browser_may_read_the_headers_that_it_needs(api: Api, operation: Operation, task: Task, query: str) -> None:
     response = operation.ask(api, task["id"], query, {"Origin": "https://app.example"})
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     exposed = {name.strip().lower() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
     assert exposed == {"etag", "location", "link", "retry-after", "idempotency-replayed", "x-correlation-id"}
 
 
-def test_a_browser_may_ask_first(api: Api, operation: Operation) -> None:
+def test_a_browser_may_send_a_preflight_request(api: Api, operation: Operation) -> None:
     asked = {
         "Authorization": None,
         "Origin": "https://app.example",
@@ -402,7 +402,7 @@ def test_a_browser_may_ask_first(api: Api, operation: Operation) -> None:
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_nothing_is_stored_by_caches_but_what_can_be_revalidated(api: Api, operation: Operation, task: Task) -> None:
+def test_caches_may_store_only_responses_that_can_be_revalidated(api: Api, operation: Operation, task: Task) -> None:
     expected = "private, no-cache" if operation.name == "get_task" else NO_STORE
     assert operation.ask(api, task["id"]).headers["Cache-Control"] == expected
 
@@ -422,7 +422,7 @@ def test_every_request_is_one_line_in_the_log(backend: Backend, api: Api, operat
     assert 0 < line["duration_ms"] < 10_000
 
 
-def test_no_text_no_token_and_no_user_id_is_logged(backend: Backend, operation: Operation) -> None:
+def test_texts_tokens_and_user_ids_are_not_logged(backend: Backend, operation: Operation) -> None:
     secret = uuid.uuid4().hex
     api = Api(backend.url, f"user-{secret}")
     task = api.made(title=f"title {secret}", description=f"description {secret}")

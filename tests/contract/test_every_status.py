@@ -1,4 +1,4 @@
-"""Every status of every operation is reached, and no operation goes without its contract."""
+"""Every status of every operation is reached, and every operation has a contract."""
 
 import uuid
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from shared.store import cursors
 from tests import guard
 from tests.api import OPERATIONS, PUBLIC, Api, Backend, Operation, Response, Task, new_id
 
-# What the function of an operation answers, by the contract; API Gateway answers more by itself.
+# The statuses of the function of each operation, by the contract; API Gateway adds more.
 STATUSES = {
     operation["operationId"]: {
         int(status)
-        for status, said in operation["responses"].items()
-        if int(status) < 400 or "application/problem+json" in contract().resolved(said)["content"]
+        for status, response in operation["responses"].items()
+        if int(status) < 400 or "application/problem+json" in contract().resolved(response)["content"]
     }
     for operation in contract().operations
     if operation["operationId"] in OPERATIONS
 }
-# test_unavailable.py asks every operation for these two.
+# test_unavailable.py tests these two for every operation.
 PAIRS = [(name, status) for name, statuses in STATUSES.items() for status in sorted(statuses - {500, 503})]
 
 
@@ -53,7 +53,7 @@ REQUESTS: dict[int, Ask] = {
     422: lambda api, one, task: (invalid if one.body else reused)(api, one, task),
     507: lambda api, one, task: one.ask(api, task["id"]),
 }
-# What a batch asks for to fail so; {id} is that of a live task.
+# Operations of batches that fail with these statuses; {id} is that of a live task.
 BATCHES = {
     404: {"op": "toggle", "id": NOBODYS},
     409: {"op": "restore", "id": "{id}"},

@@ -1,4 +1,4 @@
-"""GET /v1/openapi.json: the contract, for everybody; and that it is the one that the code keeps."""
+"""GET /v1/openapi.json: the contract, without a token; and that the code matches it."""
 
 import json
 import re
@@ -27,12 +27,12 @@ CACHED = "public, max-age=300"
 
 
 def fetch(api: Api, **headers: str) -> Response:
-    """Fetch it as anybody can: without a token."""
+    """Fetch the contract without a token."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return api.send(OPENAPI.method, OPENAPI.path, headers={"Authorization": None, **named})
 
 
-def test_it_is_the_documented_contract_and_needs_no_token(api: Api) -> None:
+def test_the_contract_is_served_without_a_token(api: Api) -> None:
     response = fetch(api)
     assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
     assert response.content == DOCUMENT.read_bytes()
@@ -40,7 +40,7 @@ def test_it_is_the_documented_contract_and_needs_no_token(api: Api) -> None:
     assert response.headers["ETag"].startswith('"')
 
 
-def test_who_has_it_gets_304(api: Api) -> None:
+def test_a_client_that_has_the_contract_gets_304(api: Api) -> None:
     etag = fetch(api).headers["ETag"]
     for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         response = fetch(api, if_none_match=known)
@@ -50,7 +50,7 @@ def test_who_has_it_gets_304(api: Api) -> None:
         assert fetch(api, if_none_match=other).status == 200, other
 
 
-def test_a_token_makes_no_difference_and_a_bad_one_does_no_harm(api: Api) -> None:
+def test_good_and_bad_tokens_make_no_difference(api: Api) -> None:
     for authorization in ("Bearer x.y.z", "Basic x"):
         assert fetch(api, authorization=authorization).content == fetch(api).content
 
@@ -61,23 +61,23 @@ def test_a_page_of_another_origin_may_read_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_nobody_can_change_it(api: Api, method: str) -> None:
+def test_the_contract_cannot_be_changed(api: Api, method: str) -> None:
     assert is_gateways(api.send(method, OPENAPI.path), 404, "Not Found")
 
 
-def test_it_is_the_contract_of_the_code(tmp_path: Path) -> None:
-    """Whoever changes what an operation takes or answers runs `make openapi`."""
+def test_the_contract_is_up_to_date(tmp_path: Path) -> None:
+    """After a change of requests or responses, run `make openapi`."""
     made = tmp_path / "openapi.json"
     subprocess.run([sys.executable, "-m", "contract", str(made)], cwd=ROOT, check=True)
     assert made.read_text() == DOCUMENT.read_text()
 
 
-def test_the_requests_for_editors_are_those_of_the_contract() -> None:
+def test_the_requests_for_editors_are_up_to_date() -> None:
     assert requests.DOCUMENT.read_text() == requests.text(contract().document)
 
 
-def test_the_requests_for_editors_work_when_sent(api: Api) -> None:
-    """As an editor reads them: each for a new task."""
+def test_the_requests_for_editors_work(api: Api) -> None:
+    """Parsed as an editor does; each is sent for a new task."""
     refused = {"restore_task": 409, "erase_user": 403}
     for request in requests.requests():
         sent = request.filled(user_id="me", task_id=api.made()["id"], guid=str(uuid.uuid4()))
@@ -85,7 +85,7 @@ def test_the_requests_for_editors_work_when_sent(api: Api) -> None:
         assert response.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, response)
 
 
-def test_it_is_openapi() -> None:
+def test_the_contract_is_valid_openapi() -> None:
     validate(json.loads(DOCUMENT.read_text()))
 
 
@@ -97,13 +97,13 @@ def test_the_types_of_problems_are_those_of_the_documentation() -> None:
     assert documented == set(contract().document["components"]["examples"])
 
 
-def test_its_examples_are_what_it_says() -> None:
-    """What was recorded is as the schemas say, in every response of every operation."""
+def test_the_examples_match_their_schemas() -> None:
+    """Every recorded response of every operation."""
     seen = 0
     for path, operations in contract().document["paths"].items():
         for method, operation in operations.items():
-            for status, said in operation["responses"].items():
-                declared = contract().resolved(said)
+            for status, problem in operation["responses"].items():
+                declared = contract().resolved(problem)
                 needed = [
                     name for name, header in declared["headers"].items() if contract().resolved(header).get("required")
                 ]
@@ -121,8 +121,8 @@ def test_its_examples_are_what_it_says() -> None:
     assert seen > 200
 
 
-def test_every_parameter_says_what_it_is() -> None:
-    """In words, and without words that are of another operation."""
+def test_every_parameter_has_a_description() -> None:
+    """And the description fits the operation."""
     for operation in contract().operations:
         words = {one["name"]: one.get("description", "") for one in map(contract().resolved, operation["parameters"])}
         assert all(words.values()), words
@@ -131,7 +131,7 @@ def test_every_parameter_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_no_contract_is_made_where_a_get_route_has_no_head_route_or_the_other_way_round(method: str) -> None:
+def test_a_get_route_and_its_head_route_need_each_other(method: str) -> None:
     functions = tuple(
         replace(one, routes=tuple(route for route in one.routes if route.method != method))
         for one in TEMPLATE.functions
@@ -142,7 +142,7 @@ def test_no_contract_is_made_where_a_get_route_has_no_head_route_or_the_other_wa
         list(operations_of(replace(TEMPLATE, functions=functions)))
 
 
-def test_head_is_checked_as_get_without_a_body() -> None:
+def test_a_response_to_head_is_checked_like_get_without_a_body() -> None:
     path, content = "/v1/users/me/tasks/x", json.dumps(BODY).encode()
     contract().check("HEAD", path, 400, message(HEADERS), b"")
     for status, headers, body in (
@@ -154,12 +154,12 @@ def test_head_is_checked_as_get_without_a_body() -> None:
             contract().check("HEAD", path, status, message(headers), body)
 
 
-def test_what_every_answer_has_is_required() -> None:
-    """Else a typed client must ask whether it is there, and cannot tell a tombstone by it."""
+def test_members_that_every_response_has_are_required() -> None:
+    """Otherwise a typed client must check each member, and cannot recognize a tombstone."""
     optional = {
         (name, member)
         for name, schema in json.loads(DOCUMENT.read_text())["components"]["schemas"].items()
-        if schema.get("additionalProperties", True)  # what is sent allows for no others
+        if schema.get("additionalProperties", True)  # requests allow no other members
         for member in schema.get("properties", {}).keys() - set(schema.get("required", ()))
     }
     assert optional == {("Problem", "errors")}
@@ -176,8 +176,8 @@ def test_no_schema_has_a_default() -> None:
     assert "Default: `false`." in document["components"]["schemas"]["NewTask"]["properties"]["completed"]["description"]
 
 
-def test_a_client_that_takes_the_first_schema_that_fits_takes_the_right_one() -> None:
-    """A deleted task fits a task, too."""
+def test_the_first_schema_that_fits_is_the_right_one() -> None:
+    """A deleted task also fits the schema of a task."""
     page = contract().document["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
     assert [one["$ref"].rpartition("/")[2] for one in page] == ["DeletedTask", "Task"]
 
@@ -190,17 +190,17 @@ def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
-def test_its_examples_are_of_the_operation_itself(api: Api, operation: Operation) -> None:
-    """What one operation says of a bad body, or of a media type, another would not say."""
+def test_the_examples_of_problems_come_from_their_operation(api: Api, operation: Operation) -> None:
+    """The errors about a body or a media type differ between operations."""
     path = operation.path_of("me", "x")
     for status, kind, body, headers in (
         (422, "invalid-body", {"title": "", "colour": "red"}, {}),
         (415, "unsupported-media-type", None, {"Content-Type": "text/plain"}),
     ):
         if operation.body is not None:
-            said = operation.ask(api, str(uuid.uuid4()), body=body, headers=headers).json
-            assert {**examples_of(operation.method, path, status)[kind], "instance": said["instance"]} == said
-    # Only a batch can say which of its operations cannot be done.
+            problem = operation.ask(api, str(uuid.uuid4()), body=body, headers=headers).json
+            assert {**examples_of(operation.method, path, status)[kind], "instance": problem["instance"]} == problem
+    # Only a batch names the operation that failed.
     missing = examples_of(operation.method, path, 404).get("task-not-found", {}) if operation.on_a_task else {}
     assert "errors" not in missing
 
@@ -225,7 +225,7 @@ OUTSIDE: dict[str, tuple[int, dict[str, Any] | None, dict[str, str | None]]] = {
 
 
 def message(headers: Mapping[str, str | None]) -> Message:
-    """Headers as they come."""
+    """Headers of a response."""
     made = Message()
     for name, value in headers.items():
         if value is not None:
@@ -234,10 +234,10 @@ def message(headers: Mapping[str, str | None]) -> Message:
 
 
 @pytest.mark.parametrize(("status", "body", "headers"), OUTSIDE.values(), ids=OUTSIDE)
-def test_what_it_does_not_say_is_noticed(
+def test_responses_outside_the_contract_are_reported(
     status: int, body: dict[str, Any] | None, headers: dict[str, str | None]
 ) -> None:
-    """The net under all suites holds: each of these is outside the contract, and what they are made from is not."""
+    """The check of every response in all suites works: each damaged response fails, and the undamaged ones pass."""
     path = "/v1/users/me/tasks/x?y=z"
     contract().check("DELETE", path, 400, message(HEADERS), json.dumps(BODY).encode())
     content = b"" if body is None else json.dumps(body).encode()

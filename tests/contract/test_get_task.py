@@ -5,7 +5,7 @@ import pytest
 from tests.api import Api, Headers
 from tests.contract.shapes import REVALIDATE, is_problem, shows_task
 
-# Filled in with the task's own ETag.
+# {etag} is the ETag of the task.
 KNOWN: dict[str, Headers] = {
     "its ETag": {"If-None-Match": "{etag}"},
     "its ETag as a weak one": {"If-None-Match": "W/{etag}"},
@@ -78,7 +78,7 @@ def test_a_malformed_condition_is_400(api: Api, value: str) -> None:
     assert is_problem(api.get(api.made()["id"], if_none_match=value), 400, "bad-etag")
 
 
-def test_a_deleted_task_is_404_even_to_one_who_has_it(api: Api) -> None:
+def test_a_deleted_task_is_404_even_for_a_client_that_has_it(api: Api) -> None:
     task = api.made()
     api.delete(task["id"])
     assert is_problem(api.get(task["id"]), 404, "task-not-found")

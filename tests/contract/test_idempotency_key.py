@@ -1,4 +1,4 @@
-"""Idempotency-Key: the first response again, for the same request; 422 for another; nothing stored of what failed."""
+"""Idempotency-Key: the first response again for the same request, 422 for another, and no record of failures."""
 
 import uuid
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 @pytest.fixture
 def ready(request: pytest.FixtureRequest, api: Api) -> Task:
-    """A task as the operation of the test takes it."""
+    """A task in the state that the operation of the test needs."""
     task = api.made()
     if request.node.callspec.params["ask"] in {"restore", "batch"}:
         api.delete(task["id"])
@@ -39,7 +39,7 @@ def key() -> str:
     return str(uuid.uuid4())
 
 
-def test_the_first_answer_comes_again_and_nothing_is_done_twice(
+def test_the_first_response_is_returned_again_and_nothing_is_done_twice(
     backend: Backend, api: Api, ready: Task, ask: Ask, key: str
 ) -> None:
     first = ask(api, ready, key)
@@ -53,7 +53,9 @@ def test_the_first_answer_comes_again_and_nothing_is_done_twice(
     assert backend.stored(api.caller) == stored
 
 
-def test_it_comes_again_when_the_task_is_another_or_gone(api: Api, ready: Task, ask: Ask, key: str) -> None:
+def test_the_first_response_is_returned_after_the_task_changed_or_was_deleted(
+    api: Api, ready: Task, ask: Ask, key: str
+) -> None:
     first = ask(api, ready, key)
     for task in api.walk():
         api.update(task["id"], {"title": "another"})
@@ -78,7 +80,7 @@ def test_the_same_key_for_another_request_is_422(backend: Backend, api: Api, rea
     assert backend.stored(api.caller) == before
 
 
-def test_another_users_key_is_another_key(backend: Backend, api: Api, key: str) -> None:
+def test_the_same_key_of_another_user_is_another_key(backend: Backend, api: Api, key: str) -> None:
     api.create_once(key)
     stranger = Api(backend.url, f"other-{api.caller}")
     assert stranger.create_once(key, title="another").status == 201
@@ -99,7 +101,7 @@ def test_a_service_shares_the_keys_of_the_user_that_it_acts_for(api: Api, key: s
         lambda api, key: api.batch({"op": "toggle", "id": NEVER}, key=key),
     ],
 )
-def test_no_error_is_kept(api: Api, key: str, refused: Callable[[Api, str], Response]) -> None:
+def test_errors_are_not_stored_under_the_key(api: Api, key: str, refused: Callable[[Api, str], Response]) -> None:
     assert refused(api, key).status in (404, 422)
     assert api.create_once(key).status == 201
 
@@ -148,7 +150,7 @@ def test_bad_keys_are_400(backend: Backend, api: Api, key: str) -> None:
     assert backend.stored(api.caller) == []
 
 
-def test_a_key_on_other_methods_is_not_looked_at(api: Api, task: Task) -> None:
+def test_other_methods_ignore_a_key(api: Api, task: Task) -> None:
     bad: dict[str, Any] = {"Idempotency-Key": "", "Content-Type": JSON}
     path = f"{api.tasks}/{task['id']}"
     assert api.send("GET", path, headers=bad).status == 200

@@ -1,4 +1,4 @@
-"""GET /v1/users/{user_id}/changes: everything that changed since, deletions too."""
+"""GET /v1/users/{user_id}/changes: all changes since a token, including deletions."""
 
 import re
 import time
@@ -26,14 +26,14 @@ def now() -> int:
 
 
 def age(backend: Backend, api: Api, task: Task, by: int = 60_000) -> None:
-    """Let a task be one that was written a minute before it was, or as many milliseconds as are given."""
+    """Move the stored time of the last write of a task back by a minute, or by this many milliseconds."""
     (item,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(task["id"])]
     written = int(item["by_change"]["S"][:15]) - by
     aged = {**item, "by_change": {"S": f"{written:015}#task#{task['id']}"}}
     backend.table.client.put_item(TableName=backend.table.name, Item=aged)
 
 
-def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api) -> None:
+def test_without_a_token_a_client_gets_everything_and_a_token(api: Api) -> None:
     live, gone = api.made(title="live"), api.made(title="gone")
     api.delete(gone["id"])
     response = api.changes()
@@ -46,13 +46,13 @@ def test_without_a_token_everything_is_there_and_a_token_to_go_on_from(api: Api)
     assert (tombstone["id"], tombstone["deleted"], tombstone["version"]) == (gone["id"], True, 2)
 
 
-def test_of_nothing_there_is_nothing(api: Api) -> None:
+def test_a_user_without_tasks_has_no_changes(api: Api) -> None:
     first = api.changes().json
     assert (first["items"], first["has_more"]) == ([], False)
     assert api.changes(since=first["next_since"]).json["items"] == []
 
 
-def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api) -> None:
+def test_only_changed_tasks_are_returned(backend: Backend, api: Api) -> None:
     old, new = api.made(title="old"), api.made(title="new")
     age(backend, api, old)
     since = token(api.caller, now() - 30_000)
@@ -65,9 +65,9 @@ def test_what_changed_comes_and_what_did_not_does_not(backend: Backend, api: Api
 
 
 @pytest.mark.parametrize("aged", [0, 4, 7])
-def test_page_by_page(backend: Backend, api: Api, aged: int) -> None:
+def test_changes_are_read_page_by_page(backend: Backend, api: Api, aged: int) -> None:
     made = [api.made(title=f"{number}") for number in range(7)]
-    for task in made[:aged]:  # these were written a minute ago, before the watermark of the next walk
+    for task in made[:aged]:  # written a minute ago, before the watermark of the next walk
         age(backend, api, task)
     pages = [api.changes(limit=3).json]
     while pages[-1]["has_more"]:
@@ -77,7 +77,7 @@ def test_page_by_page(backend: Backend, api: Api, aged: int) -> None:
     assert [item for page in pages for item in page["items"]] == made[::-1]
 
 
-def test_a_task_that_is_written_while_a_walk_goes_on_comes_in_it_or_in_the_next(api: Api) -> None:
+def test_a_task_written_during_a_walk_is_in_it_or_in_the_next(api: Api) -> None:
     made = [api.made() for _ in range(4)]
     page = api.changes(limit=2).json
     newest = api.update(made[0]["id"], {"title": "newest"}).json
@@ -114,7 +114,7 @@ def test_the_client_that_the_documentation_shows(api: Api) -> None:
 
 
 def test_a_task_stamped_in_the_future_is_in_every_walk(backend: Backend, api: Api) -> None:
-    """A clock was an hour ahead, and was put right: what it stamped is still shown, by every walk until then."""
+    """A clock was an hour ahead, and was corrected: its tasks are in every walk until that time."""
     ahead, other = api.made(title="ahead"), api.made(title="other")
     age(backend, api, ahead, -3_660_000)
     response = api.changes().json
@@ -129,7 +129,7 @@ def test_a_task_stamped_in_the_future_is_in_every_walk(backend: Backend, api: Ap
 
 
 @pytest.mark.parametrize("limit", [500, 501, 10**12])
-def test_a_limit_that_is_too_high_means_the_highest(api: Api, limit: int) -> None:
+def test_a_limit_that_is_too_high_means_the_maximum(api: Api, limit: int) -> None:
     assert api.changes(limit=limit).status == 200
 
 
@@ -138,8 +138,8 @@ def test_bad_limits(api: Api, limit: str) -> None:
     assert is_problem(api.changes(limit=limit), 400, "bad-query")
 
 
-def test_a_token_that_cannot_be_continued_is_410_and_says_to_sync_without_it(api: Api) -> None:
-    """It is too old, or of a clock that was ahead: nobody knows what it has missed."""
+def test_an_unusable_token_is_410_with_the_advice_to_start_again(api: Api) -> None:
+    """It is too old, or from a clock that was ahead: it may have missed changes."""
     assert api.changes(since=token(api.caller, now() - 30 * DAY + 60_000)).status == 200
     for old in (
         token(api.caller, now() - 30 * DAY - 1000),
@@ -164,7 +164,7 @@ def test_a_token_that_cannot_be_continued_is_410_and_says_to_sync_without_it(api
         pytest.param(lambda _: ["\u0661" * 15], id="digits of another script"),
     ],
 )
-def test_a_token_that_was_not_made_here_is_400(backend: Backend, api: Api, times: object) -> None:
+def test_a_forged_token_is_400(backend: Backend, api: Api, times: object) -> None:
     assert callable(times)
     assert is_problem(api.changes(since=token(api.caller, *times(now()))), 400, "bad-cursor")
     for garbled in ("x", "", "a" * 600, token("someone-else", now() - 1000), api.changes().json["next_since"][:-2]):
@@ -172,7 +172,7 @@ def test_a_token_that_was_not_made_here_is_400(backend: Backend, api: Api, times
     assert backend.stored(api.caller) == []
 
 
-def test_a_cursor_is_no_token_and_a_token_no_cursor(api: Api) -> None:
+def test_a_cursor_is_not_a_token_and_a_token_not_a_cursor(api: Api) -> None:
     for _ in range(2):
         api.made()
     assert is_problem(api.changes(since=api.page(limit=1).json["next_cursor"]), 400, "bad-cursor")

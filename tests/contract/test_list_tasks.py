@@ -54,13 +54,13 @@ BAD_POSITIONS = {
 
 @pytest.fixture(scope="module")
 def reader(backend: Backend) -> Api:
-    """A user whose tasks no test changes."""
+    """A user whose tasks are not changed by any test."""
     return Api(backend.url, f"reader-{uuid.uuid4()}")
 
 
 @pytest.fixture(scope="module")
 def tasks(reader: Api) -> dict[str, list[Task]]:
-    """The reader's tasks, as each list should show them: `deleted` in the order of deletion."""
+    """The tasks of the reader by list; `deleted` is in the order of deletion."""
     made = [reader.made(title=f"task {number}", completed=number % 2 == 1) for number in range(9)]
     for task in made[8], made[0], made[5]:
         assert reader.delete(task["id"]).status == 204
@@ -102,14 +102,14 @@ def test_a_list_shows_the_tasks_of_its_status_in_its_order(
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 3, 6])
-def test_the_links_lead_through_every_task_once(
+def test_the_links_reach_every_task_once(
     reader: Api, tasks: dict[str, list[Task]], status: str, order: str, limit: int
 ) -> None:
     walked = reader.walk(status=status, order=order, limit=limit)
     assert ids(walked) == ids(tasks[status])[:: 1 if order == "asc" else -1]
 
 
-def test_the_link_carries_the_query_and_the_next_cursor(reader: Api, tasks: dict[str, list[Task]]) -> None:
+def test_the_link_has_the_query_and_the_next_cursor(reader: Api, tasks: dict[str, list[Task]]) -> None:
     response = reader.page(status="open", order="desc", limit=1)
     assert len(response.json["items"]) == 1 < len(tasks["open"])
     link = urlsplit(str(response.next_path))
@@ -131,7 +131,7 @@ def test_the_link_of_a_user_whose_id_needs_quoting_can_be_followed(backend: Back
     assert ids(api.walk(limit=1)) == expected
 
 
-def test_a_task_in_the_trash_says_since_when_and_until_when(api: Api) -> None:
+def test_a_task_in_the_trash_shows_its_deletion_and_its_purge(api: Api) -> None:
     task = api.made(title="old", completed=True)
     api.delete(task["id"])
     (deleted,) = api.page(status="deleted").json["items"]
@@ -146,9 +146,7 @@ def test_a_task_in_the_trash_says_since_when_and_until_when(api: Api) -> None:
     assert timedelta(days=30, seconds=-1) < lies <= timedelta(days=30, seconds=1)
 
 
-def test_a_task_whose_time_in_the_trash_is_over_is_not_shown_though_it_is_still_stored(
-    backend: Backend, api: Api
-) -> None:
+def test_a_task_whose_time_in_the_trash_is_over_is_not_listed(backend: Backend, api: Api) -> None:
     task = api.made()
     api.delete(task["id"])
     backend.expire(api.caller, task["id"])
@@ -198,7 +196,7 @@ def test_a_tag_may_contain_a_comma_and_a_query_empty_parts(api: Api, query: str)
     assert api.send("GET", f"{api.tasks}?{query}").json["items"] == [task]
 
 
-def test_a_cursor_holds_for_its_user_status_and_order_only(backend: Backend, api: Api) -> None:
+def test_a_cursor_is_valid_only_for_its_user_status_and_order(backend: Backend, api: Api) -> None:
     users = api, Api(backend.url, f"{api.caller}-2")
     for who in users:
         for number in range(6):
@@ -227,7 +225,7 @@ def test_a_cursor_may_be_used_with_another_limit(reader: Api, tasks: dict[str, l
     assert ids(reader.page(cursor=cursor).json["items"]) == ids(tasks["all"])[1:]
 
 
-def test_a_cursor_outlives_the_task_that_it_points_at(api: Api) -> None:
+def test_a_cursor_stays_valid_after_its_task_is_deleted(api: Api) -> None:
     first, *others = [api.made()["id"] for _ in range(3)]
     cursor = cursor_of(api, "all", "asc")
     api.delete(first)
@@ -278,7 +276,7 @@ def test_tasks_appear_in_the_order_in_which_they_were_created(api: Api) -> None:
     assert all(one < two for one, two in pairwise(expected))
 
 
-def test_at_most_50_faults_of_a_query_are_named(api: Api) -> None:
+def test_at_most_50_errors_of_a_query_are_listed(api: Api) -> None:
     names = [f"name-{number}-{'x' * 300}" for number in range(100)]
     response = api.page(**dict.fromkeys(names, "1"))
     assert is_problem(response, 400, "bad-query")
@@ -308,7 +306,7 @@ def test_open_tasks_are_listed_by_due_date(api: Api) -> None:
     assert [task["title"] for task in week] == ["4", "0", "3"]
 
 
-def test_filters_leave_tasks_out(api: Api) -> None:
+def test_filters_select_tasks(api: Api) -> None:
     for number in range(6):
         api.made(
             title=str(number), priority=number % 3, tags=["even"] if number % 2 == 0 else ["odd", "caf\u00e9, \u2615"]
@@ -324,7 +322,7 @@ def test_filters_leave_tasks_out(api: Api) -> None:
     "other",
     [{"tag": "b"}, {"priority_max": "3"}, {"due_before": "2026-12-25"}, {"due_after": "2026-12-22"}, {"order": "desc"}],
 )
-def test_a_cursor_belongs_to_all_of_its_query(api: Api, other: dict[str, str]) -> None:
+def test_a_cursor_is_valid_only_for_its_filters(api: Api, other: dict[str, str]) -> None:
     query = {"status": "open", "tag": "a", "due_after": "2026-12-23", "due_before": "2026-12-31"}
     for _ in range(2):
         api.made(due="2026-12-24", tags=["a", "b"], priority=1)

@@ -1,4 +1,4 @@
-"""POST /v1/users/{user_id}/tasks/{task_id}/move: a task goes to a place of a list, and nothing else changes."""
+"""POST /v1/users/{user_id}/tasks/{task_id}/move: moves a task to a place of a list, and changes nothing else."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def order(api: Api, name: str = "home", **query: object) -> str:
         ("b", "after", "d", "acdb"),
     ],
 )
-def test_a_task_goes_to_the_place_that_is_asked_for(
+def test_a_task_moves_to_the_requested_place(
     api: Api, tasks: Mapping[str, Task], title: str, side: str, anchor: str | None, expected: str
 ) -> None:
     task = tasks[title]
@@ -59,7 +59,7 @@ def test_a_move_to_its_own_place_changes_nothing(
     assert api.move(tasks[title]["id"], {side: anchor and tasks[anchor]["id"]}).json == tasks[title]
 
 
-def test_a_task_goes_to_another_list_with_its_id(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_a_task_keeps_its_id_in_another_list(api: Api, tasks: Mapping[str, Task]) -> None:
     other = api.made(title="x", list="work")
     moved = api.move(tasks["b"]["id"], {"list": "work", "before": other["id"]})
     assert shows_task(moved, api.caller, id=tasks["b"]["id"], list="work", version=2)
@@ -68,11 +68,11 @@ def test_a_task_goes_to_another_list_with_its_id(api: Api, tasks: Mapping[str, T
     assert api.move(alone["id"], {"list": "task:1", "after": None}).json["list"] == "task:1"
 
 
-def test_open_tasks_come_first_and_each_part_has_its_order(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_open_tasks_come_before_completed_ones(api: Api, tasks: Mapping[str, Task]) -> None:
     for title in "ac":
         api.toggle(tasks[title]["id"])
     assert order(api) == "bdac"
-    # The anchor is completed, so that the task goes to its side of the open ones.
+    # The anchor is completed, so the task moves to that side of the open tasks.
     assert api.move(tasks["b"]["id"], {"after": tasks["c"]["id"]}).status == 200
     assert order(api) == "bdac"
     assert api.move(tasks["a"]["id"], {"before": None}).status == 200
@@ -80,7 +80,7 @@ def test_open_tasks_come_first_and_each_part_has_its_order(api: Api, tasks: Mapp
     assert (order(api, status="open"), order(api, status="completed")) == ("bd", "ca")
 
 
-def test_a_task_that_comes_into_a_list_is_sorted_by_its_creation(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_a_task_added_to_a_list_is_sorted_by_its_creation(api: Api, tasks: Mapping[str, Task]) -> None:
     api.move(tasks["a"]["id"], {"before": None})
     assert order(api) == "bcda"
     assert api.update(tasks["a"]["id"], {"list": None}).json["position"] is None
@@ -88,7 +88,7 @@ def test_a_task_that_comes_into_a_list_is_sorted_by_its_creation(api: Api, tasks
     assert order(api) == "abcd"
     whole = {"title": "a", "description": None, "completed": False}
     assert api.replace(tasks["a"]["id"], {**whole, "list": "work"}).json["list"] == "work"
-    assert api.replace(tasks["a"]["id"], whole).json["list"] == "work"  # PUT keeps what it does not name
+    assert api.replace(tasks["a"]["id"], whole).json["list"] == "work"  # PUT keeps the fields that it does not name
 
 
 def test_a_restored_task_comes_back_to_its_place(api: Api, tasks: Mapping[str, Task]) -> None:
@@ -154,7 +154,7 @@ def test_a_bad_body_changes_nothing(
     assert api.get(own).json == tasks["a"]
 
 
-def test_a_key_makes_one_move(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_a_repeated_key_moves_once(api: Api, tasks: Mapping[str, Task]) -> None:
     body, key = {"after": tasks["c"]["id"]}, "one move"
     first = api.move(tasks["a"]["id"], body, idempotency_key=key)
     api.delete(tasks["c"]["id"])
@@ -164,7 +164,7 @@ def test_a_key_makes_one_move(api: Api, tasks: Mapping[str, Task]) -> None:
     assert is_problem(api.move(tasks["a"]["id"], {"after": None}, idempotency_key=key), 422, "idempotency-key-reused")
 
 
-def test_a_batch_drags_several_tasks_or_none(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_a_batch_moves_several_tasks_or_none(api: Api, tasks: Mapping[str, Task]) -> None:
     ids = {title: task["id"] for title, task in tasks.items()}
     drag = [{"op": "move", "id": ids["a"], "after": ids["c"]}, {"op": "move", "id": ids["b"], "after": ids["a"]}]
     response = api.batch(*drag)
@@ -177,7 +177,7 @@ def test_a_batch_drags_several_tasks_or_none(api: Api, tasks: Mapping[str, Task]
     assert order(api) == "cabd"
 
 
-def test_an_anchor_may_come_with_the_batch(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_an_anchor_can_be_created_in_the_same_batch(api: Api, tasks: Mapping[str, Task]) -> None:
     ids = {title: task["id"] for title, task in tasks.items()}
     stranger = api.made(title="x")
     api.delete(ids["c"])
@@ -191,7 +191,7 @@ def test_an_anchor_may_come_with_the_batch(api: Api, tasks: Mapping[str, Task]) 
     assert order(api) == "cadbx"
 
 
-def test_an_anchor_that_the_batch_restores_is_at_its_old_place(api: Api) -> None:
+def test_an_anchor_restored_in_the_batch_is_at_its_old_place(api: Api) -> None:
     tasks = [{"op": "create", "task": {"title": title, "list": "home"}} for title in "abcd"]
     a, _, c, d = (result["id"] for result in api.batch(*tasks).json["results"])
     api.move(d, {"after": a})
@@ -200,8 +200,8 @@ def test_an_anchor_that_the_batch_restores_is_at_its_old_place(api: Api) -> None
     assert order(api) == "adcb"
 
 
-def test_the_first_task_of_a_list_comes_to_its_place_in_the_order_of_creation(api: Api) -> None:
-    """There is room on both sides of it, however often tasks are moved to the beginning."""
+def test_the_first_task_of_a_list_has_the_position_of_its_creation(api: Api) -> None:
+    """There are positions on both sides of it, however often tasks are moved to the beginning."""
     made = {title: api.made(title=title) for title in "abc"}
     moved = api.move(made["b"]["id"], {"list": "home", "after": None}).json
     for title in "ac":
@@ -210,7 +210,7 @@ def test_the_first_task_of_a_list_comes_to_its_place_in_the_order_of_creation(ap
     assert api.update(made["b"]["id"], {"list": "work"}).json["position"] == moved["position"]
 
 
-def test_tasks_that_go_to_one_place_at_once_all_arrive(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_concurrent_moves_to_one_place_all_succeed(api: Api, tasks: Mapping[str, Task]) -> None:
     more = [api.made(title=title, list="home")["id"] for title in "efghijkl"]
     with ThreadPoolExecutor(len(more)) as pool:
         responses = list(pool.map(lambda one: api.move(one, {"after": tasks["a"]["id"]}), more))
@@ -239,7 +239,7 @@ def test_a_bad_list_parameter_is_refused(api: Api, query: str) -> None:
     assert is_problem(api.send("GET", f"{api.tasks}?{query}"), 400, "bad-query")
 
 
-def test_a_cursor_belongs_to_its_list(api: Api, tasks: Mapping[str, Task]) -> None:
+def test_a_cursor_is_valid_only_for_its_list(api: Api, tasks: Mapping[str, Task]) -> None:
     api.made(title="x", list="work")
     cursor = api.page(list="home", limit=1).json["next_cursor"]
     assert api.page(list="home", limit=1, cursor=cursor).json["items"] == [tasks["b"]]

@@ -1,4 +1,4 @@
-"""POST /v1/users/{user_id}/tasks/{task_id}/restore: what was deleted comes back as it was, where it was."""
+"""POST /v1/users/{user_id}/tasks/{task_id}/restore: a deleted task returns unchanged, to its old place."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from tests.contract.shapes import is_problem, shows_task
 
 
 @pytest.mark.parametrize("completed", [False, True])
-def test_a_task_comes_back_as_it_was(backend: Backend, api: Api, completed: bool) -> None:
+def test_a_restored_task_is_as_it_was(backend: Backend, api: Api, completed: bool) -> None:
     tasks = [api.made(title=title, description="2 l", completed=completed) for title in ("one", "two", "three")]
     (before,) = [item for item in backend.stored(api.caller) if item["sk"]["S"].endswith(tasks[1]["id"])]
     api.delete(tasks[1]["id"])
@@ -36,7 +36,7 @@ def test_the_trash_says_when_it_was_deleted_and_when_it_is_purged(api: Api, task
     }
 
 
-def test_what_is_not_deleted_is_409(backend: Backend, api: Api, task: Task) -> None:
+def test_a_task_that_is_not_deleted_is_409(backend: Backend, api: Api, task: Task) -> None:
     before = backend.stored(api.caller)
     for headers in ({}, {"if_match": '"9-1"'}, {"idempotency_key": "k"}):
         assert is_problem(api.restore(task["id"], **headers), 409, "not-deleted")
@@ -44,15 +44,13 @@ def test_what_is_not_deleted_is_409(backend: Backend, api: Api, task: Task) -> N
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency_key": "k"}])
-def test_what_was_never_there_is_404(backend: Backend, api: Api, headers: dict[str, str]) -> None:
+def test_an_unknown_task_cannot_be_restored(backend: Backend, api: Api, headers: dict[str, str]) -> None:
     assert is_problem(api.restore(str(uuid.uuid4()), **headers), 404, "task-not-found")
     assert backend.stored(api.caller) == []
 
 
 @pytest.mark.parametrize("keyed", [False, True])
-def test_what_is_purged_by_time_is_404_though_ttl_has_not_run(
-    backend: Backend, api: Api, task: Task, keyed: bool
-) -> None:
+def test_an_expired_task_is_404_before_ttl_removes_it(backend: Backend, api: Api, task: Task, keyed: bool) -> None:
     api.delete(task["id"])
     backend.table.client.update_item(
         TableName=backend.table.name,

@@ -43,12 +43,12 @@ def test_a_body_is_not_read(api: Api, body: bytes) -> None:
     assert shows_task(response, api.caller, completed=True)
 
 
-def test_a_task_that_never_was_is_404_and_not_made(backend: Backend, api: Api) -> None:
+def test_an_unknown_task_is_404_and_not_created(backend: Backend, api: Api) -> None:
     assert is_problem(api.toggle("018f3a5c-0000-7000-8000-000000000000"), 404, "task-not-found")
     assert backend.stored(api.caller) == []
 
 
-def test_a_deleted_task_is_404_and_stays_as_it_is(backend: Backend, api: Api) -> None:
+def test_a_deleted_task_is_404_and_unchanged(backend: Backend, api: Api) -> None:
     task = api.made()
     api.delete(task["id"])
     before = backend.stored(api.caller)

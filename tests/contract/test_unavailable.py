@@ -1,4 +1,4 @@
-"""What callers are told, how soon, and what is logged, when DynamoDB throttles, fails, is silent or is away."""
+"""Responses, their delay, and log lines when DynamoDB throttles, fails, is silent or cannot be reached."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +11,14 @@ from tests.contract.shapes import is_problem
 
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
 TIMEOUTS = {function.handler.rpartition(".")[2]: function.timeout for function in TEMPLATE.functions}
-# They write without reading first. All others have sent no write yet when the database fails.
+# They write without a read. All others have sent no write when the database fails.
 BLIND = {"create_task", "batch_tasks"}
 
 
 def ask(backend: Backend, users: Sequence[str], *operations: Operation) -> list[tuple[str, Operation, Response]]:
-    """Send each operation as one of the users, whose names say how the database fails."""
+    """Send each operation for a user whose id says how the database fails."""
     asked = mixed(users, operations)
-    # Most of each response's time is waiting.
+    # Most of the time is waiting.
     with ThreadPoolExecutor(4) as pool:
         responses = pool.map(lambda pair: pair[1].ask(Api(backend.url, pair[0]), TASK_ID), asked)
         return [(*pair, response) for pair, response in zip(asked, responses, strict=True)]
@@ -32,7 +32,7 @@ def is_unavailable(response: Response, kind: str) -> bool:
 
 
 def why(backend: Backend, operation: Operation, response: Response) -> str:
-    """What the log says is the cause; and that the function answered within its own time limit."""
+    """Return the cause from the log, and check that the function returned within its time limit."""
     line = backend.logged(response.json["instance"])
     assert line["duration_ms"] < 1000 * TIMEOUTS[operation.name]
     assert (line["status"], line["level"]) == (response.status, "WARNING" if response.status == 503 else "ERROR")
@@ -62,13 +62,13 @@ def test_throttling_is_503_and_says_that_nothing_was_changed(failing: Backend, u
 
 
 @pytest.mark.parametrize("how", ["InternalServerError", "nonsense"])
-def test_a_failing_database_is_503_and_says_what_is_known(failing: Backend, user: str, how: str) -> None:
+def test_a_failing_database_is_503_with_what_is_known(failing: Backend, user: str, how: str) -> None:
     for _, operation, response in ask(failing, [f"{how}-{user}"], *OPERATIONS.values()):
         assert is_unavailable(response, "outcome-unknown" if operation.name in BLIND else "database-unavailable")
         assert {"InternalServerError": how, "nonsense": "ResponseParserError"}[how] in why(failing, operation, response)
 
 
-def test_an_error_that_a_retry_does_not_cure_is_500_and_says_nothing_of_the_inside(failing: Backend, user: str) -> None:
+def test_a_permanent_error_is_500_without_internal_details(failing: Backend, user: str) -> None:
     codes = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
     for who, operation, response in ask(failing, [f"{code}-{user}" for code in codes], *OPERATIONS.values()):
         code = who.partition("-")[0]

@@ -1,4 +1,4 @@
-"""The template as SAM translates it, and artifacts as `make build` makes them."""
+"""The template translated by SAM, and artifacts built by `make build`."""
 
 import json
 import platform
@@ -41,7 +41,7 @@ def sam(command: str, *arguments: object) -> Any:
 
 @pytest.fixture(scope="session")
 def translate() -> Translate:
-    """The CloudFormation template that SAM makes of ours, for given parameters."""
+    """The CloudFormation template that SAM makes from ours, for some parameters."""
 
     def translate(code_uri: str = "s3://bucket/key", **parameters: str) -> dict[str, Any]:
         translated: dict[str, Any] = sam("translate", str(ROOT / "template.yaml"), code_uri, parameters)
@@ -62,7 +62,7 @@ def of_type(translated: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 @cache
 def built(folder: Path, function: str, architecture: str, *, local: bool = False) -> Path:
-    """The artifact of a function, by the rule that `sam build` runs."""
+    """The artifact of a function, built by the command of `sam build`."""
     artifact = folder / f"{function}-{architecture}{'-local' if local else ''}"
     settings = [f"ARTIFACTS_DIR={artifact}", f"ARCH={architecture}", *(["LOCAL=1"] if local else [])]
     make = subprocess.run(
@@ -79,6 +79,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moto as all of AWS, in a region that no other suite uses."""
+    """Moto for all AWS services, in a region that no other suite uses."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")

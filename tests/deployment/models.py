@@ -1,8 +1,8 @@
-"""What a model makes of values: told by pydantic in the tests, and by its stand-in where this has only an artifact.
+"""Validates values with a model: of pydantic in the tests, and frozen where only an artifact is available.
 
     python -I -S models.py ARTIFACT
 
-It reads lines of JSON, each the module and name of a model and a value, and answers each with a line.
+It reads lines of JSON, each with the module and name of a model and a value, and prints a line with each result.
 """
 
 import importlib
@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 
-def told(module: str, name: str, value: Any) -> Any:
-    """Everything that shared/ gets to see of a value's way through a model."""
+def validated(module: str, name: str, value: Any) -> Any:
+    """Return everything that shared/ sees of the validation of a value."""
     from pydantic import ValidationError  # noqa: PLC0415 - which pydantic it is, is known by now
 
     model = getattr(importlib.import_module(module), name)
@@ -36,5 +36,5 @@ def told(module: str, name: str, value: Any) -> Any:
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(told(*json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(validated(*json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Every path of every function, run by test_artifact_paths.py in a process that can import nothing but the artifacts.
+"""Every path of every function, run by test_artifact_paths.py in a process that can only import the artifacts.
 
     python -I -S paths.py ARTIFACT ...
 
@@ -66,7 +66,7 @@ def call(expected: int, name: str, task_id: str = "", body: object = None, **mor
     }
     response = handlers[name](event, Context())
     if response["statusCode"] != expected:
-        wrong.append(f"{name} answered {response['statusCode']}, not {expected}: {response['body']}")
+        wrong.append(f"{name} returned {response['statusCode']}, not {expected}: {response['body']}")
     return json.loads(response["body"] or "{}")
 
 
@@ -74,7 +74,7 @@ def key() -> dict[str, str]:
     return {"idempotency-key": str(uuid.uuid4())}
 
 
-# What every operation does.
+# Successful requests of every operation.
 task = call(201, "create_task", body={"title": "Buy milk", "description": "Two bottles"})
 one = task["id"]
 same = key()
@@ -115,7 +115,7 @@ call(200, "clear_tasks", query={"status": "completed"})
 changes = call(200, "list_changes")
 call(200, "list_changes", query={"since": changes["next_since"]})
 
-# What every operation refuses.
+# Rejected requests of every operation.
 for name, route in ROUTES.items():
     on_a_task = NOBODY if "task_id" in route else ""
     call(401, name, on_a_task, claims={})
@@ -155,7 +155,7 @@ call(400, "clear_tasks")
 call(400, "batch_tasks", body={"operations": operations})
 call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, headers=key())
 
-# Erasure, which ends the life of this user.
+# Erasure of the user.
 service = {"sub": "a service", "token_use": "access", "scope": "tasks/service"}
 call(403, "erase_user", query={"confirm": USER})
 call(400, "erase_user", query={"confirm": "x"}, claims=service, user=USER)
@@ -166,18 +166,18 @@ call(403, "replace_task", old, put, **{**imported, "user": "me"})
 call(201, "replace_task", old, put, claims=service, **imported)
 call(200, "erase_user", query={"confirm": USER}, claims=service, user=USER)
 call(200, "erase_user", query={"confirm": USER}, claims=service, user=USER)
-importlib.import_module("shared.store.marks")._unmarked.clear()  # it remembers for 30 s that there was none
+importlib.import_module("shared.store.marks")._unmarked.clear()  # it caches for 30 s that there was no mark
 call(403, "toggle_task", NOBODY)
 
-# The contract, which takes nothing of a caller but what it knows already.
+# The contract. Its only input is If-None-Match.
 contract = importlib.import_module(f"functions.{CONTRACT}.app").handler
 asked = {"routeKey": "GET /v1/openapi.json", "headers": {}}
 shown = contract(asked, Context())
 known = contract({**asked, "headers": {"if-none-match": shown["headers"]["ETag"]}}, Context())
 if (shown["statusCode"], known["statusCode"]) != (200, 304) or "paths" not in json.loads(shown["body"]):
-    wrong.append(f"{CONTRACT} answered {shown['statusCode']} and {known['statusCode']}")
+    wrong.append(f"{CONTRACT} returned {shown['statusCode']} and {known['statusCode']}")
 
-# Where requests go in each region of AWS, and what a database that cannot be reached is.
+# The endpoint of each region of AWS, and the response without a reachable database.
 import os  # noqa: E402
 
 from shared.store import dynamodb  # noqa: E402
@@ -187,7 +187,7 @@ endpoints: dict[str, str] = {}
 
 
 class Sent(Exception):
-    """A request got as far as the wire."""
+    """A request was about to be sent."""
 
 
 def stop(request: Any, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""What SAM itself makes of a template, of an artifact and of parameters. Runs in the environment of SAM CLI.
+"""Runs SAM on a template, an artifact and parameters. Runs in the environment of SAM CLI.
 
 Reads `[command, argument, ...]` from stdin and writes the result to stdout, both as JSON.
 """
@@ -29,7 +29,7 @@ class Plain(yaml.SafeLoader):
 
 
 def included(path: str) -> Any:
-    """The template with what AWS::Include inserts. CloudFormation does this before it runs SAM's transform."""
+    """The template with the files that AWS::Include inserts. CloudFormation does this before the SAM transform."""
 
     def resolve(node: Any) -> Any:
         match node:
@@ -45,10 +45,10 @@ def included(path: str) -> Any:
 
 
 def translate(path: str, code_uri: str, parameters: dict[str, str]) -> Any:
-    """The CloudFormation template that SAM makes of ours, for given parameters."""
+    """The CloudFormation template that SAM makes from ours, for some parameters."""
     template = included(path)
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":  # as `sam package` would leave it
+        if resource["Type"] == "AWS::Serverless::Function":  # as `sam package` writes it
             resource["Properties"]["CodeUri"] = code_uri
     return Translator({}, Parser()).translate(template, parameters)
 
@@ -59,7 +59,7 @@ def checksum(folder: str) -> str:
 
 
 def parameters(text: str) -> Any:
-    """The values that `sam deploy --parameter-overrides` takes from a text."""
+    """The values that `sam deploy --parameter-overrides` reads from a text."""
     return CfnParameterOverridesType().convert((text,), None, None)
 
 

@@ -1,9 +1,8 @@
-"""What artifacts/trim.py takes out of the artifacts, no path of any function needs."""
+"""No path of any function needs the files that artifacts/trim.py removes."""
 
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +16,18 @@ from botocore.session import Session
 from werkzeug.serving import make_server
 
 from artifacts import trim
+from local.serving import running
 from shared.store import dynamodb
 from tests.conftest import ROOT
 from tests.deployment.conftest import HOST, OPERATIONS, built
 
 PATHS = Path(__file__).parent / "paths.py"
-# botocore with all of its handlers and rules.
+# botocore with all its handlers and rules.
 ORDINARY = Session()
 
 
-def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, moto_url: str) -> None:
-    # Lambda's python is no other than this one's but for its packages, of which -I and -S leave none.
+def test_every_path_of_every_function_runs_with_only_the_artifacts(folder: Path, moto_url: str) -> None:
+    # The Python of Lambda differs from this one only in its packages, and -I and -S hide all of them here.
     artifacts = [str(built(folder, function, HOST)) for function in OPERATIONS]
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
@@ -45,12 +45,12 @@ def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, 
         env=environment, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert python.returncode == 0, python.stderr
-    told = json.loads(python.stderr.splitlines()[-1])
-    assert told["wrong"] == []
-    assert told["elsewhere"] == []
-    endpoints = told["endpoints"]
+    printed = json.loads(python.stderr.splitlines()[-1])
+    assert printed["wrong"] == []
+    assert printed["elsewhere"] == []
+    endpoints = printed["endpoints"]
     assert endpoints["cn-north-1 false"] == "https://dynamodb.cn-north-1.amazonaws.com.cn/"
-    # AWS's list of endpoints has these two. The endpoint rules give the endpoints without FIPS instead.
+    # The endpoint list of AWS has these two. The endpoint rules return the endpoints without FIPS instead.
     for region in ("us-gov-east-1", "us-gov-west-1"):
         assert endpoints.pop(f"{region} true") == f"https://dynamodb-fips.{region}.amazonaws.com/"
     # Artifacts have no endpoint rules. An ordinary client has them.
@@ -64,8 +64,8 @@ def test_every_path_of_every_function_runs_on_the_artifacts_alone(folder: Path, 
     }
 
 
-def test_the_artifact_of_events_publishes_alone_in_every_region(folder: Path) -> None:
-    """Its botocore knows EventBridge and nothing else."""
+def test_the_artifact_of_events_publishes_in_every_region(folder: Path) -> None:
+    """Its botocore has only EventBridge."""
     artifact = built(folder, "PublishEvents", HOST)
     script = (
         "import json, os, sys\n"
@@ -109,7 +109,7 @@ def test_the_artifact_of_events_publishes_alone_in_every_region(folder: Path) ->
 
 @contextmanager
 def accepting() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An EventBridge that accepts everything; yields its URL and what it accepts."""
+    """An EventBridge that accepts everything; yields its URL and the accepted requests."""
     accepted: list[dict[str, Any]] = []
 
     def respond(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -118,22 +118,17 @@ def accepting() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "x"}] * len(entries)}).encode()]
 
-    server = make_server("127.0.0.1", 0, respond)
-    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", accepted
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(make_server("127.0.0.1", 0, respond)) as url:
+        yield url, accepted
 
 
-def test_trimming_stops_where_a_module_is_gone_that_it_stands_in_for(folder: Path, tmp_path: Path) -> None:
+def test_trimming_fails_when_a_replaced_module_is_gone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "botocore").symlink_to(built(folder, OPERATIONS[0], HOST) / "botocore")
     with pytest.raises(FileNotFoundError, match="urllib3/http2"):
         trim.install_stubs(tmp_path, trim.STUBS)
 
 
-# What a request and its response go through in botocore, and which handlers are there.
+# The events of botocore for a request and its response, and their handlers.
 EVENTS = """
     provide-client-params before-parameter-build before-endpoint-resolution before-call request-created choose-signer
     before-sign before-send response-received before-parse needs-retry after-call after-call-error
@@ -168,19 +163,19 @@ def test_every_request_is_covered() -> None:
 
 
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_no_handler_runs_but_those_that_our_requests_need(operation: str) -> None:
+def test_only_needed_botocore_handlers_run(operation: str) -> None:
     emitter: Any = dynamodb.new_client("http://dynamodb.invalid").meta.events
     found = [
         f"{event}: {handler.__qualname__}"
         for event in EVENTS.split()
         for handler in emitter._emitter._handlers.prefix_search(f"{event}.dynamodb.{operation}")
     ]
-    # Powertools' is not in the artifacts.
+    # That of Powertools is not in the artifacts.
     assert [name for name in found if "add_powertools_feature" not in name] == HANDLERS
 
 
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_a_request_is_that_of_an_ordinary_client_but_for_what_it_says_of_retries(operation: str) -> None:
+def test_a_request_matches_an_ordinary_client_except_for_retry_headers(operation: str) -> None:
     ours = sent_by(dynamodb.new_client(credentials=("test", "test")), operation)
     ordinary = sent_by(ordinary_client("eu-central-1"), operation)
     assert (ours.method, ours.url, ours.body) == (ordinary.method, ordinary.url, ordinary.body)
@@ -193,7 +188,7 @@ def test_a_request_is_that_of_an_ordinary_client_but_for_what_it_says_of_retries
 
 
 def credential_scope(authorization: Any) -> list[bytes]:
-    """The region and the service that a request is signed for: without the key and the day."""
+    """The region and the service in the signature of a request, without the key and the day."""
     scope: list[bytes] = authorization.split(b",")[0].split(b"/")[2:]
     return scope
 
@@ -206,7 +201,7 @@ def ordinary_client(region: str, fips: str = "false", service: str = "dynamodb")
 
 
 class Sent(Exception):
-    """A request got as far as the wire."""
+    """A request was about to be sent."""
 
 
 def sent_by(client: Any, operation: str) -> AWSPreparedRequest:

@@ -1,4 +1,4 @@
-"""What is in the artifacts: the function, what it needs, and nothing else."""
+"""The content of the artifacts: the function, its dependencies, and nothing else."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from artifacts import trim
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, HOST, OPERATIONS, built
 
-# `make plain` runs this suite on artifacts with pydantic as it is published.
+# `make plain` runs this suite on artifacts with unchanged pydantic.
 PLAIN = bool(os.environ.get("PLAIN"))
 # The machine of an ELF file (its bytes 18 and 19): https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 MACHINES = {b"\xb7\x00": "arm64", b"\x3e\x00": "x86_64"}
@@ -31,7 +31,7 @@ def operation(function: str) -> str:
 
 
 @pytest.mark.parametrize("function", ON_TASKS)
-def test_an_artifact_holds_the_function_what_is_shared_and_its_dependencies(function: str, folder: Path) -> None:
+def test_an_artifact_contains_the_function_shared_and_the_dependencies(function: str, folder: Path) -> None:
     artifact = built(folder, function, "arm64")
     files = {str(path.relative_to(artifact)) for path in artifact.rglob("*.py")}
     own = {name for name in files if name.startswith(("functions/", "shared/"))}
@@ -42,7 +42,7 @@ def test_an_artifact_holds_the_function_what_is_shared_and_its_dependencies(func
     assert not (artifact / "docs").exists()
 
 
-def test_the_artifact_of_the_contract_holds_its_function_and_the_contract_and_nothing_else(folder: Path) -> None:
+def test_the_artifact_of_the_contract_contains_only_its_function_and_the_contract(folder: Path) -> None:
     artifact = built(folder, "GetOpenapi", "arm64")
     compiled = "functions/get_openapi/__pycache__/app.cpython-313.pyc"
     files = {str(path.relative_to(artifact)) for path in artifact.rglob("*") if path.is_file()}
@@ -52,12 +52,12 @@ def test_the_artifact_of_the_contract_holds_its_function_and_the_contract_and_no
     assert run(artifact, "GetOpenapi", event)["statusCode"] == 200
 
 
-def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -> None:
+def test_an_artifact_contains_only_the_locked_dependencies(folder: Path) -> None:
     artifact = built(folder, FUNCTIONS[0], "arm64")
     lock = (ROOT / "requirements" / "runtime.txt").read_text()
     locked = {(name.lower().replace("-", "_"), version) for name, version in PINNED.findall(lock)}
     found = {tuple(path.name.removesuffix(".dist-info").lower().split("-")) for path in artifact.glob("*.dist-info")}
-    # Those that make schemas have done so, and stay behind (artifacts/freeze.py).
+    # The packages that make schemas have done so at build time, and are removed (artifacts/freeze.py).
     left_out = () if PLAIN else trim.SCHEMA_MAKERS
     assert found == {(name, version) for name, version in locked if name not in left_out}
     assert (artifact / "pydantic" / "schemas.py").exists() is not PLAIN
@@ -65,8 +65,8 @@ def test_an_artifact_holds_the_locked_dependencies_and_no_others(folder: Path) -
     assert not (artifact / "boto3").exists()
 
 
-def test_the_roots_of_amazon_are_among_the_authorities() -> None:
-    """Those that https://www.amazontrust.com/repository names for trust stores of one's own."""
+def test_the_authorities_include_the_roots_of_amazon() -> None:
+    """The roots that https://www.amazontrust.com/repository names for custom trust stores."""
     amazon = {"Amazon Root CA 1", "Amazon Root CA 2", "Amazon Root CA 3", "Amazon Root CA 4"}
     assert {*amazon, "Starfield Services Root Certificate Authority - G2"} <= set(trim.AUTHORITIES)
 
@@ -88,22 +88,22 @@ def test_a_build_without_an_authority_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_library_is_of_the_templates_architecture(architecture: str, folder: Path) -> None:
+def test_every_library_has_the_architecture_of_the_template(architecture: str, folder: Path) -> None:
     libraries = list(built(folder, "GetTask", architecture).rglob("*.so*"))
     assert libraries
     assert {MACHINES[library.read_bytes()[18:20]] for library in libraries} == {architecture}
 
 
-def test_every_module_has_bytecode_that_is_not_checked_against_its_source(folder: Path) -> None:
+def test_every_module_has_unchecked_bytecode(folder: Path) -> None:
     artifact = built(folder, "GetTask", "arm64")
     for source in artifact.rglob("*.py"):
         compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
-        # PEP 552: the flags are 1 where the file holds a hash that is not checked.
+        # PEP 552: the flags are 1 if the file has an unchecked hash.
         assert compiled.read_bytes()[4:8] == b"\1\0\0\0", compiled
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_deployable_artifact_takes_an_identity_that_nobody_verified(function: str, folder: Path) -> None:
+def test_no_deployable_artifact_accepts_unverified_identities(function: str, folder: Path) -> None:
     artifact = built(folder, function, "arm64")
     shim = (ROOT / "artifacts" / "sam_local_handler.py").read_bytes()
     assert not [path for path in artifact.rglob("*.py") if path.read_bytes() == shim or path.name == "deployed.py"]
@@ -111,7 +111,7 @@ def test_no_deployable_artifact_takes_an_identity_that_nobody_verified(function:
 
 
 def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
-    """What the function answers when nothing but its artifact can be imported."""
+    """Return the response of the function when only its artifact can be imported."""
     script = (
         "import importlib, json, sys\n"
         "class Context:\n"
@@ -140,7 +140,7 @@ def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("function", WITH_TOKEN)
-def test_an_artifact_runs_by_itself_and_lets_no_token_stand_for_an_identity(function: str, folder: Path) -> None:
+def test_an_artifact_runs_alone_and_accepts_no_unverified_token(function: str, folder: Path) -> None:
     event = json.loads((ROOT / "events" / f"{operation(function)}.json").read_text())
     del event["requestContext"]["authorizer"]
     event["headers"]["authorization"] = "Bearer e30.eyJzdWIiOiJhbGljZSJ9.x"  # says that its subject is alice

@@ -1,4 +1,4 @@
-"""What can go wrong at a first deployment is refused before anything is created, or leaves nothing behind."""
+"""Mistakes at a first deployment are rejected before anything is created, or leave nothing behind."""
 
 import json
 import re
@@ -34,7 +34,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 
 def value(expression: Any, values: Mapping[str, Any]) -> Any:
-    """Evaluate a rule or condition, where parameters have these values."""
+    """Evaluate a rule or condition for these values of parameters."""
     if not isinstance(expression, dict):
         return expression
     ((name, argument),) = expression.items()
@@ -46,7 +46,7 @@ def value(expression: Any, values: Mapping[str, Any]) -> Any:
 
 
 def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
-    """The beginnings of what CloudFormation answers to these parameters."""
+    """The beginnings of the errors of CloudFormation for these parameters."""
     defaults = {name: parameter["Default"] for name, parameter in READ["Parameters"].items()}
     values = {"AWS::Region": region, **defaults, **parameters}
     return [
@@ -63,7 +63,7 @@ def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
     [
         ({}, []),
         ({**ISSUER, "JwtAudience": ["tasks"]}, []),
-        # CloudFormation reads an empty list of words as one empty word; ministack as no word.
+        # CloudFormation reads an empty list as one empty string; ministack as an empty list.
         ({**ISSUER, "JwtAudience": [""]}, ["JwtIssuer needs a JwtAudience"]),
         ({**ISSUER, "JwtAudience": []}, ["JwtIssuer needs a JwtAudience"]),
         (
@@ -76,11 +76,11 @@ def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
         ({"WebhookUrl": "https://hook.example"}, ["WebhookUrl needs Events=yes", "WebhookUrl needs a WebhookSecret"]),
     ],
 )
-def test_parameters_that_cannot_work_together_are_refused(parameters: dict[str, Any], refusals: list[str]) -> None:
+def test_incompatible_parameters_are_rejected(parameters: dict[str, Any], refusals: list[str]) -> None:
     assert refused(**parameters) == refusals
 
 
-def test_an_api_whose_issuer_cannot_be_reached_is_not_deployed(translated: dict[str, Any]) -> None:
+def test_an_api_with_an_unreachable_issuer_is_not_deployed(translated: dict[str, Any]) -> None:
     (api,) = (one for one in translated["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Api")
     assert api["Properties"]["FailOnWarnings"] is True
 
@@ -112,7 +112,7 @@ def test_the_token_url_is_that_of_the_partition(partition: str, host: str) -> No
     assert "${UserPoolDomain}.${Auth}.${AWS::Region}.amazoncognito.com/" in text
 
 
-def test_the_domain_of_the_user_pool_does_not_depend_on_how_the_stack_is_named() -> None:
+def test_the_domain_of_the_user_pool_is_valid_for_any_stack_name() -> None:
     text, names = READ["Resources"]["UserPoolDomain"]["Properties"]["Domain"]["Fn::Sub"]
     arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/My-AWS-Tasks/d0d59e70-0000-11f0-a5c5-0a1b2c3d4e5f"
     selected, (separator, of) = names["Id"]["Fn::Select"][0], names["Id"]["Fn::Select"][1]["Fn::Split"]
@@ -131,7 +131,7 @@ class Cognito:
         raise ClientError(response, "AdminCreateUser")  # type: ignore[arg-type]
 
 
-def test_a_password_that_is_refused_leaves_no_user_behind(
+def test_a_rejected_password_leaves_no_user(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "outputs", lambda _: {"UserPoolId": "pool"})
@@ -141,7 +141,7 @@ def test_a_password_that_is_refused_leaves_no_user_behind(
     assert "InvalidPasswordException" in capsys.readouterr().err
 
 
-def test_a_new_stack_adopts_what_a_deleted_one_has_left(
+def test_a_new_stack_adopts_the_resources_of_a_deleted_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     client = boto3.client("cloudformation", region_name="eu-central-1")
@@ -172,7 +172,7 @@ def test_a_new_stack_adopts_what_a_deleted_one_has_left(
         responses.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
         assert adopt.main(arguments) == 1
     assert "already managed" in capsys.readouterr().err
-    # The linter finds references to what is not there.
+    # The linter finds references to missing resources.
     file = tmp_path / "template.json"
     file.write_text(json.dumps(adopt.reduced(["TaskTable", "UserPool"])))
     cfn_lint: list[str | Path] = [

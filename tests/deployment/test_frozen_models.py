@@ -1,4 +1,4 @@
-"""The models of the artifacts, which have the schemas of pydantic but not pydantic, do what pydantic's do."""
+"""The frozen models of the artifacts, with the schemas of pydantic but without pydantic, behave like pydantic."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from artifacts import freeze
 from tests.conftest import ROOT, sized
 from tests.deployment.conftest import HOST, built
-from tests.deployment.models import told
+from tests.deployment.models import validated
 
 TASK_ID = "01a20720-1d65-7ec7-a429-721882d38931"
 PLANNED = {
@@ -109,7 +109,7 @@ JSON = st.recursive(
 
 
 def near(value: Any) -> st.SearchStrategy[Any]:
-    """JSON that is like a value, or has something in its place that does not belong there."""
+    """JSON similar to a value, or with a wrong part in it."""
     if isinstance(value, dict):
         inner = {name: near(one) for name, one in value.items()}
         some = st.fixed_dictionaries({}, optional=inner)
@@ -122,7 +122,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
 
 @pytest.fixture(scope="module")
 def stand_in(folder: Path) -> Iterator[Callable[..., Any]]:
-    """Asks the models of an artifact."""
+    """Runs the models of an artifact."""
     script = ROOT / "tests" / "deployment" / "models.py"
     command = [sys.executable, "-I", "-S", "-B", str(script), str(built(folder, "BatchTasks", HOST))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -144,17 +144,17 @@ EVERY = [(module, name) for module, good in GOOD.items() for name in good]
 @pytest.mark.parametrize(("module", "name"), EVERY)
 @hypothesis(max_examples=sized(30, 30, 1000))
 @given(data=st.data())
-def test_a_model_makes_of_a_value_what_pydantic_makes_of_it(
+def test_a_frozen_model_and_pydantic_give_the_same_result(
     stand_in: Callable[..., Any], module: str, name: str, data: st.DataObject
 ) -> None:
     value = data.draw(near(GOOD[module][name]))
-    assert stand_in(module, name, value) == json.loads(json.dumps(told(module, name, value)))
+    assert stand_in(module, name, value) == json.loads(json.dumps(validated(module, name, value)))
 
 
-def test_every_good_value_is_good_and_every_model_has_one() -> None:
+def test_every_model_has_a_valid_value() -> None:
     for module, good in GOOD.items():
         for name, value in good.items():
-            assert isinstance(told(module, name, value), dict), name
+            assert isinstance(validated(module, name, value), dict), name
     frozen: dict[str, Any] = {}
     exec(freeze.frozen(), frozen)  # noqa: S102 - our own
     assert set(frozen["SCHEMAS"]) == {name for _, name in EVERY}
@@ -167,10 +167,10 @@ def test_the_same_code_freezes_to_the_same_bytes() -> None:
 
 
 class Foreign:
-    """No class of ours."""
+    """A class outside this project."""
 
 
 @pytest.mark.parametrize("value", [lambda text: text, Foreign, {"type": "definition-ref"}, [1.5], partial(len)])
-def test_what_cannot_be_written_down_ends_the_build(value: object) -> None:
+def test_a_schema_that_cannot_be_frozen_ends_the_build(value: object) -> None:
     with pytest.raises(ValueError, match="cannot be frozen"):
         freeze.source_of(value)

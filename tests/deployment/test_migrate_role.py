@@ -1,4 +1,4 @@
-"""`ops.migrate --stack ...` works in the role that the stack has for it, and not with its caller's own permissions."""
+"""`ops.migrate --stack ...` uses the migration role of the stack, not the permissions of its caller."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ops import backfill, migrate
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_stacks_table_is_migrated_in_its_role(
+def test_the_table_of_a_stack_is_migrated_with_its_role(
     moto_url: str,
     template: Template,
     tmp_path: Path,
@@ -40,5 +40,5 @@ def test_a_stacks_table_is_migrated_in_its_role(
     (client,) = made
     credentials = client._request_signer._credentials
     assert (credentials.method, credentials.access_key[:4]) == ("assume-role", "ASIA")
-    # The real stack tells the role under the same name.
+    # The real stack outputs the role under the same name.
     assert translated["Outputs"]["MigrateRoleArn"]["Value"] == {"Fn::GetAtt": ["MigrateRole", "Arn"]}

@@ -1,6 +1,6 @@
-"""Each function's role allows what the function does, and nothing that it never does.
+"""The role of each function allows exactly the actions that the function uses.
 
-That nothing is missing is seen by the contract suite too: the moto of all suites refuses what a role does not allow.
+The contract suite also shows that no permission is missing: moto refuses actions that a role does not allow.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def url(template: Template, permissions: Permissions) -> Iterator[str]:
             yield backend.url
 
 
-def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: Permissions, user: str) -> None:
+def test_every_function_uses_exactly_its_permissions(url: str, permissions: Permissions, user: str) -> None:
     api = Api(url, user)
     task_id = api.made()["id"]
     other_id = api.made(list="a")["id"]
@@ -63,8 +63,8 @@ def test_every_function_uses_all_that_it_may_and_no_more(url: str, permissions: 
     assert dict(permissions.used) == {name: allowed for name, allowed in permissions.allowed.items() if allowed}
 
 
-def test_what_a_role_does_not_allow_is_refused(url: str, permissions: Permissions, user: str) -> None:
-    """The guard guards: without this, the suites that rely on it would prove nothing."""
+def test_actions_outside_a_role_are_refused(url: str, permissions: Permissions, user: str) -> None:
+    """The check works: without this test, the suites that rely on it would prove nothing."""
     allowed = permissions.allowed["GetTask"]
     permissions.allowed["GetTask"] = frozenset({("GetItem", "TaskTable/index/by_status")})
     try:
@@ -74,7 +74,7 @@ def test_what_a_role_does_not_allow_is_refused(url: str, permissions: Permission
 
 
 def actions_of(role: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a role or a managed policy allows: actions, each with its resource."""
+    """The actions that a role or a managed policy allows, each with its resource."""
     documents = [one["PolicyDocument"] for one in (role, *role.get("Policies", ())) if "PolicyDocument" in one]
     return [
         (action, statement["Resource"])
@@ -84,7 +84,7 @@ def actions_of(role: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-# The roles that are no function's, and all that they allow.
+# The roles that do not belong to a function, and all their permissions.
 OTHERS = {
     "DeploymentRole": {
         *("lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"),
@@ -93,8 +93,8 @@ OTHERS = {
     "MigrateRole": {"dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:Scan"},
     "WebhookRole": {"events:InvokeApiDestination"},
 }
-# What Lambda and the function that publishes events do with its role: read the stream, publish, and report what is
-# given up. It may not touch the table.
+# The role of the function that publishes events: Lambda and the function read the stream, publish, and report skipped
+# records. It has no access to the table.
 _STREAM = {"Fn::GetAtt": ["TaskTable", "StreamArn"]}
 OF_EVENTS = {
     "dynamodb:DescribeStream": _STREAM,
@@ -106,7 +106,7 @@ OF_EVENTS = {
 }
 
 
-def test_no_function_may_scan_or_do_anything_beside_dynamodb(translated: dict[str, Any]) -> None:
+def test_functions_may_only_use_dynamodb_and_never_scan(translated: dict[str, Any]) -> None:
     roles = {name: one["Properties"] for name, one in of_type(translated, "AWS::IAM::Role").items()}
     functions = of_type(translated, "AWS::Lambda::Function").values()
     of_functions = {one["Properties"]["Role"]["Fn::GetAtt"][0] for one in functions}
@@ -132,7 +132,7 @@ def test_only_one_function_may_delete(permissions: Permissions) -> None:
     ]
 
 
-def test_the_other_roles_allow_what_they_are_for(translated: dict[str, Any]) -> None:
+def test_the_other_roles_have_exactly_their_permissions(translated: dict[str, Any]) -> None:
     roles = of_type(translated, "AWS::IAM::Role")
     for name, allowed in OTHERS.items():
         actions = actions_of(roles[name]["Properties"])

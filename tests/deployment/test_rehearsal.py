@@ -1,4 +1,4 @@
-"""A deployment of the stack in moto's CloudFormation, with and without events: the parts of it that moto knows."""
+"""A deployment of the stack in moto's CloudFormation, with and without events: the resources that moto supports."""
 
 import json
 from contextlib import suppress
@@ -20,7 +20,7 @@ KNOWN = {
 
 
 def part(translated: dict[str, Any], **changes: Any) -> str:
-    """The resources of the template that moto can make, as a template of their own."""
+    """The resources of the template that moto supports, as a separate template."""
     resources = {name: one for name, one in translated["Resources"].items() if one["Type"] in KNOWN}
     outputs = {"TableName": translated["Outputs"]["TableName"]}
     kept = {name: translated[name] for name in ("AWSTemplateFormatVersion", "Parameters", "Conditions")}
@@ -38,7 +38,7 @@ def artifact(aws: None) -> None:  # noqa: ARG001 - it is in moto's region
 
 @pytest.mark.usefixtures("aws", "artifact")
 @pytest.mark.parametrize("value", ["no", "yes"])
-def test_the_parts_of_events_are_deployed_where_they_are_asked_for(translated: dict[str, Any], value: str) -> None:
+def test_events_are_deployed_only_on_request(translated: dict[str, Any], value: str) -> None:
     stacks, stack = boto3.client("cloudformation"), f"with-{value}"
     parameters: Any = [{"ParameterKey": "Events", "ParameterValue": value}]
     capabilities: Any = {"Capabilities": ["CAPABILITY_IAM"]}

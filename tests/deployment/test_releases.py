@@ -1,4 +1,4 @@
-"""A release: what publishes a version, how traffic goes over to it, who may do that, and what each environment sets."""
+"""A release: when a version is published, how traffic shifts to it, who may deploy, and the settings of each one."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from tests.deployment.conftest import FUNCTIONS, OPERATIONS, Translate, built, o
 
 
 def versions(translated: dict[str, Any]) -> dict[str, str]:
-    """The logical id of each function's version: another one is another version."""
+    """The logical id of the version of each function: a different id is a new version."""
     return {
         resource["Properties"]["FunctionName"]["Ref"]: name
         for name, resource in of_type(translated, "AWS::Lambda::Version").items()
@@ -36,11 +36,11 @@ def test_the_api_calls_the_alias_of_the_newest_version(translated: dict[str, Any
         assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {
             "Ref": f"{function}DeploymentGroup"
         }
-        # What went live is kept, to go back to.
+        # Old versions are kept for a rollback.
         assert translated["Resources"][version]["DeletionPolicy"] == "Retain"
     (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
     uris = re.findall(r"\$\{(\w+)\.Arn\}|'Ref': '(\w+Aliaslive)'|\$\{(\w+Aliaslive)\}", str(api["Properties"]["Body"]))
-    # Lambda itself calls the alias of the function that publishes events.
+    # Lambda calls the alias of the function that publishes events.
     (mapping,) = of_type(translated, "AWS::Lambda::EventSourceMapping").values()
     assert mapping["Properties"]["FunctionName"] == {"Ref": "PublishEventsAliaslive"}
     assert {name for found in uris for name in found if name} == {f"{name}Aliaslive" for name in OPERATIONS}
@@ -56,7 +56,7 @@ def test_code_properties_and_the_release_publish_versions(translate: Translate) 
     # `sam deploy` uploads an artifact under the hash of its content.
     assert all_differ(versions(translate(code_uri="s3://bucket/another-hash")))
     assert all_differ(versions(translate(Release="0123456789")))
-    # The trap that Release is there for: SAM does not see the values of parameters.
+    # The reason for the parameter Release: SAM does not see the values of parameters.
     assert versions(translate(LogLevel="DEBUG")) == before
 
 
@@ -69,11 +69,11 @@ def test_every_function_names_the_release() -> None:
 
 @pytest.fixture
 def build(tmp_path: Path, folder: Path) -> Path:
-    """An artifact as `sam build` leaves it."""
+    """An artifact as `sam build` writes it."""
     return Path(shutil.copytree(built(folder, "GetTask", "arm64"), tmp_path / "build"))
 
 
-def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path) -> None:
+def test_any_change_of_code_dependency_or_setting_gives_another_release(build: Path) -> None:
     def one(*given: str) -> str:
         (found,) = [text for text in release.parameters_of("prod", given, build) if text.startswith("Release=")]
         return found
@@ -86,7 +86,7 @@ def test_any_change_of_code_dependency_or_setting_is_another_release(build: Path
         content = path.read_bytes()
         path.write_bytes(content + b"\n")
         assert one("LogLevel=INFO") != before, changed
-        # And so it is to SAM itself, which names the upload for it.
+        # SAM also names the upload by its content.
         assert sam("checksum", str(build)) != checksum
         path.write_bytes(content)
     assert one("LogLevel=INFO") == before
@@ -99,7 +99,7 @@ def test_building_twice_gives_the_same_release(tmp_path: Path) -> None:
     assert sam("checksum", str(artifacts[0])) == sam("checksum", str(artifacts[1]))
 
 
-def test_what_is_given_counts_more_than_what_is_configured(build: Path) -> None:
+def test_arguments_override_the_configuration(build: Path) -> None:
     given = ["DeploymentType=AllAtOnce", "JwtAudience=a,b", "Architecture=x86_64"]
     text = " ".join(release.parameters_of("prod", given, build))
     found = sam("parameters", text)
@@ -116,7 +116,7 @@ def test_what_is_given_counts_more_than_what_is_configured(build: Path) -> None:
 
 @pytest.fixture
 def deploy(tmp_path: Path) -> Callable[..., list[str]]:
-    """Runs `make deploy` with a `sam` that only writes down what it is asked for; what `sam deploy` was."""
+    """Runs `make deploy` with a `sam` that only records its arguments, and returns those of `sam deploy`."""
     log, folder = tmp_path / "log", tmp_path / "bin"
     folder.mkdir()
     for name, command in (("python", f'exec {sys.executable} "$@"'), ("sam", f"printf '%s\\n' \"$@\" > {log}")):
@@ -131,20 +131,20 @@ def deploy(tmp_path: Path) -> Callable[..., list[str]]:
     return deploy
 
 
-def test_make_deploy_says_what_it_deploys(deploy: Callable[..., list[str]]) -> None:
+def test_make_deploy_prints_what_it_deploys(deploy: Callable[..., list[str]]) -> None:
     asked = deploy("PARAMETERS=LogLevel=DEBUG JwtAudience=a,b", CI="")
     assert asked[:3] == ["deploy", "--config-env", "prod"]
     given = asked[asked.index("--parameter-overrides") + 1 :]
     assert {"Architecture=arm64", "LogLevel=DEBUG", "JwtAudience=a,b", "DeletionProtection=yes"} <= set(given)
     assert "--no-confirm-changeset" not in asked
-    # Nobody is there to confirm in a workflow: whoever approves does so before.
+    # A workflow cannot ask for confirmation: the approval comes before it.
     assert "--no-confirm-changeset" in deploy(CI="true")
 
 
-def test_what_is_typed_into_a_workflow_is_not_run(deploy: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_inputs_of_a_workflow_are_not_run_as_commands(deploy: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     typed = f"LogLevel=INFO;touch>{run} A=$(shell touch {run}) B=`touch {run}` C=* D=$(touch>{run})"
-    # It is let through by the environment, as the workflow does; words that are no NAME=VALUE are refused.
+    # The workflow passes it by the environment; words that are not NAME=VALUE are rejected.
     with pytest.raises(subprocess.CalledProcessError):
         deploy(PARAMETERS=typed)
     asked = deploy(PARAMETERS=f"LogLevel=INFO;touch>{run} C=*")
@@ -157,7 +157,7 @@ def configured(environment: str) -> dict[str, str]:
     return dict(one.split("=") for one in config[environment]["deploy"]["parameters"]["parameter_overrides"])
 
 
-def test_dev_goes_over_at_once_and_prod_by_a_canary_that_alarms_end(translate: Translate) -> None:
+def test_dev_shifts_all_traffic_at_once_and_prod_uses_a_canary_with_alarms(translate: Translate) -> None:
     for environment, kind, protected in (("default", "AllAtOnce", "no"), ("prod", "Canary10Percent10Minutes", "yes")):
         parameters = configured(environment)
         assert parameters == {"DeploymentType": kind, "DeletionProtection": protected}
@@ -178,16 +178,16 @@ def test_dev_goes_over_at_once_and_prod_by_a_canary_that_alarms_end(translate: T
             assert properties["ServiceRoleArn"] == {"Fn::GetAtt": ["DeploymentRole", "Arn"]}
 
 
-def test_an_alarm_rings_before_the_canary_is_over(translated: dict[str, Any]) -> None:
+def test_an_alarm_fires_before_the_canary_ends(translated: dict[str, Any]) -> None:
     minutes = int(re.findall(r"Canary10Percent(\d+)Minutes", configured("prod")["DeploymentType"])[0])
     for name in ("FaultAlarm", "DefectAlarm", "LatencyAlarm", "OutcomeAlarm"):
         alarm = translated["Resources"][name]["Properties"]
         period = alarm.get("Period") or alarm["Metrics"][1]["MetricStat"]["Period"]
-        # Metrics arrive a minute or two late.
+        # Metrics arrive one or two minutes late.
         assert period * alarm["EvaluationPeriods"] / 60 + 2 < minutes, name
 
 
-def test_production_refuses_to_be_deleted(translated: dict[str, Any]) -> None:
+def test_production_has_deletion_protection(translated: dict[str, Any]) -> None:
     assert translated["Conditions"]["Protected"] == {"Fn::Equals": [{"Ref": "DeletionProtection"}, "yes"]}
     table, pool = (translated["Resources"][name]["Properties"] for name in ("TaskTable", "UserPool"))
     assert table["DeletionProtectionEnabled"] == {"Fn::If": ["Protected", True, False]}

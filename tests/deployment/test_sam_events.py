@@ -1,4 +1,4 @@
-"""The events for `sam local invoke` are events that API Gateway sends, and the functions take them."""
+"""The events for `sam local invoke` have the format of API Gateway, and the functions accept them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ EVERY = OPERATIONS | FOR_SERVICES | PUBLIC
 
 
 @pytest.mark.parametrize("operation", EVERY.values(), ids=list(EVERY))
-def test_an_event_is_of_its_operations_route(operation: Operation) -> None:
+def test_the_route_of_an_event_is_that_of_its_operation(operation: Operation) -> None:
     event = json.loads((ROOT / "events" / f"{operation.name}.json").read_text())
     context = event["requestContext"]
     assert event["version"] == "2.0"
@@ -27,4 +27,4 @@ def test_an_event_is_of_its_operations_route(operation: Operation) -> None:
 
 def test_there_is_an_event_for_each_function_and_no_other() -> None:
     events = {path.stem for path in Path(ROOT / "events").glob("*.json")}
-    assert events == {*EVERY, "publish_events"}  # this one is no operation
+    assert events == {*EVERY, "publish_events"}  # this function is not an operation

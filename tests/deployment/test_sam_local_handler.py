@@ -1,4 +1,4 @@
-"""The handler in builds for `sam local` passes the claims of a token as API Gateway does."""
+"""The handler in builds for `sam local` passes the claims of a token like API Gateway."""
 
 import base64
 import importlib
@@ -18,7 +18,7 @@ type Claims = dict[str, str]
 
 @pytest.fixture
 def claims_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Claims | None]:
-    """What a function sees of the claims of an Authorization header."""
+    """The claims that a function gets for an Authorization header."""
     package = tmp_path / "wrapped"
     package.mkdir()
     shutil.copy(ROOT / "artifacts" / "sam_local_handler.py", package / "app.py")
@@ -55,7 +55,7 @@ def test_claims_are_strings(claims_of: Callable[[str], Claims | None]) -> None:
         assert {name: as_text(value) for name, value in given.items()} == seen
 
 
-def test_what_is_no_token_has_no_claims(claims_of: Callable[[str], Claims | None]) -> None:
-    """The function then answers 401."""
+def test_an_invalid_token_has_no_claims(claims_of: Callable[[str], Claims | None]) -> None:
+    """The function then returns 401."""
     for given in ("Bearer not.a.jwt", "Bearer e30.W10.x", "Bearer e30.MQ.x", "Bearer e30.-_8.x", "Bearer ...", "x", ""):
         assert not claims_of(given)

@@ -1,4 +1,4 @@
-"""The template, as SAM translates it: what moto cannot rehearse is asserted on."""
+"""The template translated by SAM: assertions on the parts that moto does not support."""
 
 import json
 import os
@@ -21,8 +21,8 @@ def test_the_template_is_read_as_sam_reads_it() -> None:
     assert template.read(ROOT / "template.yaml") == sam("read", str(ROOT / "template.yaml"))
 
 
-def test_what_the_template_includes_is_linted_with_it(tmp_path: Path) -> None:
-    """`make validate` sees only that something is included."""
+def test_the_included_files_of_the_template_are_linted(tmp_path: Path) -> None:
+    """`make validate` does not read the included files."""
     whole = tmp_path / "template.json"
     whole.write_text(json.dumps(sam("included", str(ROOT / "template.yaml"))))
     linted = subprocess.run(
@@ -35,7 +35,7 @@ def test_what_the_template_includes_is_linted_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_deployment_uploads_what_the_template_includes(tmp_path: Path) -> None:
+def test_a_deployment_uploads_the_included_files(tmp_path: Path) -> None:
     dashboard = template.read(ROOT / "template.yaml")["Resources"]["Dashboard"]
     alone = {"Transform": "AWS::Serverless-2016-10-31", "Resources": {"Dashboard": dashboard}}
     (tmp_path / "template.yaml").write_text(json.dumps(alone))
@@ -76,7 +76,7 @@ def test_every_function_runs_the_same_way(translated: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("parameter", "applies"), [("no", "None"), ("yes", "PublishedVersions")])
-def test_snapstart_is_what_the_parameter_says(parameter: str, applies: str, translate: Translate) -> None:
+def test_a_parameter_switches_snapstart(parameter: str, applies: str, translate: Translate) -> None:
     translated = translate(SnapStart=parameter)
     assert translated["Conditions"]["WithSnapStart"] == {"Fn::Equals": [{"Ref": "SnapStart"}, "yes"]}
     for function in of_type(translated, "AWS::Lambda::Function").values():
@@ -85,7 +85,7 @@ def test_snapstart_is_what_the_parameter_says(parameter: str, applies: str, tran
         assert choices[parameter == "no"] == applies
 
 
-def test_every_route_but_the_contracts_needs_a_token_and_no_scope(translated: dict[str, Any]) -> None:
+def test_every_route_except_the_contract_needs_a_token(translated: dict[str, Any]) -> None:
     (api,) = of_type(translated, "AWS::ApiGatewayV2::Api").values()
     body = api["Properties"]["Body"]
     operations = [
@@ -103,8 +103,8 @@ def test_every_route_but_the_contracts_needs_a_token_and_no_scope(translated: di
     assert (authorizer["type"], authorizer["identitySource"]) == ("jwt", "$request.header.Authorization")
 
 
-def test_no_write_is_so_late_that_sync_could_skip_it(translated: dict[str, Any]) -> None:
-    """The promise of sync: clocks within 2 s, and no request applied more than 5 s after its function has ended."""
+def test_no_write_is_too_late_for_sync(translated: dict[str, Any]) -> None:
+    """The guarantee of sync: clocks within 2 s, and no request applied more than 5 s after the end of its function."""
     late, skew = 5_000, 2_000
     for function in of_type(translated, "AWS::Lambda::Function").values():
         assert function["Properties"]["Timeout"] * 1000 + late + skew < SYNC_OVERLAP
@@ -120,7 +120,7 @@ def test_the_stage_is_throttled_and_logs_json_without_users(translated: dict[str
     assert not re.search(r"claims|authorizer\.sub|context\.path|\$context\.http", json.dumps(line))
 
 
-def test_events_are_read_from_the_start_of_the_stream_and_what_fails_is_kept(translated: dict[str, Any]) -> None:
+def test_events_are_read_from_the_start_of_the_stream_and_failures_are_kept(translated: dict[str, Any]) -> None:
     (mapping,) = of_type(translated, "AWS::Lambda::EventSourceMapping").values()
     properties = mapping["Properties"]
     assert properties["EventSourceArn"] == {"Fn::GetAtt": ["TaskTable", "StreamArn"]}
@@ -130,13 +130,13 @@ def test_events_are_read_from_the_start_of_the_stream_and_what_fails_is_kept(tra
     assert properties["StartingPosition"] == "TRIM_HORIZON"
     assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert properties["BisectBatchOnFunctionError"] is True
-    # Less than the 24 hours that a stream keeps a record.
+    # Less than the 24 hours for which a stream keeps a record.
     assert properties["MaximumRecordAgeInSeconds"] < 24 * 3600
     failed = {"Fn::GetAtt": ["UnpublishedEvents", "Arn"]}
     assert properties["DestinationConfig"]["OnFailure"]["Destination"] == failed
 
 
-def test_nothing_of_events_is_deployed_unless_it_is_asked_for(translated: dict[str, Any]) -> None:
+def test_by_default_no_resource_of_events_is_deployed(translated: dict[str, Any]) -> None:
     assert translated["Parameters"]["Events"]["Default"] == "no"
     assert translated["Conditions"]["WithEvents"] == {"Fn::Equals": [{"Ref": "Events"}, "yes"]}
     kinds = ("AWS::Events::", "AWS::SQS::", "AWS::Lambda::EventSourceMapping")
@@ -148,7 +148,7 @@ def test_nothing_of_events_is_deployed_unless_it_is_asked_for(translated: dict[s
         assert one.get("Condition") == ("WithWebhook" if name.startswith(("Webhook", "Undel")) else "WithEvents"), name
 
 
-def test_the_webhook_gets_its_secret_from_secrets_manager_and_keeps_what_it_cannot_deliver(
+def test_the_webhook_uses_secrets_manager_and_keeps_undelivered_events(
     translated: dict[str, Any],
 ) -> None:
     resources = translated["Resources"]
@@ -177,7 +177,7 @@ def test_without_an_issuer_there_is_a_user_pool_and_with_one_there_is_none(trans
     assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
 
 
-def test_the_machine_client_gets_the_service_scope_by_client_credentials_only(translated: dict[str, Any]) -> None:
+def test_the_machine_client_gets_the_service_scope_only_by_client_credentials(translated: dict[str, Any]) -> None:
     machine = translated["Resources"]["UserPoolMachineClient"]["Properties"]
     assert machine["AllowedOAuthFlows"] == ["client_credentials"]
     assert machine["AllowedOAuthScopes"] == [{"Ref": "ServiceScope"}]
@@ -194,7 +194,7 @@ def test_the_table_expires_items_and_can_be_restored(translated: dict[str, Any])
 
 
 @pytest.mark.parametrize("name", ["TaskTable", "UserPool"])
-def test_what_users_own_outlives_the_stack(translated: dict[str, Any], name: str) -> None:
+def test_the_data_of_users_is_retained_without_the_stack(translated: dict[str, Any], name: str) -> None:
     resource = translated["Resources"][name]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 

@@ -1,4 +1,4 @@
-"""The arithmetic that docs/scale.md shows is the one that `python -m ops.scale` does, on what the code has."""
+"""The arithmetic in docs/scale.md matches the output of `python -m ops.scale`, with the limits of the code."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ops import scale
 from tests.conftest import ROOT
 
 
-def test_the_tables_of_the_docs_are_those_of_the_command() -> None:
+def test_the_tables_in_the_docs_match_the_command() -> None:
     assert "\n".join(scale.tables()) in (ROOT / "docs" / "scale.md").read_text()
 
 
@@ -15,11 +15,11 @@ def test_the_throttle_is_the_templates(translated: dict[str, dict[str, dict[str,
     assert translated["Parameters"]["ThrottleRate"]["Default"] == ours
 
 
-def test_a_limit_is_reached_where_the_load_says() -> None:
+def test_the_load_at_a_limit_matches_the_limit() -> None:
     for limit, what in scale.LIMITS.values():
         users = limit / getattr(scale.Load(1), what)
         assert getattr(scale.Load(round(users)), what) == pytest.approx(limit, rel=0.01)
     peak = scale.Load(1_000_000)
     assert peak.requests == pytest.approx(1_000_000 * 0.3 * 40 * 0.12 * 1.5 / 3600)
-    # 1,000 executions at once are 10,000 requests a second, and no more, though each takes 30 ms only.
+    # 1,000 concurrent executions are at most 10,000 requests per second, even if each takes only 30 ms.
     assert peak.executions == pytest.approx(peak.requests / 10)

@@ -19,7 +19,7 @@ EMAIL = "alice@example.org"
 
 @pytest.fixture(autouse=True)
 def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
-    """A stack with a user pool of its own, and one without."""
+    """A stack with its own user pool, and one without."""
     cognito, stacks = boto3.client("cognito-idp"), boto3.client("cloudformation")
     pool = cognito.create_user_pool(PoolName="x", UsernameAttributes=["email"])["UserPool"]["Id"]
     client = cognito.create_user_pool_client(
@@ -65,7 +65,7 @@ def test_a_user_that_was_added_gets_a_token(
 
 
 @pytest.mark.parametrize("command", ["user", "token", "e2e"])
-def test_a_stack_without_a_pool_says_so(
+def test_a_stack_without_a_user_pool_is_a_clear_error(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD", "x")
@@ -73,14 +73,14 @@ def test_a_stack_without_a_pool_says_so(
     assert "has no user pool" in capsys.readouterr().err
 
 
-def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(
+def test_e2e_runs_the_conformance_suite_with_two_temporary_users(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend_url: str
 ) -> None:
     cognito = boto3.client("cognito-idp")
     pool = stack.outputs("tasks-dev")["UserPoolId"]
 
     def token(name: str, email: str, password: str) -> str:
-        assert real_token(name, email, password)  # they can sign in
+        assert real_token(name, email, password)  # the users can sign in
         assert len(cognito.list_users(UserPoolId=pool)["Users"]) == 2
         return make_token(email)
 
@@ -99,14 +99,14 @@ def test_e2e_runs_the_conformance_suite_as_two_users_who_are_gone_afterwards(
 
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch, backend_url: str) -> str:
-    """A backend that stands for tasks-dev, whose tokens it accepts."""
+    """A backend in place of the stack tasks-dev, with its tokens."""
     real_outputs = stack.outputs
     monkeypatch.setattr(stack, "access_token", lambda _, email, __: make_token(email))
     monkeypatch.setattr(stack, "outputs", lambda name: {**real_outputs(name), "ApiUrl": backend_url})
     return backend_url
 
 
-def test_a_deployment_that_serves_passes_the_smoke_test(
+def test_a_working_deployment_passes_the_smoke_test(
     deployed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert smoke.main(["--stack", "tasks-dev"]) == 0
@@ -120,14 +120,14 @@ def test_a_deployment_that_serves_passes_the_smoke_test(
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "message"),
     [
         ("/v1/openapi.json", 404, "GET /v1/openapi.json without a token: 404 instead of 200"),
         ("/v1/users/me/tasks", 200, "GET /v1/users/me/tasks without a token: 200 instead of 401"),
     ],
 )
 def test_a_deployment_without_routes_or_without_an_authorizer_fails_the_smoke_test(
-    path: str, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    path: str, status: int, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get(url: str, **_: object) -> requests.Response:
         response = requests.Response()
@@ -136,7 +136,7 @@ def test_a_deployment_without_routes_or_without_an_authorizer_fails_the_smoke_te
 
     monkeypatch.setattr(requests, "get", get)
     assert smoke.main(["--url", "https://api.example"]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_deployment_that_cannot_write_fails_the_smoke_test(
@@ -147,7 +147,7 @@ def test_a_deployment_that_cannot_write_fails_the_smoke_test(
     assert "403" in capsys.readouterr().err
 
 
-def test_a_stack_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_stack_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["url", "nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Alarms, dashboard and saved queries speak of metrics and fields that the functions emit, and the docs of alarms."""
+"""Alarms, dashboard and saved queries use metrics and fields that the functions emit, and the docs list every alarm."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.contract.failing_dynamodb import failing_dynamodb
 from tests.deployment.conftest import of_type
 
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
-# What AWS itself counts, as its documentation has it: metrics and dimensions by namespace.
+# The metrics of AWS by its documentation: metrics and dimensions by namespace.
 AWS: dict[str, tuple[set[str], set[tuple[str, ...]]]] = {
     "AWS/ApiGateway": ({"Count", "4xx", "5xx", "Latency"}, {("ApiId",)}),
     "AWS/DynamoDB": (
@@ -37,7 +37,7 @@ type Metric = tuple[str, str, tuple[str, ...]]
 
 @pytest.fixture(scope="module")
 def lines(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What the functions write for requests that fail in every way that is counted."""
+    """The log lines of the functions for requests with every counted failure."""
     log = tmp_path_factory.mktemp("watched") / "log"
     with failing_dynamodb() as url, serving(url, moto_url, log) as backend:
 
@@ -83,7 +83,7 @@ def is_there(metric: Metric, emitted: set[Metric], translated: dict[str, Any]) -
 
 
 def watched(alarm: dict[str, Any]) -> Iterator[tuple[Metric, dict[str, Any]]]:
-    """The metrics of an alarm, each with the dimensions that it is asked for."""
+    """The metrics of an alarm, each with its dimensions."""
     properties = alarm["Properties"]
     metrics = [one["MetricStat"]["Metric"] for one in properties.get("Metrics", ()) if "MetricStat" in one]
     for metric in metrics or [properties]:
@@ -100,7 +100,7 @@ def test_alarms_watch_what_is_emitted(translated: dict[str, Any], emitted: set[M
     for name, alarm in alarms.items():
         for metric, dimensions in watched(alarm):
             assert is_there(metric, emitted, translated), (name, metric)
-            # Of this stack, and of no other in the account.
+            # Of this stack only, not of others in the account.
             assert dimensions.get("service", service) == service
             assert dimensions.get("ApiId", {"Ref": "Api"}) == {"Ref": "Api"}
             assert dimensions.get("TableName", {"Ref": "TaskTable"}) == {"Ref": "TaskTable"}
@@ -110,7 +110,7 @@ def test_alarms_watch_what_is_emitted(translated: dict[str, Any], emitted: set[M
                 assert (translated["Resources"][queue]["Condition"], attribute) == (alarm["Condition"], "QueueName")
 
 
-def test_every_failure_of_ours_is_watched(translated: dict[str, Any], emitted: set[Metric]) -> None:
+def test_every_failure_of_the_service_has_an_alarm(translated: dict[str, Any], emitted: set[Metric]) -> None:
     ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Latency", "ClientFault"}
     assert ours == {
         *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew"),
@@ -118,7 +118,7 @@ def test_every_failure_of_ours_is_watched(translated: dict[str, Any], emitted: s
     }
     alarms = of_type(translated, "AWS::CloudWatch::Alarm").values()
     names = {metric[1] for alarm in alarms for metric, _ in watched(alarm)}
-    # Both are answers to too much at once: the table's throttling has an alarm, and one task's writers are few.
+    # Both mean too many requests at once: throttling of the table has an alarm, and a task has few writers.
     assert ours - names == {"DatabaseThrottled", "Contended"}
 
 
@@ -134,18 +134,18 @@ def test_expressions_name_metrics_of_their_alarm(translated: dict[str, Any]) -> 
         assert len({one["MetricStat"]["Period"] for one in metrics if "MetricStat" in one}) == 1
 
 
-def test_no_alarm_rings_in_silence_and_all_tell_the_topic(translated: dict[str, Any]) -> None:
+def test_every_alarm_notifies_the_topic_and_none_fires_without_data(translated: dict[str, Any]) -> None:
     for alarm in of_type(translated, "AWS::CloudWatch::Alarm").values():
         properties = alarm["Properties"]
         assert properties["TreatMissingData"] == "notBreaching"
-        told = {"Fn::If": ["WithAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
-        assert properties["AlarmActions"] == properties["OKActions"] == told
+        actions = {"Fn::If": ["WithAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+        assert properties["AlarmActions"] == properties["OKActions"] == actions
     latency = translated["Resources"]["LatencyAlarm"]["Properties"]
     assert latency["Threshold"] == READ_TIMEOUT * 1000
 
 
 def breaches(expression: str, threshold: float, **metrics: float) -> bool:
-    """Whether CloudWatch's metric math gives more than a threshold for these values of its metrics."""
+    """Whether the metric math of CloudWatch exceeds the threshold for these values of its metrics."""
     python = re.sub(r"FILL\((\w+), 0\)", r"\1", expression)
     python = re.sub(r"IF\((.+?), (\w+), (\w+)\)", r"(\2 if \1 else \3)", python)
     return bool(eval(python, {}, metrics) > threshold)  # noqa: S307 - the expressions are our own
@@ -159,7 +159,7 @@ def breaches(expression: str, threshold: float, **metrics: float) -> bool:
         *((90, 90, 100, False), (90, 84, 100, True), (0, 1, 1, False)),
     ],
 )
-def test_neither_one_fault_at_night_nor_a_full_storage_rings(
+def test_single_faults_and_full_storage_do_not_fire_an_alarm(
     translated: dict[str, Any], faults: int, full: int, requests: int, rings: bool
 ) -> None:
     alarm = translated["Resources"]["FaultAlarm"]["Properties"]
@@ -174,12 +174,12 @@ def test_the_dashboard_shows_what_is_emitted(translated: dict[str, Any], emitted
     assert properties["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
     body, names = properties["DashboardBody"]["Fn::Sub"]
     dashboard = json.loads(body)
-    # A name of a part that is not always deployed would stop the deployment of the others.
+    # A reference to an optional resource would fail the deployment without it.
     used = {name.partition(".")[0] for name in re.findall(r"\$\{(\w+[.\w]*)\}", body)}
     assert {name for name in used - set(names) if "Condition" in translated["Resources"][name]} == set()
     assert set(names) <= used
     (status,) = [one["properties"]["alarms"] for one in dashboard["widgets"] if one["type"] == "alarm"]
-    # A dashboard cannot show the alarms of parts that are not deployed.
+    # A dashboard cannot show the alarms of resources that are not deployed.
     alarms = of_type(translated, "AWS::CloudWatch::Alarm")
     assert {one[2:-5] for one in status} == {name for name, alarm in alarms.items() if "Condition" not in alarm}
     shown = 0
@@ -203,20 +203,20 @@ def test_the_dashboard_shows_what_is_emitted(translated: dict[str, Any], emitted
             assert is_there((row[0], row[1], tuple(row[2::2])), emitted, translated), row
             shown += 1
     assert shown > 20
-    # CloudWatch makes periods longer when somebody looks at a week: "a second" must follow, and no title name one.
+    # CloudWatch uses longer periods for a view of a week: rates must follow, and no title may name a period.
     assert not re.search(r'"expression": "[^"]*/ *\d', body)
     assert not [one for one in dashboard["widgets"] if "minute" in one["properties"]["title"]]
 
 
 BUILT_IN = {"@timestamp"}
-# What a query's own words are: commands, functions and operators of CloudWatch Logs Insights.
+# The keywords of a query: commands, functions and operators of CloudWatch Logs Insights.
 WORDS = {
     *("fields", "filter", "sort", "limit", "stats", "by", "as", "desc", "and", "or", "in", "count", "count_distinct"),
     *("pct", "max", "sum", "ispresent"),
 }
 
 
-def test_queries_ask_for_fields_that_are_there(translated: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+def test_queries_use_existing_fields(translated: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     (stage,) = of_type(translated, "AWS::ApiGatewayV2::Stage").values()
     access = set(json.loads(stage["Properties"]["AccessLogSettings"]["Format"]))
     requests = {name for line in lines if "_aws" not in line for name in line}

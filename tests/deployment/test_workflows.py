@@ -1,4 +1,4 @@
-"""What stands in for a contributor's care: hooks that fetch nothing, workflows that may do little and hold no key."""
+"""Hooks download nothing, and workflows have few permissions and no keys."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_hooks_are_commands_of_this_project() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
-def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
+def test_workflows_contain_no_keys_and_pin_their_actions(path: Path) -> None:
     text = path.read_text()
     assert loaded(path)["permissions"] == {}
     assert "secrets." not in text
@@ -44,14 +44,14 @@ def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
     for _, job in jobs():
         for step in job.get("steps", ()):
             assert "uses" not in step or step["uses"].rpartition("@")[2].startswith("v")
-            # What somebody typed must reach a shell as a variable, never as its text.
+            # Inputs must reach a shell as variables, never as part of its text.
             assert "${{" not in step.get("run", "")
-            # And must not reach make as a variable of its command line, which make expands.
+            # And they must not reach make as a variable of its command line, which make expands.
             assert "PARAMETERS=" not in step.get("run", "")
 
 
 def test_locks_name_versions_and_digests_but_no_registry() -> None:
-    """Each machine installs from the registries of its own settings."""
+    """Each machine uses the registries of its own settings."""
     packages = json.loads((ROOT / "requirements" / "node" / "package-lock.json").read_text())["packages"]
     locked = [package for path, package in packages.items() if path]
     assert locked
@@ -69,7 +69,7 @@ def test_only_deployments_may_ask_for_a_token() -> None:
     assert {name for name, granted in may.items() if granted["contents"] != "read"} == {"update/propose"}
 
 
-def test_packages_that_nobody_has_looked_at_run_without_a_token_that_can_write() -> None:
+def test_unreviewed_packages_run_without_a_write_token() -> None:
     of = dict(jobs())
     prove, propose = of["update/prove"], of["update/propose"]
     assert prove["permissions"] == {"contents": "read"}
@@ -101,7 +101,7 @@ def test_an_update_is_pushed_and_proposed_once(already_open: bool, tmp_path: Pat
     }
 
     def shell(script: str, folder: Path) -> str:
-        # As GitHub runs it.
+        # Like GitHub runs it.
         return subprocess.run(
             ["bash", "-e", "-c", script], cwd=folder, env=environment, check=True, capture_output=True, text=True
         ).stdout
@@ -111,7 +111,7 @@ def test_an_update_is_pushed_and_proposed_once(already_open: bool, tmp_path: Pat
     (clone / "dev.txt").write_text("old")
     shell(f"git add . && git {user} commit -qm first && git push -q {origin} main", clone)
     shell(f"git remote add origin {origin}", clone)
-    for number in (1, 2):  # the branch of an earlier week is still there
+    for number in (1, 2):  # the branch of an earlier week still exists
         (clone / "dev.txt").write_text(f"new {number}")
         shell(run, clone)
         assert shell("git show update-requirements:dev.txt", origin) == f"new {number}"
@@ -120,7 +120,7 @@ def test_an_update_is_pushed_and_proposed_once(already_open: bool, tmp_path: Pat
     assert ("pr create" in log.read_text()) is not already_open
 
 
-def test_prod_comes_after_dev_and_dev_after_the_proof() -> None:
+def test_prod_is_deployed_after_dev_and_dev_after_the_tests() -> None:
     of = dict(jobs())
     assert (of["ci/prod"]["needs"], of["ci/dev"]["needs"]) == ("dev", "prove")
     assert of["ci/prove"]["steps"][-1]["run"] == ".ci/run"
@@ -130,7 +130,7 @@ def test_prod_comes_after_dev_and_dev_after_the_proof() -> None:
 
 
 def test_a_deployment_is_followed_by_the_smoke_test_of_its_stack() -> None:
-    """Prod is deployed after this job, so only if dev serves."""
+    """Prod is deployed after this job, so only if dev works."""
     deploy, smoke = dict(jobs())["deploy/deploy"]["steps"][-2:]
     assert deploy["run"].startswith("make deploy ")
     assert smoke["run"] == '.venv/bin/python -m ops.smoke --stack "$STACK"'

@@ -1,6 +1,5 @@
-"""Clearing completed tasks: in portions, in time, each only while it is completed, and counted right."""
+"""Clearing completed tasks: in several calls, in time, each task only while it is completed, with a right count."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +14,8 @@ from tests.wire import Send, Wire, fail_with, lost_after, lost_before
 
 
 @pytest.fixture
-def wire(table: Table) -> Iterator[Wire]:
-    with Wire(table) as wire:
-        yield wire
+def wired(table: Table) -> Table:
+    return table
 
 
 def completed(store: TaskStore, count: int) -> list[str]:
@@ -33,7 +31,7 @@ def test_more_than_one_call_clears(dynamodb_local_url: str, user: str) -> None:
     assert (third.cleared, third.more) == (0, False)
 
 
-def test_it_stops_in_time_and_says_that_there_is_more(
+def test_a_clear_stops_in_time_and_reports_that_more_remain(
     store: TaskStore, wire: Wire, table: Table, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     completed(store, 10)
@@ -53,7 +51,7 @@ def test_it_stops_in_time_and_says_that_there_is_more(
     assert store.clear(COMPLETED) == Cleared(cleared=10 - cleared.cleared, more=False)
 
 
-def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, engine_url: str, user: str) -> None:
+def test_a_task_that_is_opened_during_the_clear_stays(store: TaskStore, wire: Wire, engine_url: str, user: str) -> None:
     first, second, third = completed(store, 3)
     other = TaskStore(table_at(engine_url, "other"), user, deadline_in(10))
 
@@ -63,7 +61,7 @@ def test_a_task_that_is_opened_meanwhile_stays(store: TaskStore, wire: Wire, eng
         return send()
 
     wire.faults = [None, meanwhile]
-    assert store.clear(COMPLETED).cleared == 1  # the third was deleted by somebody else
+    assert store.clear(COMPLETED).cleared == 1  # the third was deleted by another client
     assert [task.id for task in store.list(TaskQuery()).items] == [second]
     assert {task.id for task in store.list(TaskQuery(status="deleted")).items} == {first, third}
 
@@ -75,7 +73,7 @@ def test_lost_responses_are_counted_once(store: TaskStore, wire: Wire) -> None:
     assert set(wire.applied.values()) == {1}
 
 
-def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, wire: Wire) -> None:
+def test_the_count_before_a_database_failure_is_returned(store: TaskStore, wire: Wire) -> None:
     completed(store, 4)
     throttled = [fail_with(400, "ThrottlingException")] * 5
     wire.faults = [None, None, None, *throttled]
@@ -86,7 +84,7 @@ def test_what_was_cleared_before_the_database_gave_up_is_told(store: TaskStore, 
     assert store.clear(COMPLETED) == Cleared(cleared=2, more=False)
 
 
-def test_what_was_cleared_before_the_storage_was_full_is_told(store: TaskStore, wire: Wire) -> None:
+def test_the_count_before_the_storage_was_full_is_returned(store: TaskStore, wire: Wire) -> None:
     completed(store, 3)
     full = fail_with(400, "ItemCollectionSizeLimitExceededException")
     wire.faults = [None, None, full]

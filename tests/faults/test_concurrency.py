@@ -1,4 +1,4 @@
-"""Many writers at once, and answers lost among them: versions count exactly what was applied."""
+"""Concurrent writers with lost responses: the version counts exactly the applied writes."""
 
 import random
 import threading
@@ -19,7 +19,7 @@ WRITERS = 64
 
 
 def at_once(count: int, act: Callable[[int], str]) -> Counter[str]:
-    """What came of it when so many did it at the same time."""
+    """Run this many calls at the same time, and return their outcomes."""
     barrier = threading.Barrier(count)
 
     def one(number: int) -> str:
@@ -42,7 +42,7 @@ def outcome(table: Table, user: str, task_id: str) -> str:
 
 
 @pytest.mark.parametrize("round_", range(SCALE))
-def test_64_toggles_at_once_each_count(dynamodb_local_url: str, user: str, round_: int) -> None:  # noqa: ARG001 - repeats
+def test_64_concurrent_toggles_all_count(dynamodb_local_url: str, user: str, round_: int) -> None:  # noqa: ARG001 - repeats
     table = table_at(dynamodb_local_url)
     store = TaskStore(table, user, deadline_in(60))
     task = store.create(NewTask(title="contended"))
@@ -54,10 +54,10 @@ def test_64_toggles_at_once_each_count(dynamodb_local_url: str, user: str, round
 
 
 @pytest.mark.parametrize("seed", range(SCALE))
-def test_toggles_with_a_tenth_of_the_answers_lost_are_applied_once_or_reported(
+def test_toggles_with_lost_responses_are_applied_once_or_reported(
     dynamodb_local_url: str, user: str, seed: int
 ) -> None:
-    """After each lost response a second writer writes, before the first can send again."""
+    """After each lost response a second writer writes before the first can retry."""
     table = table_at(dynamodb_local_url)
     other = TaskStore(table_at(dynamodb_local_url, "other"), user, deadline_in(60))
     task = other.create(NewTask(title="contended"))

@@ -1,4 +1,4 @@
-"""Real connections that break: stale after a freeze, reset, silent, or refused."""
+"""Real connections that fail: stale after a freeze, reset, silent, or refused."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ from tests.conftest import deadline_in, table_at
 
 
 class Proxy:
-    """Stands between a client and an endpoint, and breaks the connections that are open when it is told to."""
+    """A proxy in front of an endpoint that can break its open connections."""
 
     def __init__(self, url: str) -> None:
         self._target = ("127.0.0.1", int(url.rpartition(":")[2]))
@@ -34,18 +34,18 @@ class Proxy:
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Close every connection properly, as a server does with what has been idle for long."""
+        """Close every connection properly, as a server does after an idle time."""
         for client in self._open:
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def reset_on_next_request(self) -> None:
-        """Forget every connection, as a server does that has crashed: what comes next is reset."""
+        """Forget every connection, as a crashed server does: the next request is reset."""
         self._deaf.update(self._open)
 
     def swallow(self) -> None:
-        """Go silent on every connection: what comes next is read and never answered."""
+        """Go silent on every connection: the next request is read and gets no response."""
         self._silent = set(self._open)
 
     _silent: set[socket.socket] = set()  # noqa: RUF012 - replaced, never changed
@@ -86,7 +86,7 @@ def proxy(dynamodb_local_url: str) -> Iterator[Proxy]:
 
 
 @pytest.mark.parametrize("breakage", [Proxy.hang_up, Proxy.reset_on_next_request, Proxy.swallow])
-def test_a_connection_gone_stale_heals_unseen(proxy: Proxy, user: str, breakage: object) -> None:
+def test_a_stale_connection_is_replaced_without_an_error(proxy: Proxy, user: str, breakage: object) -> None:
     store = TaskStore(table_at(proxy.url), user, deadline_in(30))
     task = store.create(NewTask(title="stale"))
     assert store.toggle(task.id, ANY_VERSION).version == 2
@@ -115,12 +115,12 @@ def test_a_refused_connection_is_unavailable_and_nothing_was_changed(user: str) 
     assert unavailable.value.failure is Failure.UNREACHABLE
 
 
-def test_a_silent_database_is_given_up_in_time(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That it ends in time, tests/unit holds on a clock of its own."""
+def test_a_silent_database_is_an_error_in_time(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/unit tests the time limit, on a clock of its own."""
     limit = RESERVE + READ_TIMEOUT / 2
     with silent_server() as url:
         store = TaskStore(table_at(url), user, deadline_in(limit))
-        with pytest.raises(Unavailable):  # it cannot read whether the user was erased
+        with pytest.raises(Unavailable):  # it cannot read the mark of an erased user
             store.create(NewTask(title="silent"))
         store = TaskStore(table_at(url), user, deadline_in(limit))
         monkeypatch.setitem(marks._unmarked, items.partition_of(user)["S"], time.time_ns() // 1_000_000)

@@ -1,10 +1,10 @@
-"""A process that ends before or after any DynamoDB request of an operation without a key, and the client's retry.
+"""A process ends before or after any DynamoDB request of an operation without a key, and the client retries.
 
 With a key, tests/faults/test_keys.py. Without one a create or an unconditional toggle that is sent again is done
 again: that is what keys are for, so they have no place here but to show it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass
 class Operation:
-    """An operation: how many requests it takes, what it does, and what a retry of it hears that has been done."""
+    """An operation: its number of requests, its call, and the error of a retry after it was applied."""
 
     requests: int
     ask: Callable[[TaskStore, Scene], object]
@@ -101,19 +101,8 @@ def scene(engine_url: str, user: str) -> Scene:
     return made(table_at(engine_url), user)
 
 
-@pytest.fixture
-def wired(engine_url: str) -> Table:
-    return table_at(engine_url, "wired")
-
-
-@pytest.fixture
-def wire(wired: Table) -> Iterator[Wire]:
-    with Wire(wired) as wire:
-        yield wire
-
-
 @pytest.mark.parametrize(("operation", "request_", "crash"), BOUNDARIES)
-def test_a_crash_at_any_boundary_and_the_clients_retry_leave_what_one_run_leaves(
+def test_a_crash_at_any_boundary_and_a_retry_have_the_effect_of_one_run(
     scene: Scene, wired: Table, wire: Wire, user: str, operation: Operation, request_: int, crash: Fault
 ) -> None:
     whole = made(wired, f"{user}-whole")
@@ -129,12 +118,16 @@ def test_a_crash_at_any_boundary_and_the_clients_retry_leave_what_one_run_leaves
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-def test_these_are_all_the_boundaries(scene: Scene, wired: Table, wire: Wire, user: str, operation: Operation) -> None:
+def test_the_number_of_boundaries_is_right(
+    scene: Scene, wired: Table, wire: Wire, user: str, operation: Operation
+) -> None:
     operation.ask(TaskStore(wired, user, deadline_in(10)), scene)
     assert len(wire.requests) == operation.requests
 
 
-def test_without_a_key_a_retried_create_may_be_a_second_task(scene: Scene, wired: Table, wire: Wire, user: str) -> None:
+def test_without_a_key_a_retried_create_can_make_a_second_task(
+    scene: Scene, wired: Table, wire: Wire, user: str
+) -> None:
     store = TaskStore(wired, user, deadline_in(10))
     for crash, tasks in ((crash_before, 1), (crash_after, 3)):
         wire.faults = [crash]

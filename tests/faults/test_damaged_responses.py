@@ -1,4 +1,4 @@
-"""Responses that are spoilt on their way, or drip, on real sockets: what the client is told is what happened."""
+"""Responses that are damaged or arrive byte by byte, on real sockets: every response to the client is true."""
 
 import re
 import time
@@ -21,7 +21,7 @@ from shared.tasks import ANY_VERSION
 from tests.conftest import TABLE, deadline_in, table_at
 from tests.faults.test_connections import silent_server
 from tests.inprocess import functions
-from tests.relay import Deliver, Line, Relay, spoilt
+from tests.relay import Deliver, Line, Relay, damaged
 
 NOBODY = {"pk": {"S": "USER#nobody"}, "sk": {"S": "TASK#none"}}
 
@@ -57,34 +57,32 @@ def store_at(url: str, user: str) -> TaskStore:
     return TaskStore(Table(new_client(url), TABLE), user, deadline_in(20))
 
 
-def test_a_write_is_applied_once_though_the_record_of_its_response_is_spoilt(
+def test_a_write_is_applied_once_if_the_tls_record_of_its_response_is_damaged(
     tls: Relay, other: TaskStore, user: str
 ) -> None:
     store = store_at(tls.url, user)
-    tls.deliveries = [spoilt]
+    tls.deliveries = [damaged]
     task = store.create(NewTask(title="once"))
     assert other.list(TaskQuery()).items == [task]
-    tls.deliveries = [spoilt]
+    tls.deliveries = [damaged]
     assert store.toggle(task.id, ANY_VERSION).version == 2
     assert other.get(task.id).version == 2
     assert tls.deliveries == []
 
 
-def test_nobody_is_told_that_nothing_was_changed_where_every_record_is_spoilt(
-    tls: Relay, other: TaskStore, user: str
-) -> None:
+def test_the_outcome_is_unknown_if_every_tls_record_is_damaged(tls: Relay, other: TaskStore, user: str) -> None:
     task = other.create(NewTask(title="there"))
     store = store_at(tls.url, user)
-    tls.deliveries = [spoilt] * 99
+    tls.deliveries = [damaged] * 99
     with pytest.raises(OutcomeUnknown):
-        store.create(NewTask(title="spoilt"))
+        store.create(NewTask(title="damaged"))
     assert len(other.list(TaskQuery()).items) == 2
     with pytest.raises(OutcomeUnknown):
         store.toggle(task.id, ANY_VERSION)
     assert other.get(task.id).version == 2
 
 
-def test_a_certificate_of_nobody_known_is_unavailable_and_nothing_was_changed(
+def test_an_untrusted_certificate_is_unavailable_and_nothing_was_changed(
     tls: Relay, other: TaskStore, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(identity_in(tmp_path)))
@@ -102,10 +100,10 @@ def test_a_handshake_that_fails_or_never_ends_sends_nothing(
     monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT", 0.2)
     with silent_server() as silent, Relay(moto_url) as relay:
         url = (relay.url if speaks else silent).replace("http:", "https:")
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as raised:
             store_at(url, user).create(NewTask(title="refused"))
         assert relay.responses == 0
-    assert told.value.failure is Failure.UNREACHABLE
+    assert raised.value.failure is Failure.UNREACHABLE
 
 
 def test_the_certificates_are_loaded_once_for_all_connections(
@@ -134,7 +132,7 @@ def test_the_first_request_finds_the_connection_that_the_start_opened(
     assert relay.connections == 1
 
 
-def test_a_function_starts_where_the_database_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_starts_without_a_reachable_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "client", cache(partial(new_client, "http://127.0.0.1:9")))
     dynamodb.connect()
 
@@ -148,7 +146,7 @@ def body_of(response: bytes) -> int:
 
 
 def dripping(part: Callable[[bytes], int]) -> Deliver:
-    """Deliver 40 bytes one by one, each long before the client would stop waiting, and then the rest."""
+    """Deliver 40 bytes one by one, each before the read timeout of the client, and then the rest."""
 
     def deliver(line: Line, response: bytes) -> None:
         begin = part(response)
@@ -162,7 +160,7 @@ def dripping(part: Callable[[bytes], int]) -> Deliver:
 
 
 def connect(client: DynamoDBClient) -> None:
-    """Leave an open connection to the relay, however slowly it answers."""
+    """Open a connection to the relay, even if it responds slowly."""
     while True:
         with suppress(ReadTimeoutError):
             client.get_item(TableName=TABLE, Key=NOBODY)
@@ -171,7 +169,7 @@ def connect(client: DynamoDBClient) -> None:
 
 @pytest.mark.parametrize("part", [headers_of, body_of])
 @pytest.mark.parametrize("reused", [False, True], ids=["first on its connection", "on a reused connection"])
-def test_a_response_that_drips_is_ended_in_time(
+def test_a_response_that_arrives_byte_by_byte_is_ended_in_time(
     relay: Relay,
     other: TaskStore,
     user: str,
@@ -179,7 +177,7 @@ def test_a_response_that_drips_is_ended_in_time(
     part: Callable[[bytes], int],
     reused: bool,
 ) -> None:
-    """Each byte comes in time, so only a bound on the whole response ends it."""
+    """Each byte arrives in time, so only a limit on the whole response ends it."""
     task = other.create(NewTask(title="dripping"))
     # A client that waits for the whole response gets it after 2 s. Nothing else may end the exchange.
     monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT", 60.0)
@@ -195,10 +193,10 @@ def test_a_response_that_drips_is_ended_in_time(
     assert relay.connections == before + (not reused)
 
 
-def test_a_write_whose_answer_drips_is_applied_once(
+def test_a_write_whose_response_arrives_byte_by_byte_is_applied_once(
     relay: Relay, other: TaskStore, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is left of the response is not taken for the next one."""
+    """And the rest of the response is not read as the next one."""
     task = other.create(NewTask(title="dripping"))
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 1.0)
     store = store_at(relay.url, user)
@@ -226,7 +224,7 @@ GARBLED_HEADERS = {
 
 
 @pytest.mark.parametrize("deliver", GARBLED_HEADERS.values(), ids=GARBLED_HEADERS)
-def test_a_write_is_applied_once_though_a_header_of_its_response_is_garbled(
+def test_a_write_is_applied_once_if_a_header_of_its_response_is_garbled(
     moto_url: str, other: TaskStore, user: str, deliver: Deliver
 ) -> None:
     task = other.create(NewTask(title="there"))
@@ -235,7 +233,7 @@ def test_a_write_is_applied_once_though_a_header_of_its_response_is_garbled(
         assert call("create_task", user, body={"title": "new"}).status == 201
         relay.deliveries = [deliver]
         assert call("toggle_task", user, task.id).status == 200
-        relay.deliveries = [deliver] * 3  # on the reads of the place, and on the write
+        relay.deliveries = [deliver] * 3  # for the reads of the place, and for the write
         assert call("move_task", user, task.id, body={"list": "home", "after": None}).status == 200
     assert len(other.list(TaskQuery()).items) == 2
     assert other.get(task.id).version == 3
@@ -254,7 +252,7 @@ def test_a_write_whose_responses_are_all_garbled_has_an_unknown_outcome(
     assert other.get(task.id).version == 2
 
 
-def test_what_a_garbled_answer_says_is_not_logged(
+def test_the_text_of_a_garbled_response_is_not_logged(
     moto_url: str, other: TaskStore, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = other.create(NewTask(title="secret"))
@@ -270,7 +268,7 @@ def test_what_a_garbled_answer_says_is_not_logged(
     assert "secret" not in caplog.text
 
 
-def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_response_on_a_connection_has_the_whole_time(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "READ_TIMEOUT", 60.0)
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 600.0)
     given, sockets = [], []
@@ -297,7 +295,7 @@ def test_every_answer_on_a_connection_has_the_whole_time(relay: Relay, monkeypat
     assert relay.connections == 1
 
 
-def test_connecting_sending_and_the_response_have_one_bound(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_send_and_response_share_one_time_limit(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "SEND_TIMEOUT", 0.5)
 
     def late(line: Line, response: bytes) -> None:
@@ -310,5 +308,5 @@ def test_connecting_sending_and_the_response_have_one_bound(relay: Relay, monkey
     assert dynamodb.READ_TIMEOUT > 1.5
 
 
-def test_a_send_fits_into_what_is_kept_for_it() -> None:
+def test_a_send_fits_into_the_socket_buffer() -> None:
     assert 2 * dynamodb.CONNECT_TIMEOUT + dynamodb.READ_TIMEOUT <= dynamodb.SEND_TIMEOUT < dynamodb.RESERVE

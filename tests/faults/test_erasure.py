@@ -1,4 +1,4 @@
-"""Erasing a user: whatever is killed, runs twice, is late or is still writing, in the end only the mark is left."""
+"""Erasing a user: with killed, double and late calls and active writers, only the mark remains at the end."""
 
 import random
 import threading
@@ -50,7 +50,7 @@ LATEST = 15_000
 
 @dataclass
 class Scene:
-    """A user, on a wire with faults, at a time that only the test moves; in milliseconds."""
+    """A user on a wire with faults, with a clock (in ms) that only the test moves."""
 
     table: Table
     wire: Wire
@@ -73,13 +73,13 @@ class Scene:
         return self.store().erase(DAYS)
 
     def erase_all(self, step: int = 5000) -> Erased:
-        """Repeat the request until the end, at some distance."""
+        """Repeat the request until the end, with some time between."""
         while (done := self.erase()).more:
             self.now += step
         return done
 
     def stored(self, user: str = "", tenant: str = "") -> list[dict[str, Any]]:
-        """Everything in a partition."""
+        """All items of a partition."""
         pages = self.table.client.get_paginator("query").paginate(
             TableName=self.table.name,
             KeyConditionExpression="pk = :pk",
@@ -89,7 +89,7 @@ class Scene:
         return [dict(item) for page in pages for item in page["Items"]]
 
     def left(self) -> list[str]:
-        """The sort keys of everything that is stored of the user."""
+        """The sort keys of all items of the user."""
         return [item["sk"]["S"] for item in self.stored()]
 
 
@@ -102,11 +102,11 @@ def scene(engine_url: str, user: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def forgotten() -> None:
-    """A request reaches another process, which has not found the user unmarked."""
+    """The next request reaches another process, which has not cached that the user is not erased."""
     marks._unmarked.clear()
 
 
-def test_all_that_is_stored_goes_and_what_is_alike_stays(scene: Scene) -> None:
+def test_everything_of_the_user_is_erased_and_similar_users_stay(scene: Scene) -> None:
     neighbours = [f"{scene.user}2", f"{scene.user}#", scene.user[:-1], scene.user.upper(), "ERASED", f"x#{scene.user}"]
     scene.fill(60)
     for neighbour in neighbours:
@@ -183,8 +183,8 @@ def test_a_user_id_can_be_used_again_when_the_mark_has_expired(scene: Scene) -> 
     assert scene.left() == ["ERASED"]
 
 
-def test_what_comes_back_after_the_end_is_erased_again(scene: Scene) -> None:
-    """As when a table is restored, with what its backup has of an erased user."""
+def test_items_that_return_after_the_end_are_erased_again(scene: Scene) -> None:
+    """For example when a table is restored from a backup with items of an erased user."""
     scene.fill()
     backup = scene.stored()
     done = scene.erase_all()
@@ -199,8 +199,8 @@ def test_what_comes_back_after_the_end_is_erased_again(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("crash", [crash_before, crash_after])
-def test_a_call_that_is_killed_is_continued(scene: Scene, crash: Fault) -> None:
-    """Before and after each request of a call; then others come."""
+def test_a_killed_call_is_continued(scene: Scene, crash: Fault) -> None:
+    """Before and after each request of a call; then other calls continue."""
     scene.wire.marks = True
     for place in range(20):
         scene.fill(27)
@@ -221,7 +221,7 @@ def test_a_call_that_is_killed_is_continued(scene: Scene, crash: Fault) -> None:
 
 
 def test_a_late_create_is_erased(scene: Scene) -> None:
-    """Its function found no mark just before there was one, and it is applied at the last moment."""
+    """Its function read just before the mark was written, and the create is applied at the last moment."""
     scene.fill()
     forgotten()
     held = Held()
@@ -247,7 +247,7 @@ def test_a_late_create_is_erased(scene: Scene) -> None:
 
 
 def test_a_late_mark_is_waited_for(scene: Scene) -> None:
-    """The function that marks is killed, and the mark arrives late: only then do others begin to refuse writes."""
+    """The function that writes the mark is killed, and the mark arrives late: from then on, writes are rejected."""
     scene.fill(1)
     held = Held()
     scene.wire.write_faults = [late_after_crash(held)]
@@ -284,8 +284,8 @@ def test_a_late_change_of_a_removed_task_is_refused(scene: Scene, name: str, key
     assert scene.left() == ["ERASED"]
 
 
-def test_a_removal_that_is_late_arrives_before_the_end(scene: Scene) -> None:
-    """So it cannot remove what an import brings under the same ids later."""
+def test_a_late_removal_arrives_before_the_end(scene: Scene) -> None:
+    """So it cannot remove tasks that a later import creates under the same ids."""
     scene.fill()
     scene.erase_all()
     scene.table.client.put_item(TableName=scene.table.name, Item=_item_of(scene))
@@ -310,8 +310,8 @@ def _item_of(scene: Scene) -> Any:
     return {**item, "pk": {"S": guard.partition_of(scene.user)}}
 
 
-def test_a_call_does_not_end_what_another_one_has_begun(scene: Scene) -> None:
-    """It found nothing, and before it can say so, another call finds something and removes it."""
+def test_a_call_does_not_end_the_erasure_while_another_call_removes(scene: Scene) -> None:
+    """It found nothing, and before it can record that, another call finds an item and removes it."""
     scene.fill()
     scene.erase()
     scene.now += 100_000
@@ -351,7 +351,7 @@ def test_two_calls_at_once(scene: Scene) -> None:
     assert scene.left() == ["ERASED"]
 
 
-def test_it_stops_in_time_and_says_what_it_removed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_stops_in_time_and_returns_its_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.fill(100)
     clock = [100.0]
     for module in ("erasure", "dynamodb"):
@@ -362,14 +362,14 @@ def test_it_stops_in_time_and_says_what_it_removed(scene: Scene, monkeypatch: py
         clock[0] += 0.5
         return send()
 
-    # The mark, its announcement, and two removals.
+    # The mark, its update, and two removals.
     scene.wire.write_faults = [slow] * 4
     store = TaskStore(scene.table, scene.user, 100 + RESERVE + 1.9, lambda: scene.now * 1_000_000)
     assert store.erase(DAYS) == Erased(erased=50, more=True, receipt=None)
     assert len(scene.left()) == 103 - 50 + 1
 
 
-def test_what_dynamodb_leaves_is_sent_again(scene: Scene) -> None:
+def test_unprocessed_items_are_sent_again(scene: Scene) -> None:
     scene.fill(20)
 
     def partly(send: Send) -> AWSResponse:
@@ -386,7 +386,7 @@ def _json(body: object) -> bytes:
     return TypeAdapter(dict[str, Any]).dump_json(body)  # type: ignore[arg-type]
 
 
-def test_what_was_removed_before_the_database_failed_is_counted(scene: Scene) -> None:
+def test_removals_before_a_database_failure_are_counted(scene: Scene) -> None:
     scene.fill(60)
     scene.wire.write_faults = [None, None, None, *[fail_with(400, "ThrottlingException")] * 5]
     assert scene.erase() == Erased(erased=25, more=True, receipt=None)
@@ -409,7 +409,7 @@ def test_a_create_is_not_sent_if_the_mark_cannot_be_read(scene: Scene) -> None:
 
 @dataclass
 class Writer:
-    """A client that creates, changes, deletes and restores tasks, plainly and with keys, until it is stopped."""
+    """A client that creates, changes, deletes and restores tasks, with and without keys, until it is stopped."""
 
     table: Table
     user: str
@@ -448,10 +448,10 @@ class Writer:
                 store.toggle(one, ANY_VERSION)
 
 
-def test_a_user_that_keeps_writing_is_erased_and_the_neighbour_is_not(
+def test_a_user_that_keeps_writing_is_erased_and_another_user_is_not(
     dynamodb_local_url: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many requests are late, while the user is erased.
+    """Many requests are late during the erasure.
 
     In `make test`, all times are shorter: an operation may begin its requests for 1 s, and they are up to 0.5 s late.
     moto does not take part, because it needs seconds for a query of 10,000 tasks.
@@ -481,7 +481,7 @@ def test_a_user_that_keeps_writing_is_erased_and_the_neighbour_is_not(
             with suppress(OutcomeUnknown, Unavailable):
                 more = TaskStore(table, user, deadline_in(10)).erase(DAYS).more
             time.sleep(0.3)
-        # Writers still try, and requests are still on their way.
+        # Writers still try, and some requests are still late.
         seen = writer.refused
         eventually(lambda: writer.refused > seen + 20 or None, within=60)
         writer.ended.set()

@@ -1,4 +1,4 @@
-"""Faults between the table's stream and the event bus: no acknowledged version of a task goes unpublished."""
+"""Faults between the stream and the event bus: every acknowledged version of a task is published."""
 
 import json
 import os
@@ -53,7 +53,7 @@ type Handle = Callable[[Refusals], Callable[[Any, Any], Any]]
 
 @dataclass
 class Writer:
-    """Makes random writes of its own tasks, and knows the event of each."""
+    """Makes random writes to its own tasks, and knows the event of each."""
 
     table: Table
     user: str
@@ -66,7 +66,7 @@ class Writer:
         return TaskStore(self.table, self.user, deadline_in(10), key=key)
 
     def write(self) -> None:
-        """Make one write that is a new version of a task; sometimes also one that is none."""
+        """Make one write with a new version of a task, and sometimes one without."""
         kinds = ["create", "rename", "rename", "toggle", "both", "delete", "restore", "move", "purge"]
         kind = self.random.choice(kinds)
         if kind in {"restore", "purge"} and self.trash:
@@ -100,7 +100,7 @@ class Writer:
             self._made("moved", store.move(task.id, Move(list=to, after=None), tasks.ANY_VERSION))
         else:
             self._made("updated", store.update(task.id, {"title": self._title()}, tasks.ANY_VERSION))
-            # A back-fill: it changes the item, and makes no version.
+            # A back-fill changes the item without a new version.
             self.table.client.update_item(
                 TableName=self.table.name,
                 Key=items.key_of(items.partition_of(self.user), task.id),
@@ -117,7 +117,7 @@ class Writer:
 
 
 class Refusals:
-    """An event bus that accepts, refuses and loses as a test says. `events` is all that it accepted: its archive."""
+    """An event bus that accepts, refuses or loses events as a test decides. `events` holds all accepted events."""
 
     def __init__(self, choose: Callable[[], str] = lambda: "") -> None:
         self.events: list[Event] = []
@@ -162,7 +162,7 @@ def version_of(event: Event) -> Version:
 
 
 def copied(events: Sequence[Event]) -> tuple[dict[tuple[str, str], Any], int]:
-    """The tasks that the consumer has after these events, each with its version, and the number of gaps."""
+    """The tasks of the consumer after these events, each with its version, and the number of gaps."""
     names = consumer()
     with closing(names["open_store"](":memory:")) as db:
         return _copied(events, names, db)
@@ -181,7 +181,7 @@ def _copied(
 
 
 def on_server(table: Table, writers: Sequence[Writer]) -> dict[tuple[str, str], Any]:
-    """Every task of the writers as the server has it."""
+    """Every task of the writers on the server."""
     found: dict[tuple[str, str], Any] = {}
     for writer in writers:
         pages = table.client.get_paginator("query").paginate(
@@ -198,7 +198,7 @@ def on_server(table: Table, writers: Sequence[Writer]) -> dict[tuple[str, str], 
 
 
 def judge(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> None:
-    """Every acknowledged version is published with its type and its task, and consumers end with the server's state."""
+    """Assert that every acknowledged version is published correctly, and that consumers get the state of the server."""
     expected = {version: event for writer in writers for version, event in writer.expected.items()}
     published: dict[Version, Event] = {}
     for event in events:
@@ -221,11 +221,11 @@ def judge(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> N
     found, gaps = copied(events)
     assert same(found)
     assert gaps == 0
-    # Away for half of it, then the archive is replayed.
+    # The consumer misses half of the events, then the archive is replayed.
     archive, half = list(published.values()), len(published) // 2
     assert copied(archive[half:])[1] > 0
     assert same(copied([*archive[half:], *archive])[0])
-    # What is lost for good is seen as a gap.
+    # Events that are lost for good are visible as gaps.
     lost = next(iter(version for version, (kind, _) in expected.items() if kind == "updated"))
     less = [one for one in archive if version_of(one) != lost]
     last = max(version for user, task, version in expected if (user, task) == lost[:2])
@@ -234,7 +234,7 @@ def judge(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> N
 
 
 def refill(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> None:
-    """What the second half of the events would have said, GET /changes says too."""
+    """GET /changes returns what the second half of the events would have shown."""
     found, _ = copied(events)
     for writer in writers:
         since, more = None, True
@@ -250,7 +250,7 @@ def refill(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> 
 
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> Handle:
-    """The function in this process, with a bus of a test."""
+    """The function in this process, with the bus of the test."""
     monkeypatch.setenv("EVENT_BUS", "events")
     monkeypatch.setenv("EVENT_CONTENT", "full")
     from functions.publish_events import app  # noqa: PLC0415 - it reads the environment
@@ -264,7 +264,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Handle:
 
 
 def table_of_its_own(url: str, template: Template) -> Table:
-    """A table with a stream of its own."""
+    """A table with its own stream."""
     client: Any = table_at(url).client
     arguments = {**template.tables[0].arguments, "TableName": f"events-{uuid.uuid4()}"}
     client.create_table(**arguments)
@@ -287,7 +287,7 @@ def writers_of(table: Table, count: int) -> list[Writer]:
 def mapping_of(
     table: Table, url: str, handler: Callable[[Any, Any], Any], parked: list[Record] | None = None
 ) -> StreamMapping:
-    """The event source mapping of the template on a table's stream, with a function in this process."""
+    """The event source mapping of the template on the stream of a table, with a function in this process."""
     park = (lambda _: pytest.fail("records were given up")) if parked is None else parked.extend
     return StreamMapping(streams(url), stream_of(url, table.name), SETTINGS, invoking(handler), park, lambda _: None)
 
@@ -328,7 +328,7 @@ def test_nothing_is_lost_between_the_stream_and_the_bus(table: Table, engine_url
     assert set(bus.outcomes) == {"", "throttled", "partial", "lost"}
 
 
-def test_only_the_record_that_cannot_be_read_is_given_up(table: Table, engine_url: str, handler: Handle) -> None:
+def test_only_an_unreadable_record_is_skipped(table: Table, engine_url: str, handler: Handle) -> None:
     bus, parked = Refusals(), list[Record]()
     (writer,) = writers_of(table, 1)
     for _ in range(30):
@@ -347,7 +347,7 @@ def test_only_the_record_that_cannot_be_read_is_given_up(table: Table, engine_ur
 
 
 def test_an_outage_of_the_bus_only_delays_events(table: Table, engine_url: str, handler: Handle) -> None:
-    """Lambda calls the function again and again, for as many times as the template says."""
+    """Lambda calls the function repeatedly, as often as the template says."""
     calls: Counter[str] = Counter()
     bus = Refusals(lambda: "throttled" if calls["all"] <= SETTINGS["MaximumRetryAttempts"] else "")
     publish = handler(bus)
@@ -365,7 +365,7 @@ def test_an_outage_of_the_bus_only_delays_events(table: Table, engine_url: str, 
     judge(bus.events, table, [writer])
 
 
-def test_what_is_no_task_never_reaches_the_function(table: Table, engine_url: str) -> None:
+def test_records_without_a_task_do_not_reach_the_function(table: Table, engine_url: str) -> None:
     seen: list[str] = []
 
     def handler(event: Any, _context: object) -> None:
@@ -378,7 +378,7 @@ def test_what_is_no_task_never_reaches_the_function(table: Table, engine_url: st
 
 
 class Sink:
-    """EventBridge over HTTP. Every few requests it kills who sent it, before or after it has accepted the events."""
+    """EventBridge over HTTP. Every few requests it kills the sender, before or after it accepts the events."""
 
     def __init__(self, kill: Callable[[], None]) -> None:
         outcomes = cycle([*[""] * 7, "throttled", "partial", "lost"])
@@ -432,7 +432,7 @@ def serving(sink: Sink) -> Iterator[str]:
 
 @dataclass
 class Publisher:
-    """The process of tests/publisher.py, which is started again whenever it is dead."""
+    """The process of tests/publisher.py, which is started again when it has ended."""
 
     command: list[str]
     environment: dict[str, str]
@@ -457,9 +457,7 @@ class Publisher:
             self.process.wait()
 
 
-def test_a_publisher_that_is_killed_again_and_again_loses_nothing(
-    table: Table, engine_url: str, tmp_path: Path
-) -> None:
+def test_a_publisher_that_is_killed_repeatedly_loses_nothing(table: Table, engine_url: str, tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
     arguments = [stream_of(engine_url, table.name), json.dumps(SETTINGS), str(checkpoints)]
     command = [sys.executable, "-m", "tests.publisher", *arguments]
@@ -498,8 +496,8 @@ def test_a_publisher_that_is_killed_again_and_again_loses_nothing(
     assert not checkpoints.with_suffix(".parked").exists()
 
 
-def test_a_write_that_was_rolled_back_is_in_no_stream(template: Template, moto_url: str) -> None:
-    """Moto writes the parts of a transaction one after the other, and takes the first back if the second fails."""
+def test_a_rolled_back_write_is_not_in_the_stream(template: Template, moto_url: str) -> None:
+    """Moto writes the parts of a transaction one after the other, and rolls the first back if the second fails."""
     table = table_of_its_own(moto_url, template)
     taken = {**items.key_of(items.partition_of("alice"), "taken"), "schema": items.number(1)}
     table.client.put_item(TableName=table.name, Item=taken)

@@ -1,6 +1,6 @@
-"""Every kind of fault on every operation: what the client is told is what happened.
+"""Every kind of fault on every operation: every response to the client is true.
 
-Time is virtual here: back-off and time-outs cost none, and the time that a function takes is exact.
+Time is virtual here: back-off and timeouts take no real time, and the duration of a function is exact.
 """
 
 import itertools
@@ -48,7 +48,7 @@ from tests.wire import (
 )
 
 LIMIT = 10.0  # s: the time limit of every function (template.yaml)
-# How often in a row a fault strikes. `make test` tries a quarter of all pairs of a fault and an operation.
+# How many requests in a row a fault affects. `make test` tests a quarter of all pairs of a fault and an operation.
 TIMES = {"": (1,), "ci": (1, 3)}.get(PROVE, (1, 2, 3, 4, 5, 20))
 SKIPPED = sized(4, 1, 1)
 WANTED = sized(100, 1_000, 8_000)
@@ -58,7 +58,7 @@ READS = {"get", "list", "changes"}
 
 @dataclass
 class Time:
-    """Stands for the module time in the code under test; only sleeps and faults let it pass."""
+    """Replaces the module `time` in the code under test; only sleeps and faults advance it."""
 
     seconds: float = 0.0
     skew: float = 0.0
@@ -78,7 +78,7 @@ class Time:
 
 @dataclass
 class Scene:
-    """A user with an open task, two completed ones in a list, and one in the trash; what faults may do besides."""
+    """A user with an open task, two completed ones in a list, and one in the trash; and other actions of faults."""
 
     call: Functions
     table: Table
@@ -105,13 +105,13 @@ class Scene:
         return TaskStore(self.table, self.user, self.time.seconds + LIMIT, self.time.time_ns)
 
     def interfere(self) -> None:
-        """Another client writes to the open task, if that is there."""
+        """Another client writes to the open task, if it exists."""
         with suppress(TaskNotFound):
             self.other().update(self.open, {"description": f"other {self.others}"}, ANY_VERSION)
             self.others += 1
 
     def versions(self) -> dict[str, int]:
-        """The version of every task, those in the trash too."""
+        """The version of every task, including those in the trash."""
         return versions_of(self.table, self.user)
 
 
@@ -142,7 +142,7 @@ def batch(*operations: Callable[[Scene], object]) -> Ask:
     )
 
 
-# How many requests an operation takes here, where it is not two: each of them is struck.
+# The number of requests of an operation, if it is not two: each of them meets the fault.
 REQUESTS = {
     **dict.fromkeys(["get", "list", "changes", "create", "create, keyed"], 1),
     **dict.fromkeys(["clear", "move", "move, If-Match"], 3),
@@ -187,7 +187,7 @@ OPERATIONS: dict[str, Ask] = {
 
 
 def raising(error: Callable[[], Exception], *, applied: bool = False, after: float = 0.0) -> Callable[[Scene], Fault]:
-    """The connection breaks in this way, after so many seconds, with the request applied or not."""
+    """The connection fails with this error after some seconds, with the request applied or not."""
 
     def prepare(scene: Scene) -> Fault:
         def fault(send: Send) -> NoReturn:
@@ -202,7 +202,7 @@ def raising(error: Callable[[], Exception], *, applied: bool = False, after: flo
 
 
 def then_another(fault: Fault) -> Callable[[Scene], Fault]:
-    """The fault, and another client writes before the request can be sent again."""
+    """The fault, and another client writes before the retry."""
 
     def prepare(scene: Scene) -> Fault:
         def then(send: Send) -> Any:
@@ -217,7 +217,7 @@ def then_another(fault: Fault) -> Callable[[Scene], Fault]:
 
 
 def slow(scene: Scene) -> Fault:
-    """The response comes just before it would be given up."""
+    """The response arrives just before the timeout."""
 
     def fault(send: Send) -> Any:
         scene.time.seconds += READ_TIMEOUT - 0.01
@@ -237,7 +237,7 @@ def skewed(seconds: float) -> Callable[[Scene], Fault]:
 
 
 def hurried(scene: Scene) -> Fault:
-    """The response is lost when the function has hardly any time left."""
+    """The response is lost when the function has little time left."""
     scene.time.seconds = LIMIT - RESERVE - 0.2
     return lost_after
 
@@ -247,7 +247,7 @@ def plain(fault: Fault) -> Callable[[Scene], Fault]:
 
 
 def held_up(lateness: Callable[[Carrier], Fault], *, after: float = 0.0) -> Callable[[Scene], Fault]:
-    """The client gives the request up after so many seconds, and it arrives when the client has been answered."""
+    """The client stops waiting after some seconds, and the request arrives after the client has its response."""
 
     def prepare(scene: Scene) -> Fault:
         fault = lateness(scene.held)
@@ -262,7 +262,7 @@ def held_up(lateness: Callable[[Carrier], Fault], *, after: float = 0.0) -> Call
 
 
 def held_up_then_another(lateness: Callable[[Carrier], Fault]) -> Callable[[Scene], Fault]:
-    """The same, and another client writes before the request can be sent again."""
+    """The same, and another client writes before the retry."""
     return lambda scene: then_another(lateness(scene.held))(scene)
 
 
@@ -294,8 +294,8 @@ FAULTS: Mapping[str, Callable[[Scene], Fault]] = {
     "late, after a time-out": held_up(late, after=READ_TIMEOUT),
     "late, after a reset": held_up(late_after_reset),
     "late, another writes": held_up_then_another(late),
-    "answered, and late again": held_up(late_again),
-    "answered, and late again, another writes": held_up_then_another(late_again),
+    "response, and late again": held_up(late_again),
+    "response, and late again, another writes": held_up_then_another(late_again),
 }
 
 
@@ -318,12 +318,6 @@ def wired(dynamodb_local_url: str) -> Table:
     return table_at(dynamodb_local_url, "injected")
 
 
-@pytest.fixture
-def wire(wired: Table) -> Iterator[Wire]:
-    with Wire(wired) as wire:
-        yield wire
-
-
 def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tuple[int, int, int]:
     """Assert that the reply is true; return what was acknowledged, applied, and left unknown."""
     assert scene.time.seconds <= LIMIT, "it took longer than the function may"
@@ -344,7 +338,7 @@ def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tupl
         assert applied <= (2 if name == "clear" else 1)
         return 0, applied, 1 if name != "clear" else 2
     if reply.status >= 400:
-        # Only another client can have come between, and only where a version is asked for.
+        # Only a write of another client can cause this, and only if a version is required.
         assert (reply.status, scene.others > 0, "If-Match" in name) == (412, True, True), reply
         assert (applied, moved) == (0, 0)
         return 0, 0, 0
@@ -357,24 +351,24 @@ def judge(scene: Scene, name: str, reply: Reply, before: dict[str, int]) -> tupl
 
 
 def cells_at(step: int) -> dict[tuple[str, str], int]:
-    """Every so many pairs of an operation and a fault, with the number of faults that have struck."""
+    """Every n-th pair of an operation and a fault, with the number of faults that were injected."""
     return dict.fromkeys(list(itertools.product(OPERATIONS, FAULTS))[::step], 0)
 
 
-def test_every_operation_and_every_fault_is_tried() -> None:
+def test_every_operation_and_every_fault_is_tested() -> None:
     cells = cells_at(SKIPPED)
     assert {fault for _, fault in cells} == FAULTS.keys()
     assert {name for name, fault in cells if "late" in fault} == OPERATIONS.keys()
 
 
-def test_every_operation_is_struck() -> None:
+def test_every_operation_meets_faults() -> None:
     scene = Mock(time=Mock(seconds=0))
     for ask in OPERATIONS.values():
         ask(scene)
     assert {one.args[0] for one in scene.call.call_args_list} == api.OPERATIONS.keys()
 
 
-def test_what_the_client_is_told_is_what_happened(
+def test_every_response_is_true(
     call: Functions, dynamodb_local_url: str, wire: Wire, clock: Time, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda _, longest: longest)
@@ -391,11 +385,11 @@ def test_what_the_client_is_told_is_what_happened(
             reply = OPERATIONS[name](scene)
             cells[name, fault] += planned - len(wire.faults) - place
             try:
-                told = judge(scene, name, reply, before)
+                counts = judge(scene, name, reply, before)
             except AssertionError as error:
                 error.add_note(f"{name}, request {place}: {times} times {fault}")
                 raise
-            totals = [sum(pair) for pair in zip(totals, told, strict=True)]
+            totals = [sum(pair) for pair in zip(totals, counts, strict=True)]
             forget(scene.user)
     acknowledged, applied, unknown = totals
     sys.stderr.write(

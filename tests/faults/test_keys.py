@@ -1,4 +1,4 @@
-"""Keyed operations: a crash at every boundary, lost responses, conflicts and twins - and always one effect."""
+"""Operations with a key: crashes at every boundary, lost responses and conflicts have one effect."""
 
 import json
 import uuid
@@ -39,12 +39,12 @@ OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation]
 
 @dataclass
 class Keyed:
-    """A keyed operation: how many requests it takes, how it is done, and how many versions all tasks then have."""
+    """An operation with a key: its number of requests, its call, and the sum of the versions of all tasks after it."""
 
     requests: int
     ask: Callable[[TaskStore, str, str], Task | BatchResults]
     versions: list[int]
-    # How many requests a retry takes: one finds the record, and a move reads the place first.
+    # The number of requests of a retry: one finds the record, and a move reads the place first.
     again: int = 1
 
 
@@ -96,7 +96,7 @@ PASSING: dict[str, list[Fault]] = {
 
 @dataclass
 class Scene:
-    """A user with a live task and one in the trash, and stores of theirs that all have one key."""
+    """A user with a live task and one in the trash, and stores that all use one key."""
 
     table: Table
     user: str
@@ -114,7 +114,7 @@ class Scene:
         return keyed.ask(store or self.store(), self.live, self.trashed)
 
     def versions(self) -> list[int]:
-        """The versions of all tasks, those in the trash too."""
+        """The versions of all tasks, including those in the trash."""
         pages = [self.bare().list(TaskQuery(status=status, limit=100)).items for status in ("all", "deleted")]
         return sorted(task.version for page in pages for task in page)
 
@@ -133,14 +133,8 @@ def scene(engine_url: str, user: str) -> Scene:
     return Scene(table_at(engine_url, "wired"), user, once, live, trashed)
 
 
-@pytest.fixture
-def wire(scene: Scene) -> Iterator[Wire]:
-    with Wire(scene.table) as wire:
-        yield wire
-
-
 @pytest.mark.parametrize(("name", "request_", "crash"), BOUNDARIES)
-def test_a_crash_at_any_boundary_and_the_clients_retry_have_one_effect(
+def test_a_crash_at_any_boundary_and_a_retry_with_the_key_have_one_effect(
     scene: Scene, wire: Wire, name: str, request_: int, crash: Fault
 ) -> None:
     keyed = KEYED[name]
@@ -164,7 +158,7 @@ def test_requests(scene: Scene, wire: Wire, keyed: Keyed) -> None:
 
 @pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
 @pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_is_not_noticed(scene: Scene, wire: Wire, keyed: Keyed, faults: list[Fault]) -> None:
+def test_a_short_fault_is_retried(scene: Scene, wire: Wire, keyed: Keyed, faults: list[Fault]) -> None:
     wire.faults = [*[None] * (keyed.requests - 1), *_at_writes(keyed, faults)]
     store = scene.store()
     done = scene.do(keyed, store)
@@ -176,14 +170,14 @@ def test_a_fault_that_passes_is_not_noticed(scene: Scene, wire: Wire, keyed: Key
 
 
 def _at_writes(keyed: Keyed, faults: list[Fault]) -> Iterator[Fault | None]:
-    """The faults on the writes alone: between two of them stand the reads of an operation that looks first."""
+    """The faults on the writes only: an operation that reads first has reads between two writes."""
     for fault in faults:
         yield fault
         if keyed.requests > 1:
             yield None
 
 
-def test_a_lost_response_is_found_though_another_wrote_since(scene: Scene, wire: Wire) -> None:
+def test_a_lost_response_is_recovered_after_another_write(scene: Scene, wire: Wire) -> None:
     wire.faults = [None, lost_after_and(lambda: scene.bare().toggle(scene.live, ANY_VERSION))]
     done = scene.do(KEYED["toggle"])
     assert isinstance(done, Task)
@@ -191,7 +185,7 @@ def test_a_lost_response_is_found_though_another_wrote_since(scene: Scene, wire:
     assert scene.versions() == [2, 3]
 
 
-def test_a_race_that_is_lost_is_run_again(scene: Scene, wire: Wire) -> None:
+def test_a_lost_race_is_retried(scene: Scene, wire: Wire) -> None:
     def overtaken(send: Send) -> Any:
         scene.bare().toggle(scene.live, ANY_VERSION)
         return send()
@@ -200,11 +194,11 @@ def test_a_race_that_is_lost_is_run_again(scene: Scene, wire: Wire) -> None:
     done = scene.do(KEYED["toggle"])
     assert isinstance(done, Task)
     assert (done.version, done.completed) == (3, False)
-    assert len(wire.requests) == 3  # the refusal returns the item: no second read
+    assert len(wire.requests) == 3  # the failed condition returns the item: no second read
 
 
 @pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
-def test_what_stays_unknown_is_said_and_the_retry_settles_it(scene: Scene, wire: Wire, keyed: Keyed) -> None:
+def test_an_unknown_outcome_is_reported_and_a_retry_settles_it(scene: Scene, wire: Wire, keyed: Keyed) -> None:
     wire.faults = [*[None] * (keyed.requests - 1), lost_after, *[lost_before] * 5]
     with pytest.raises(OutcomeUnknown):
         scene.do(keyed)
@@ -215,7 +209,7 @@ def test_what_stays_unknown_is_said_and_the_retry_settles_it(scene: Scene, wire:
     assert scene.versions() == keyed.versions
 
 
-def test_conflicts_without_end_are_told_in_time(scene: Scene, wire: Wire) -> None:
+def test_endless_conflicts_are_reported_in_time(scene: Scene, wire: Wire) -> None:
     wire.faults = [cancelled("TransactionConflict", "None")] * 100
     with pytest.raises(Unavailable):
         scene.store(seconds=5).create(NewTask(title="new"))

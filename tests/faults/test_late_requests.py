@@ -1,6 +1,6 @@
-"""Requests that arrive late: their client has given them up, and has been answered or sent away in the meantime.
+"""Requests that arrive late: their client has stopped waiting, and has had a response or an error in the meantime.
 
-Each test decides when the held request arrives. What the client was answered must stay true from then on.
+Each test decides when the held request arrives. The response to the client must stay true after that.
 """
 
 import time
@@ -35,12 +35,12 @@ class Scene:
     other: TaskStore
 
     def client(self, *, ahead: float = 0, key: IdempotencyKey | None = None) -> TaskStore:
-        """One more client on the wire with faults. Its clock stands still, ahead of the others by so many seconds."""
+        """Another client on the wire with faults. Its clock stands still, some seconds ahead of the others."""
         now = time.time_ns() + int(ahead * 1e9)
         return TaskStore(self.table, self.user, deadline_in(60), lambda: now, key)
 
     def item(self, task_id: str) -> Any:
-        """The item of a task, as it is stored."""
+        """The stored item of a task."""
         key: Any = {"pk": {"S": f"USER#{self.user}"}, "sk": {"S": f"TASK#{task_id}"}}
         return self.table.client.get_item(TableName=self.table.name, Key=key, ConsistentRead=True)["Item"]
 
@@ -56,7 +56,7 @@ def scene(engine_url: str, user: str) -> Iterator[Scene]:
 # An acknowledged toggle is applied once.
 
 
-def test_a_toggle_is_not_applied_again_when_a_late_write_of_another_has_pushed_it_out_of_the_memory(
+def test_a_toggle_whose_token_was_pushed_out_by_a_late_write_is_not_applied_again(
     scene: Scene,
 ) -> None:
     task = scene.other.create(NewTask(title="old"))
@@ -76,7 +76,7 @@ def test_a_toggle_is_not_applied_again_when_a_late_write_of_another_has_pushed_i
     assert set(scene.wire.applied.values()) == {1}
 
 
-def test_a_toggle_whose_response_is_slow_is_not_applied_again_behind_a_late_write_of_another(scene: Scene) -> None:
+def test_a_toggle_with_a_slow_response_is_not_applied_again_after_a_late_write(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
     patch = Held()
     scene.wire.write_faults = [late(patch), *[lost_before] * 4]
@@ -95,7 +95,7 @@ def test_a_toggle_whose_response_is_slow_is_not_applied_again_behind_a_late_writ
     assert scene.other.get(task.id).completed
 
 
-def test_of_five_toggles_by_clocks_that_differ_five_are_applied(scene: Scene) -> None:
+def test_five_toggles_by_different_clocks_are_all_applied(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
     held = Held()
     scene.wire.write_faults = [late_after_reset(held)]
@@ -107,7 +107,7 @@ def test_of_five_toggles_by_clocks_that_differ_five_are_applied(scene: Scene) ->
     assert (after.version, after.completed) == (6, True)
 
 
-def test_a_writer_whose_clock_is_behind_writes_a_task_that_others_write_often(scene: Scene) -> None:
+def test_a_writer_with_a_slow_clock_can_write_a_busy_task(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
 
     def write() -> None:
@@ -124,16 +124,16 @@ def test_a_writer_whose_clock_is_behind_writes_a_task_that_others_write_often(sc
     assert behind.toggle(task.id, ANY_VERSION).version == 14
 
 
-# A refusal is final. Each form: what the client asks, how it is answered, and two writes of others. The first is made
-# while the request is on its way and is the reason for the response. The second brings back the state that the request
-# was made for.
+# A refusal is final. Each case: the request of the client, its error, and two writes of others. The first is made
+# while the request is delayed and is the reason for the response. The second restores the state for which the request
+# was made.
 
 type Act = Callable[[TaskStore, str], object]
 
 
 @dataclass
 class Refusal:
-    """How a write that is late is answered, and when the response would not be true any more."""
+    """A late write, its error, and the writes of others that make the error false if the write were applied."""
 
     ask: Act
     first: Act
@@ -209,7 +209,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_a_write_that_was_refused_is_not_applied_when_it_arrives(scene: Scene, refusal: Refusal) -> None:
+def test_a_refused_write_is_not_applied_when_it_arrives_late(scene: Scene, refusal: Refusal) -> None:
     task_id = scene.other.create(NewTask(title="old")).id
     refusal.begin(scene.other, task_id)
     held = Held()
@@ -226,7 +226,7 @@ def test_a_write_that_was_refused_is_not_applied_when_it_arrives(scene: Scene, r
     assert not scene.wire.applied
 
 
-def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(scene: Scene) -> None:
+def test_a_write_without_effect_is_not_applied_when_it_arrives_late(scene: Scene) -> None:
     task = scene.other.create(NewTask(title="old"))
     held, throttled = Held(), fail_with(400, "ThrottlingException")
     scene.wire.write_faults = [late(held, lambda: toggle(scene.other, task.id)), None, *[throttled] * 4]
@@ -239,7 +239,7 @@ def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(sce
     assert scene.item(task.id) == before
 
 
-# The response is the state that this operation wrote, not what others made of it since.
+# The response is the state that this operation wrote, without later writes of others.
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_write_of_which_nothing_was_changed_is_not_applied_when_it_arrives(sce
     ],
     ids=["create", "update", "toggle", "move", "restore"],
 )
-def test_after_a_lost_answer_the_caller_sees_what_it_wrote(
+def test_after_a_lost_response_the_caller_gets_what_it_wrote(
     scene: Scene, begin: Act | None, ask: Callable[[TaskStore, str], Task]
 ) -> None:
     version, task_id = 1, ""
@@ -274,15 +274,15 @@ def test_after_a_lost_answer_the_caller_sees_what_it_wrote(
     assert (trashed.id, trashed.version) == (seen.id, version + 1)
 
 
-# Keyed writes and batches: the transaction is late.
+# Writes with a key and batches: the transaction is late.
 
 
 @dataclass
 class Keyed:
-    """A keyed operation, by a client with the key, on an open task and on one in the trash."""
+    """An operation with a key, on an open task and on one in the trash."""
 
     ask: Callable[[TaskStore, str, str], object]
-    # What others do to make the operation impossible, and possible again; nothing makes a create impossible.
+    # Writes of others that make the operation impossible, and possible again; a create is always possible.
     prevent: Act | None = None
     allow: Act | None = None
     refused: type[Exception] = Exception
@@ -318,19 +318,19 @@ def once() -> IdempotencyKey:
 
 
 def two_tasks(scene: Scene) -> tuple[str, str]:
-    """A task that is open, and one in the trash."""
+    """An open task, and one in the trash."""
     live, trashed = (scene.other.create(NewTask(title="old")).id for _ in range(2))
     scene.other.delete(trashed, ANY_VERSION)
     return live, trashed
 
 
 def stored(scene: Scene) -> list[Task]:
-    """All tasks, those in the trash too."""
+    """All tasks, including those in the trash."""
     return [task for status in ("all", "deleted") for task in scene.other.list(TaskQuery(status=status)).items]
 
 
 @pytest.mark.parametrize("lateness", [late, late_after_reset, late_again])
-def test_a_late_transaction_changes_nothing_after_its_resend_was_applied(
+def test_a_late_transaction_changes_nothing_after_its_retry_was_applied(
     scene: Scene, keyed: Keyed, once: IdempotencyKey, lateness: Callable[[Held], Any]
 ) -> None:
     tasks = two_tasks(scene)
@@ -350,7 +350,7 @@ def test_a_late_transaction_changes_nothing_after_its_resend_was_applied(
 @pytest.mark.parametrize(
     "keyed", [one for one in KEYED.values() if one.prevent], ids=[n for n in KEYED if KEYED[n].prevent]
 )
-def test_a_late_transaction_changes_nothing_after_its_resend_was_refused(
+def test_a_late_transaction_changes_nothing_after_its_retry_was_refused(
     scene: Scene, keyed: Keyed, once: IdempotencyKey
 ) -> None:
     live, trashed = two_tasks(scene)
@@ -366,16 +366,16 @@ def test_a_late_transaction_changes_nothing_after_its_resend_was_refused(
     before = stored(scene)
     assert held.arrive() == [400]
     assert stored(scene) == before
-    # The key was not used, so the client can ask again.
+    # The key was not used, so the client can retry.
     again = scene.client(key=once)
     keyed.ask(again, live, trashed)
     assert not again.replayed
 
 
-def test_a_late_transaction_changes_nothing_after_the_client_has_asked_again(
+def test_a_late_transaction_changes_nothing_after_the_client_retried(
     scene: Scene, keyed: Keyed, once: IdempotencyKey
 ) -> None:
-    """The outcome was unknown, and a second request with the key has settled it."""
+    """The outcome was unknown, and a second request with the key settled it."""
     tasks = two_tasks(scene)
     held = Held()
     scene.wire.write_faults = [late(held), *[lost_before] * 4]

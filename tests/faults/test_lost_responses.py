@@ -1,6 +1,6 @@
-"""A write whose requests or answers are lost is applied once, or its caller learns what is known."""
+"""A write with lost requests or responses is applied once, or its caller gets an error that says what is known."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -55,9 +55,8 @@ def other(engine_url: str, user: str) -> TaskStore:
 
 
 @pytest.fixture
-def wire(table: Table) -> Iterator[Wire]:
-    with Wire(table) as wire:
-        yield wire
+def wired(table: Table) -> Table:
+    return table
 
 
 @pytest.fixture(params=CHANGES.values(), ids=list(CHANGES))
@@ -90,7 +89,7 @@ def test_a_change_is_applied_once(
 
 @pytest.mark.parametrize("writers", [1, 3])
 @pytest.mark.parametrize("conditional", [False, True], ids=["any version", "If-Match"])
-def test_a_lost_response_is_found_behind_other_writers(
+def test_a_lost_response_is_recovered_after_other_writes(
     wire: Wire, store: TaskStore, other: TaskStore, writers: int, conditional: bool
 ) -> None:
     task = other.create(NewTask(title="old"))
@@ -101,13 +100,13 @@ def test_a_lost_response_is_found_behind_other_writers(
 
     wire.write_faults = [lost_after_and(interfere)]
     flipped = store.toggle(task.id, Precondition(frozenset({1})) if conditional else ANY_VERSION)
-    # The response is what this write made, not what others made of it since.
+    # The response is what this write made, without later writes of others.
     assert (flipped.completed, flipped.version) == (True, 2)
     assert other.get(task.id).version == 2 + writers
     assert list(wire.applied.values()) == [1]
 
 
-def test_nobody_can_know_once_the_item_has_forgotten(
+def test_the_outcome_is_unknown_when_the_item_has_lost_the_token(
     wire: Wire, store: TaskStore, other: TaskStore, write: Write
 ) -> None:
     task = other.create(NewTask(title="old"))
@@ -124,7 +123,9 @@ def test_nobody_can_know_once_the_item_has_forgotten(
     assert other.get(task.id).version == 6 + sum(wire.applied.values())
 
 
-def test_what_never_arrives_is_said_to_be_unknown(wire: Wire, store: TaskStore, other: TaskStore, write: Write) -> None:
+def test_the_outcome_of_a_request_that_never_arrives_is_unknown(
+    wire: Wire, store: TaskStore, other: TaskStore, write: Write
+) -> None:
     task = other.create(NewTask(title="old"))
     wire.write_faults = [lost_before] * 99
     with pytest.raises(OutcomeUnknown):
@@ -140,7 +141,7 @@ def test_what_never_arrives_is_said_to_be_unknown(wire: Wire, store: TaskStore, 
     ],
     ids=NOT_APPLIED,
 )
-def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
+def test_a_request_that_is_refused_until_the_end_is_reported_as_not_applied(
     wire: Wire, table: Table, user: str, other: TaskStore, write: Write, fault: Fault, failure: Failure
 ) -> None:
     task = other.create(NewTask(title="old"))
@@ -151,14 +152,14 @@ def test_what_is_refused_to_the_end_is_said_not_to_be_applied(
     assert other.get(task.id) == task
 
 
-def test_a_full_memory_of_recent_writes_does_not_stop_a_client_that_writes_quickly(store: TaskStore) -> None:
+def test_a_client_can_write_faster_than_tokens_expire(store: TaskStore) -> None:
     task = store.create(NewTask(title="busy"))
     versions = [store.toggle(task.id, ANY_VERSION).version for _ in range(20)]
     assert versions == list(range(2, 22))
 
 
 @pytest.mark.parametrize("fault", [lost_before, lost_after, fail_with(500, "InternalServerError"), truncated])
-def test_reads_are_sent_again(wire: Wire, store: TaskStore, fault: Fault) -> None:
+def test_reads_are_retried(wire: Wire, store: TaskStore, fault: Fault) -> None:
     task = store.create(NewTask(title="read"))
     wire.faults = [fault, fault]
     assert store.get(task.id) == task
@@ -166,7 +167,7 @@ def test_reads_are_sent_again(wire: Wire, store: TaskStore, fault: Fault) -> Non
     assert store.list(TaskQuery()).items == [task]
 
 
-def test_answers_stay_what_they_are_when_the_first_send_is_lost(wire: Wire, store: TaskStore, write: Write) -> None:
+def test_responses_are_the_same_when_the_first_request_is_lost(wire: Wire, store: TaskStore, write: Write) -> None:
     task = store.create(NewTask(title="old"))
     store.toggle(task.id, ANY_VERSION)
     wire.faults = [lost_before]
@@ -179,7 +180,7 @@ def test_answers_stay_what_they_are_when_the_first_send_is_lost(wire: Wire, stor
             write(store, task, ANY_VERSION)
 
 
-def test_a_read_that_is_never_answered_is_unavailable_and_changes_nothing(wire: Wire, store: TaskStore) -> None:
+def test_a_read_without_any_response_is_unavailable(wire: Wire, store: TaskStore) -> None:
     for read in (lambda: store.list(TaskQuery()), lambda: store.get("00000000-0000-7000-8000-000000000000")):
         wire.faults = [lost_after] * 5
         with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""Moves while others write: the place changes after it was read, keys stay unread, and room runs out."""
+"""Moves while others write: the place changes after it was read, keys stay unread, and no position is free."""
 
 import json
 import time
@@ -73,7 +73,7 @@ ASKS: dict[str, Ask] = {
 
 
 def then(act: Callable[[], object]) -> Fault:
-    """The request is answered, and then another client acts."""
+    """The request gets its response, and then another client acts."""
 
     def fault(send: Send) -> AWSResponse:
         response = send()
@@ -84,7 +84,7 @@ def then(act: Callable[[], object]) -> Fault:
 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_a_task_that_is_completed_meanwhile_goes_to_its_place_among_the_completed(scene: Scene, ask: Ask) -> None:
+def test_a_task_completed_during_a_move_goes_to_its_place_among_completed_tasks(scene: Scene, ask: Ask) -> None:
     a = scene.create("a", 0, "home")
     scene.create("e", 1, "home", completed=True)
     scene.create("b", 1000, "home")
@@ -98,7 +98,7 @@ def test_a_task_that_is_completed_meanwhile_goes_to_its_place_among_the_complete
 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_a_task_that_goes_to_another_list_meanwhile_gets_its_place_there(scene: Scene, ask: Ask) -> None:
+def test_a_task_that_changes_its_list_during_a_move_gets_its_place_there(scene: Scene, ask: Ask) -> None:
     scene.create("w", 0, "work")
     scene.create("a", 1000, "home")
     x = scene.create("x", 2000, "home")
@@ -110,7 +110,7 @@ def test_a_task_that_goes_to_another_list_meanwhile_gets_its_place_there(scene: 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
 @pytest.mark.parametrize("leave", ["delete", "move"])
-def test_a_move_does_not_fail_for_what_its_neighbours_do_meanwhile(scene: Scene, ask: Ask, leave: str) -> None:
+def test_a_move_succeeds_while_its_neighbours_move(scene: Scene, ask: Ask, leave: str) -> None:
     a, b, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abcx"))
 
     def scatter() -> None:
@@ -126,8 +126,8 @@ def test_a_move_does_not_fail_for_what_its_neighbours_do_meanwhile(scene: Scene,
     assert len(scene.wire.writes) == 1
 
 
-def test_a_late_move_that_was_not_acknowledged_moves_nothing_back(scene: Scene) -> None:
-    """Its resend has been applied, and a later move stands."""
+def test_a_late_move_does_not_undo_a_later_move(scene: Scene) -> None:
+    """Its retry was applied, and a later move must stay."""
     a, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abx"))
     held: list[Send] = []
     scene.wire.write_faults = [late(held.append)]
@@ -156,7 +156,7 @@ def test_keys_that_were_not_read_are_read_again(scene: Scene) -> None:
     assert scene.order("home") == "axb"
 
 
-def test_keys_that_stay_unread_are_a_database_that_throttles(scene: Scene) -> None:
+def test_keys_that_stay_unread_count_as_throttling(scene: Scene) -> None:
     a, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abx"))
     scene.wire.faults = [unread] * 99
     with functions(scene.table) as call:
@@ -168,10 +168,10 @@ def test_keys_that_stay_unread_are_a_database_that_throttles(scene: Scene) -> No
 
 
 @pytest.mark.parametrize(("side", "other"), [("after", "before"), ("before", "after")])
-def test_where_there_is_no_room_the_anchor_makes_some(
+def test_an_anchor_without_free_positions_can_move_away_and_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, side: str, other: str
 ) -> None:
-    """As the response says: it goes to another place of the list, and back."""
+    """As the response advises: it moves to another place of the list, and back."""
     monkeypatch.setattr(positions, "LONGEST", 20)
     ids = {title: scene.create(title, place, "home") for place, title in enumerate("axyb")}
     anchor = ids["a" if side == "after" else "b"]

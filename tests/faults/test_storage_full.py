@@ -1,4 +1,4 @@
-"""A user whose 10 GB are used up: every write is 507 at once, changes nothing, and is no fault of ours."""
+"""A user without free storage (10 GB): every write is 507 immediately, changes nothing, and is logged as a warning."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def is_write(body: dict[str, Any]) -> bool:
 
 
 def fault_on(body: dict[str, Any]) -> Fault | None:
-    """The refusal of a write, as DynamoDB words it; reads go on."""
+    """The error of DynamoDB for a write; reads continue."""
     return FULL["of a transaction" if "TransactItems" in body else "of one item"] if is_write(body) else None
 
 
@@ -106,15 +106,15 @@ def test_a_write_is_507_at_once(
 @pytest.mark.parametrize("lost", [lost_before, lost_after])
 @pytest.mark.parametrize("name", WRITES)
 def test_after_an_unanswered_request_the_outcome_is_unknown(scene: Scene, wire: Wire, name: str, lost: Fault) -> None:
-    """The storage may be full because that request was applied."""
+    """The storage may be full because the first request was applied."""
     wire.write_faults = [lost]
     reply = WRITES[name](scene)
     assert (reply.status, reply.kind) == (503, "outcome-unknown")
     assert [is_write(body) for body in wire.requests].count(True) == 2
 
 
-def test_a_condition_that_failed_as_well_is_looked_at_first(scene: Scene, wire: Wire, other: TaskStore) -> None:
-    """It tells what became of the write."""
+def test_a_failed_condition_is_reported_before_full_storage(scene: Scene, wire: Wire, other: TaskStore) -> None:
+    """It shows the outcome of the write."""
 
     def raced(send: Send) -> AWSResponse:
         other.update(scene.open, {"title": "raced"}, ANY_VERSION)

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of this API."""
+"""Hooks of Schemathesis for rules of this API that no schema contains."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import use_after_free
 
 from shared.etags import ETAGS
 
-# What a request that is good in itself may meet: what there is, and what was done before.
+# Statuses of valid requests that depend on the state.
 MET = {
     f"urn:problem:tasks:{kind}"
     for kind in (
@@ -22,7 +22,7 @@ MET = {
     )
 }
 ETAG = re.compile(ETAGS)
-# Words of faults that no schema can tell.
+# Words of errors that no schema describes.
 BEYOND = (
     "for the same task",
     "a character that is visible",
@@ -44,14 +44,14 @@ LONGEST = {"title": 255, "description": 8192}
 
 @schemathesis.hook
 def before_call(_ctx: schemathesis.HookContext, case: schemathesis.Case[Any], _kwargs: dict[str, Any]) -> None:
-    """Take out what would hide the rest of a request: "0" for an ETag, and one key for nearly every request."""
+    """Remove values that would hide the rest of a request: "0" as an ETag, and one key for nearly every request."""
     headers = case.meta.components.get(ParameterLocation.HEADER) if case.meta else None
     if headers is None or headers.mode.is_negative or not case.headers:
         return
     for name in ("If-Match", "If-None-Match"):
         if name in case.headers and not ETAG.fullmatch(str(case.headers[name])):
             del case.headers[name]
-    # A tenth keeps its key, so that some are answered again and some refused.
+    # A tenth keep their key, so that some are replayed and some rejected.
     if "Idempotency-Key" in case.headers and random.random() > 0.1:  # noqa: S311
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
 
@@ -60,11 +60,11 @@ def before_call(_ctx: schemathesis.HookContext, case: schemathesis.Case[Any], _k
 def good_requests_are_taken(
     _ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
-    """Fail where a request that the contract allows is refused for what it is."""
+    """Fail if a request that the contract allows is rejected as invalid."""
     meta = case.meta
     if response.status_code < 400 or meta is None or not meta.generation.mode.is_positive:
         return
-    # Some cases that are called good have a part that is not.
+    # Some cases that are marked as valid have an invalid part.
     if not all(part.mode.is_positive for part in meta.components.values()):
         return
     problem = response.json()
@@ -77,7 +77,7 @@ def good_requests_are_taken(
 def deleted_tasks_are_gone(
     ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> bool | None:
-    """Fail where a task can be used after it was deleted, unless it was restored."""
+    """Fail if a task can be used after it was deleted, unless it was restored."""
     sent = ctx.internals.find_all_cases()
     if any(one.path.endswith("/restore") or '"restore"' in json.dumps(one.body, default=str) for one in sent):
         return None
@@ -85,11 +85,11 @@ def deleted_tasks_are_gone(
 
 
 def _is_beyond_a_schema(body: Any, problem: dict[str, Any]) -> bool:
-    """Whether a body is bad in a way that no schema can tell."""
+    """Whether a body is invalid by a rule that no schema describes."""
     faults = {fault["pointer"].rpartition("/")[2]: fault["detail"] for fault in problem.get("errors", ())}
     if any(words in detail for detail in (*faults.values(), problem.get("detail", "")) for words in BEYOND):
         return True
-    # Length is counted in form NFC, in which a few texts are longer.
+    # The length is counted in NFC, in which a few texts are longer.
     texts = {name: body.get(name) for name in faults} if isinstance(body, dict) else {}
     return bool(texts) and all(
         isinstance(text, str) and len(unicodedata.normalize("NFC", text)) > LONGEST.get(name, len(text))

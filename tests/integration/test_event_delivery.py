@@ -35,7 +35,7 @@ def with_events() -> Template:
 
 
 def with_its_own_table(template: Template, url: str) -> Template:
-    """The template with a table whose stream holds nothing of other tests."""
+    """The template with a table whose stream has no records of other tests."""
     name = f"events-{uuid.uuid4()}"
     (table,) = template.tables
     own = replace(
@@ -50,13 +50,13 @@ def with_its_own_table(template: Template, url: str) -> Template:
 
 
 def end_erasure(url: str, table: str, user: str) -> None:
-    """Write the mark of an erased user: when the erasure begins, when it ends, and once more."""
+    """Write the mark of an erased user: at the begin and the end of the erasure, and once more."""
     mark = {**marks.key_in(items.partition_of(user)), "marked_at": items.number(1)}
     for more in ({}, {"completed_at": items.number(2)}, {"completed_at": items.number(2), "version": items.number(3)}):
         new_client(url).put_item(TableName=table, Item={**mark, **more})
 
 
-def test_the_schema_is_that_of_the_models() -> None:
+def test_the_schema_of_events_matches_the_models() -> None:
     """After a change of the task, run `make openapi`."""
     assert contract.DOCUMENT.read_text() == contract.text()
 
@@ -100,7 +100,7 @@ def test_a_local_api_publishes_through_a_real_bus(
 
 @pytest.fixture
 def published(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
-    """A stack with a table of its own, whose bus keeps what is published on it."""
+    """A stack with its own table, and a bus that keeps the published events."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     sent: list[dict[str, Any]] = []
@@ -142,7 +142,7 @@ def test_the_time_of_a_replay_has_an_offset(since: str, capsys: pytest.CaptureFi
     assert "--since" in capsys.readouterr().err
 
 
-def test_a_stack_without_events_has_nothing_to_replay_to(
+def test_a_replay_on_a_stack_without_events_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE})
@@ -150,7 +150,7 @@ def test_a_stack_without_events_has_nothing_to_replay_to(
     assert "Events=yes" in capsys.readouterr().err
 
 
-def test_the_sample_event_is_what_lambda_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_event_has_the_format_of_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENT_BUS", "events")
     monkeypatch.setenv("EVENT_CONTENT", "full")
     from functions.publish_events import app  # noqa: PLC0415 - it reads the environment

@@ -1,4 +1,4 @@
-"""`ops.export` and `ops.import_`: everything of a user arrives in order, however often the commands are stopped."""
+"""`ops.export` and `ops.import_`: all tasks of a user arrive in order, even if the commands are stopped often."""
 
 import json
 import random
@@ -25,7 +25,7 @@ from tests.api import OPERATIONS, Backend, new_id, serving
 from tests.conftest import deadline_in, sized, table_at
 from tests.inprocess import Functions, functions
 
-# What an import does not keep.
+# Fields that an import does not keep.
 NEW = {"user_id", "version", "etag", "position", "created_at", "updated_at", "completed_at", "deleted_at", "purge_at"}
 LISTS = ("groceries", "task:1", "x")
 
@@ -104,9 +104,9 @@ class Crash(BaseException):
 
 
 def lived(table: Table, user: str, seed: int, steps: int) -> None:
-    """Let a user work: tasks of some lists are created, moved, completed, deleted and restored in random order."""
+    """Run random operations: tasks of some lists are created, moved, completed, deleted and restored."""
     dice = random.Random(seed)  # noqa: S311 - no secret
-    # The first ids are too old for clients, and what is deleted later is still in the trash.
+    # The first ids are too old for clients, and tasks deleted later are still in the trash.
     days_ago = [40]
     step = iter(range(0, 10**15, 7_000_000_000))
     now = time.time_ns()
@@ -139,7 +139,7 @@ def lived(table: Table, user: str, seed: int, steps: int) -> None:
 
 
 def shown(user: UserApi) -> dict[str, list[Shown]]:
-    """All lists of a user, without what an import does not keep."""
+    """All lists of a user, without the fields that an import does not keep."""
     queries = [{"status": status} for status in ("all", "open", "completed", "deleted")]
     queries += [{"list": name} for name in LISTS]
     found = {}
@@ -162,7 +162,7 @@ def call(table: Table) -> Iterator[Functions]:
 
 
 def places(user: UserApi) -> dict[str, list[str]]:
-    """The ids of each list in the order of their positions, whether open, completed or in the trash."""
+    """The ids of each list in the order of their positions: open, completed and deleted tasks."""
     tasks = [task for status in ("all", "deleted") for page, _ in user.pages(status) for task in page]
     ordered = sorted((task for task in tasks if task["list"]), key=lambda one: (one["position"], one["id"]))
     return {name: [task["id"] for task in ordered if task["list"] == name] for name in LISTS}
@@ -191,7 +191,7 @@ def test_every_list_arrives_in_its_order(table: Table, call: Functions, user: st
 def test_a_command_that_is_killed_continues(
     table: Table, call: Functions, user: str, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt comes one request further than the last one, until one reaches the end."""
+    """Each attempt sends one request more than the last one, until one reaches the end."""
     monkeypatch.setattr(import_, "WORKERS", 2)
     lived(table, user, 5, 60)
     source, target = InProcess(call, user), InProcess(call, f"{user}-2")
@@ -256,7 +256,7 @@ def test_functions_whose_clocks_differ_do_not_change_the_order(table: Table, use
     assert "restore_task" in sent
 
 
-def test_a_task_that_moves_between_the_lists_during_the_export_is_in_the_file(
+def test_a_task_that_changes_its_list_during_the_export_is_in_the_file(
     table: Table, call: Functions, user: str, tmp_path: Path
 ) -> None:
     store = TaskStore(table, user, deadline_in(60))
@@ -277,7 +277,7 @@ def test_a_task_that_moves_between_the_lists_during_the_export_is_in_the_file(
     assert [task["id"] for task in shown(target)[str({"status": "deleted"})]] == [deleted]
 
 
-def test_what_the_user_changed_since_stays(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
+def test_an_import_keeps_later_changes_of_the_user(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
     lived(table, user, 8, 30)
     source, target = InProcess(call, user), InProcess(call, f"{user}-2")
     lines = exported(source, tmp_path)
@@ -292,7 +292,7 @@ def test_what_the_user_changed_since_stays(table: Table, call: Functions, user: 
 def test_export_erase_and_import_give_the_same_lists_and_the_same_sync(
     table: Table, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under another user id: the old one stays marked."""
+    """Under another user id, because the old one is marked as erased."""
     monkeypatch.setattr(marks, "_unmarked", {})
     lived(table, user, 10, 60)
     ahead = [0]
@@ -315,7 +315,7 @@ def test_export_erase_and_import_give_the_same_lists_and_the_same_sync(
 
 
 def replica(call: Functions, user: str) -> dict[str, Any]:
-    """What a sync from the beginning shows of each task: all that an import keeps, or that it is deleted."""
+    """Each task in a sync from the beginning: the fields that an import keeps, or its deletion."""
     query: dict[str, str] = {"limit": "500"}
     items: dict[str, Any] = {}
     more = True
@@ -346,8 +346,8 @@ class Positions:
 
 
 @pytest.mark.parametrize("block", [1, 2000])
-def test_many_moves_to_one_place_leave_room(block: int) -> None:
-    """A list in reverse order, and a long block that comes between two tasks."""
+def test_an_import_with_many_moves_to_one_place_succeeds(block: int) -> None:
+    """A list in reverse order, and a long block of tasks that moves between two tasks."""
     ids = [new_id(n / 1e5) for n in range(2002, 0, -1)]
     wanted = list(reversed(ids)) if block == 1 else [ids[0], *ids[2:], ids[1]]
     if block != 1:
@@ -365,7 +365,7 @@ def test_many_moves_to_one_place_leave_room(block: int) -> None:
     assert max(len(task["position"]) for task in memory.tasks.values()) < positions.LONGEST / 4
 
 
-def test_one_task_that_was_moved_takes_one_move() -> None:
+def test_an_import_of_one_moved_task_sends_one_move() -> None:
     ids = [new_id(n / 1e5) for n in range(100, 0, -1)]
     keys = [(positions.of_id(one), one) for one in (ids[-1], *ids[:-1])]
     assert import_.longest_ascending(keys) == set(range(1, 100))
@@ -377,7 +377,7 @@ def backend(moto_url: str) -> Iterator[Backend]:
         yield backend
 
 
-def test_the_commands(
+def test_the_export_and_import_commands(
     backend: Backend, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A user whose id needs an encoding, tasks with ids that are years old, and a token of a service."""
@@ -393,7 +393,7 @@ def test_the_commands(
     assert [one.name for one in tmp_path.iterdir() if one.suffix != ".lock"] == [file.name]
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert out.split() == ["exported", str(len(lines))]
-    assert export.main(source) == 2  # it never writes over an export
+    assert export.main(source) == 2  # it never overwrites an export
     assert import_.main(target) == 2  # not a service
     assert "403" in capsys.readouterr().err
 
@@ -410,7 +410,7 @@ def test_the_commands(
     assert import_.main((*target[:-1], str(file.parent / "bad.jsonl"))) == 2
 
 
-def test_a_signal_stops_both(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
+def test_a_signal_stops_export_and_import(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
     lived(table, user, 5, 20)
     source, stop = InProcess(call, user), threading.Event()
     stop.set()

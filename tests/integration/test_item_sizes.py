@@ -1,4 +1,4 @@
-"""Sizes are counted as DynamoDB counts them, so that a batch that is too large is refused before it is sent."""
+"""Item sizes are counted like DynamoDB counts them, so that a batch that is too large is rejected before it is sent."""
 
 import uuid
 from typing import Any
@@ -28,7 +28,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_a_size_is_exact(dynamodb_local_url: str, user: str, values: dict[str, Any]) -> None:
+def test_item_sizes_are_exact(dynamodb_local_url: str, user: str, values: dict[str, Any]) -> None:
     table = table_at(dynamodb_local_url)
 
     def put(length: int) -> None:
@@ -41,7 +41,7 @@ def test_a_size_is_exact(dynamodb_local_url: str, user: str, values: dict[str, A
         put(room + 1)
 
 
-def test_a_batch_is_done_up_to_the_limit_and_refused_above(
+def test_a_batch_at_the_size_limit_is_applied_and_above_it_rejected(
     table: Table, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def toggle(limit: int) -> int:

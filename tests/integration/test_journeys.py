@@ -1,4 +1,4 @@
-"""Journeys through the life of tasks, on every engine: create, retrieve, update, toggle, delete."""
+"""The life of tasks on every engine: create, retrieve, update, toggle, delete."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def at_version(*versions: int) -> Precondition:
 
 
 def walk(store: TaskStore, query: TaskQuery) -> list[Task]:
-    """A whole list, page by page."""
+    """A complete list, page by page."""
     tasks: list[Task] = []
     while True:
         page = store.list(query)
@@ -30,7 +30,7 @@ def ids(tasks: list[Task]) -> list[str]:
     return [task.id for task in tasks]
 
 
-def test_a_created_task_is_there_at_once(store: TaskStore, user: str) -> None:
+def test_a_created_task_is_visible_immediately(store: TaskStore, user: str) -> None:
     task = store.create(NewTask(title="Buy milk", description="Two bottles"))
     assert (task.user_id, task.title, task.description) == (user, "Buy milk", "Two bottles")
     assert (task.completed, task.completed_at, task.version) == (False, None, 1)
@@ -41,7 +41,7 @@ def test_a_created_task_is_there_at_once(store: TaskStore, user: str) -> None:
     assert store.list(TaskQuery(status="completed")).items == []
 
 
-def test_a_task_created_as_completed_is_listed_so(store: TaskStore) -> None:
+def test_a_task_created_as_completed_is_listed_as_completed(store: TaskStore) -> None:
     task = store.create(NewTask(title="Done already", completed=True))
     assert task.completed_at == task.created_at
     assert store.list(TaskQuery(status="completed")).items == [task]
@@ -49,7 +49,7 @@ def test_a_task_created_as_completed_is_listed_so(store: TaskStore) -> None:
     assert store.list(TaskQuery(status="completed")).items == []
 
 
-def test_lists_are_in_order_of_creation_both_ways(store: TaskStore) -> None:
+def test_lists_are_in_order_of_creation_or_reversed(store: TaskStore) -> None:
     created = [store.create(NewTask(title=f"task {number}")).id for number in range(7)]
     for status in ("all", "open"):
         assert ids(walk(store, TaskQuery(status=status, limit=3))) == created
@@ -57,7 +57,7 @@ def test_lists_are_in_order_of_creation_both_ways(store: TaskStore) -> None:
         assert ids(walk(store, TaskQuery(status=status, limit=7))) == created
 
 
-def test_an_update_changes_what_it_names_and_nothing_else(store: TaskStore) -> None:
+def test_an_update_changes_only_the_fields_that_it_names(store: TaskStore) -> None:
     task = store.create(NewTask(title="Buy milk", description="Two bottles"))
     renamed = store.update(task.id, {"title": "Buy oat milk"}, ANY_VERSION)
     assert (renamed.title, renamed.description, renamed.version) == ("Buy oat milk", "Two bottles", 2)
@@ -70,7 +70,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(store: TaskStore) -> N
 @pytest.mark.parametrize("completed", [False, True])
 @pytest.mark.parametrize("wanted", [False, True])
 @pytest.mark.parametrize("others", [{}, {"title": "new"}, {"title": "new", "description": None}])
-def test_an_update_of_the_status_moves_the_task_from_list_to_list(
+def test_an_update_of_the_status_moves_the_task_to_another_list(
     store: TaskStore, completed: bool, wanted: bool, others: dict[str, str | None]
 ) -> None:
     task = store.create(NewTask(title="old", description="x", completed=completed))
@@ -90,7 +90,7 @@ def test_an_update_of_the_status_moves_the_task_from_list_to_list(
     [{}, {"title": "same"}, {"description": "same"}, {"completed": False}, {"title": "same", "completed": False}],
     ids=str,
 )
-def test_an_update_that_changes_nothing_keeps_the_version(store: TaskStore, changes: dict[str, str | bool]) -> None:
+def test_an_update_without_effect_keeps_the_version(store: TaskStore, changes: dict[str, str | bool]) -> None:
     task = store.create(NewTask(title="same", description="same"))
     assert store.update(task.id, changes, ANY_VERSION) == task
     assert store.update(task.id, changes, at_version(1)) == task
@@ -99,7 +99,7 @@ def test_an_update_that_changes_nothing_keeps_the_version(store: TaskStore, chan
     assert store.get(task.id) == task
 
 
-def test_toggling_twice_brings_a_task_back(store: TaskStore) -> None:
+def test_two_toggles_restore_the_status(store: TaskStore) -> None:
     task = store.create(NewTask(title="flip"))
     once = store.toggle(task.id, at_version(1))
     assert (once.completed, once.version) == (True, 2)
@@ -110,7 +110,7 @@ def test_toggling_twice_brings_a_task_back(store: TaskStore) -> None:
 
 
 def test_a_task_goes_through_lists(store: TaskStore) -> None:
-    """It is dragged, completed, reopened, deleted, restored and taken to another list, and keeps its id."""
+    """It is moved, completed, reopened, deleted, restored and moved to another list, and keeps its id."""
     first, second, third = (store.create(NewTask(title=title, list="home")).id for title in "abc")
     store.move(third, Move(before=second), ANY_VERSION)
     assert ids(walk(store, TaskQuery(list="home", limit=1))) == [first, third, second]
@@ -133,7 +133,7 @@ def test_a_task_goes_through_lists(store: TaskStore) -> None:
     assert walk(store, TaskQuery(list="work")) == []
 
 
-def test_a_deleted_task_lies_in_the_trash_and_nowhere_else(store: TaskStore) -> None:
+def test_a_deleted_task_is_only_in_the_trash(store: TaskStore) -> None:
     task = store.create(NewTask(title="delete me", completed=True))
     kept = store.create(NewTask(title="keep me"))
     store.delete(task.id, at_version(1))
@@ -163,7 +163,7 @@ def test_deleting_again_changes_nothing_while_the_task_is_in_the_trash(store: Ta
     assert store.list(TaskQuery(status="deleted")).items == before
 
 
-def test_what_has_expired_is_gone_before_ttl_removes_it(table: Table, store: TaskStore, user: str) -> None:
+def test_an_expired_task_is_gone_before_ttl_removes_it(table: Table, store: TaskStore, user: str) -> None:
     task = store.create(NewTask(title="delete me"))
     store.delete(task.id, ANY_VERSION)
     (trashed,) = store.list(TaskQuery(status="deleted")).items
@@ -179,7 +179,7 @@ def test_what_has_expired_is_gone_before_ttl_removes_it(table: Table, store: Tas
         at(trashed.purge_at).delete(task.id, ANY_VERSION)
 
 
-def test_what_was_never_there_is_not_found(store: TaskStore) -> None:
+def test_an_unknown_task_is_not_found(store: TaskStore) -> None:
     nowhere = "00000000-0000-7000-8000-000000000000"
     acts: list[Callable[[], object]] = [
         lambda: store.get(nowhere),
@@ -195,7 +195,7 @@ def test_what_was_never_there_is_not_found(store: TaskStore) -> None:
     assert store.list(TaskQuery()).items == []
 
 
-def test_a_precondition_that_names_no_version_of_ours_is_never_met(store: TaskStore) -> None:
+def test_a_precondition_with_a_foreign_etag_never_holds(store: TaskStore) -> None:
     task = store.create(NewTask(title="x"))
     for precondition in (at_version(), at_version(2), Precondition(unwanted=frozenset({1, 7}))):
         with pytest.raises(VersionMismatch):
@@ -206,7 +206,7 @@ def test_a_precondition_that_names_no_version_of_ours_is_never_met(store: TaskSt
     assert store.toggle(task.id, at_version(*range(1, 101))).version == 3
 
 
-def test_a_cursor_survives_that_its_task_is_changed_or_deleted(store: TaskStore) -> None:
+def test_a_cursor_stays_valid_when_its_task_changes_or_is_deleted(store: TaskStore) -> None:
     created = [store.create(NewTask(title=f"task {number}")).id for number in range(6)]
     first = store.list(TaskQuery(status="open", limit=3))
     store.toggle(created[2], ANY_VERSION)
@@ -224,7 +224,7 @@ def test_the_largest_page_of_the_largest_tasks_fits(store: TaskStore) -> None:
     assert len(page.model_dump_json().encode()) < 6_000_000
 
 
-def test_one_user_sees_nothing_of_another(table: Table, user: str) -> None:
+def test_users_do_not_see_each_others_tasks(table: Table, user: str) -> None:
     mine, theirs = (TaskStore(table, name, deadline_in(10)) for name in (user, f"{user}x"))
     task = mine.create(NewTask(title="mine"))
     assert theirs.list(TaskQuery()).items == []

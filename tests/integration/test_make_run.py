@@ -1,4 +1,4 @@
-"""`make run` and `make token` as a newcomer types them."""
+"""`make run` and `make token`, as a newcomer uses them."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @contextmanager
 def make_run(log: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`make run` in a process group of its own, up and ready."""
+    """`make run` in its own process group, ready for requests."""
     arguments = ["make", "run", f"PORT={port}", *(f"{name}={value}" for name, value in settings.items())]
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
@@ -45,7 +45,7 @@ def make_run(log: Path, port: int, **settings: str) -> Iterator[subprocess.Popen
 
 
 def left_of(group: int) -> list[str]:
-    """The processes that are left of a session."""
+    """The remaining processes of a session."""
     listed = subprocess.run(["ps", "-eo", "sid=,args="], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if line.split()[0] == str(group)]
 
@@ -75,7 +75,7 @@ def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: 
         assert eventually(lambda: not left_of(process.pid) or None)
 
 
-def test_what_the_readme_shows_works_when_pasted(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
     port = free_port()
     readme, clients = (
         (ROOT / path).read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
@@ -112,7 +112,7 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
     ]
     paths = []
 
-    class Spoilt(StreamRequestHandler):
+    class Damaged(StreamRequestHandler):
         def handle(self) -> None:
             request = self.rfile.readline()
             headers = parse_headers(self.rfile)
@@ -123,7 +123,7 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
     (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with TCPServer(("127.0.0.1", 0), Spoilt) as server:
+    with TCPServer(("127.0.0.1", 0), Damaged) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
         server.shutdown()
@@ -132,8 +132,8 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
     assert len(set(paths)) == 1
 
 
-def test_a_bad_setting_is_one_clear_line() -> None:
-    """Make hands the settings on; tests/local/test_commands.py tries the others."""
+def test_an_invalid_setting_is_one_clear_line() -> None:
+    """Make passes the settings on; tests/local/test_commands.py tests the others."""
     arguments = ["make", "-s", "run", "DYNAMODB=postgres"]
     ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
@@ -142,13 +142,13 @@ def test_a_bad_setting_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["USER="]], ids=["no user", "empty user"])
-def test_a_token_is_for_a_user_who_is_named(arguments: list[str]) -> None:
+def test_a_token_needs_a_named_user(arguments: list[str]) -> None:
     ended = subprocess.run(["make", "-s", "token", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Usage" in ended.stderr
 
 
-def test_make_token_prints_a_token_and_nothing_else() -> None:
+def test_make_token_prints_only_a_token() -> None:
     arguments = ["make", "-s", "token", "USER=auth0|abc", "SCOPE=tasks/service"]
     ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.count(".") == 2

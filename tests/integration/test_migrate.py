@@ -1,4 +1,4 @@
-"""`ops.migrate` on a table of older items, while a new and an old release write, killed half-way and run again."""
+"""`ops.migrate` on a table of older items, while a new and an old release write; killed half-way and started again."""
 
 import json
 import random
@@ -40,7 +40,7 @@ CREATED = 1_795_415_874_917
 
 @pytest.fixture
 def table(template: Template, dynamodb_local_url: str) -> Table:
-    """A table of this test alone: a migration concerns all that there is."""
+    """A table for this test only: a migration changes the whole table."""
     (of_all,), name = template.tables, f"Migrated-{uuid.uuid4()}"
     own = replace(of_all, arguments={**of_all.arguments, "TableName": name})
     engines.create_tables(replace(template, tables=(own,)), dynamodb_local_url)
@@ -49,13 +49,13 @@ def table(template: Template, dynamodb_local_url: str) -> Table:
 
 @pytest.fixture(autouse=True)
 def _step(monkeypatch: pytest.MonkeyPatch, dynamodb_local_url: str, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)  # state files go there
+    monkeypatch.chdir(tmp_path)  # the folder for state files
     monkeypatch.setattr(upgrades, "STEPS", older_shape.STEPS)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_url)
 
 
 def fill(table: Table, count: int) -> dict[tuple[str, str], str]:
-    """Put tasks of the older shape into the table; their titles by user and id."""
+    """Put tasks of the older shape into the table, and return their titles by user and id."""
     titles: dict[tuple[str, str], str] = {}
     client = new_patient_client()
     for start in range(0, count, 25):
@@ -89,7 +89,7 @@ type Run = Callable[..., tuple[int, dict[str, int], str]]
 
 @pytest.fixture
 def run(table: Table, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process; its status, report and messages."""
+    """Runs the command in this process, and returns its status, report and messages."""
 
     def run(*arguments: str) -> tuple[int, dict[str, int], str]:
         status = migrate.main(["--table", table.name, *arguments])
@@ -101,11 +101,11 @@ def run(table: Table, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 class Writers:
-    """Writers that toggle and rename tasks of their own until told to stop, and count what was acknowledged."""
+    """Writers that toggle and rename their own tasks until they are stopped, and count the acknowledged writes."""
 
     def __init__(self, table: Table, mine: list[tuple[str, str]]) -> None:
-        # The older release here does not know what became of a write without a response, so it waits for all of them:
-        # DynamoDB Local stands still for seconds now and then.
+        # The older release here does not know the outcome of a write without a response, so it waits for each response:
+        # DynamoDB Local sometimes pauses for seconds.
         config = Config(read_timeout=60, retries={"total_max_attempts": 1})
         self._old = Table(boto3.client("dynamodb", config=config), table.name)
         self.toggles: Counter[tuple[str, str]] = Counter()
@@ -113,8 +113,8 @@ class Writers:
         self.writes: Counter[tuple[str, str]] = Counter()
         self._ended = threading.Event()
         self._broken: list[BaseException] = []
-        # Each has tasks of its own, so that it is known what must be there in the end. They are so many that most are
-        # written only once or twice: what a migration spoils, another write might mend.
+        # Each writer has its own tasks, so the expected end is known. There are so many that most are
+        # written only once or twice: another write could hide damage by the migration.
         new, old, both = mine[::3], mine[1::3], mine[2::3]
         self.threads = [
             threading.Thread(target=self._write, args=[table, tasks, releases])
@@ -154,12 +154,12 @@ class Writers:
             raise
 
 
-def test_killed_half_way_under_traffic_it_loses_nothing(table: Table, run: Run, tmp_path: Path) -> None:
+def test_a_migration_killed_under_traffic_loses_nothing(table: Table, run: Run, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     titles = fill(table, COUNT)
     before = everything(table)
     with Writers(table, list(titles)[: COUNT * 3 // 4]) as writers:
-        # So slow that it is half-way for a while. A page may be a whole segment, so there are many segments.
+        # Slow, so that the migration can be killed half-way. A page may be a whole segment, so there are many segments.
         first = started(table, state, "--segments", "16", "--units", str(COUNT * 2))
         eventually(lambda: state.exists() or None, within=600)
         first.send_signal(signal.SIGKILL)
@@ -170,7 +170,7 @@ def test_killed_half_way_under_traffic_it_loses_nothing(table: Table, run: Run, 
         status, counts, _ = run("--state", str(state), "--units", "1000000")
         assert (status, counts["seen"]) == (0, COUNT)
         assert not state.exists()
-    # What the older release wrote meanwhile is of its shape again. Now that it is gone, another run finds that.
+    # The older release wrote items of its shape meanwhile. Now it has ended, and another run finds them.
     status, counts, _ = run("--units", "1000000")
     assert (status, counts.keys() - {"upgraded"}) == (0, {"seen"})
 
@@ -183,13 +183,13 @@ def test_killed_half_way_under_traffic_it_loses_nothing(table: Table, run: Run, 
         assert ("completed_at" in item) == done, task
         assert item["title"]["S"] == writers.titles.get(task, titles[task])
         assert int(item["version"]["N"]) == 1 + writers.writes[task]
-        if not writers.writes[task]:  # to clients it is what it was
+        if not writers.writes[task]:  # clients see no change
             same = ("version", "updated_at", "by_change", "write_tokens", "by_creation", "by_status")
             assert {name: item[name] for name in same} == {name: before[task][name] for name in same}
     assert sum(writers.writes.values()) > 100
 
 
-def test_it_says_what_it_would_do_and_does_it_once(table: Table, run: Run, tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_changes_and_a_run_applies_them_once(table: Table, run: Run, tmp_path: Path) -> None:
     fill(table, 10)
     assert run("--dry-run")[:2] == (0, {"of schema 0": 10, "seen": 10})
     assert {item["schema"]["N"] for item in everything(table).values()} == {"0"}
@@ -202,10 +202,10 @@ def test_it_says_what_it_would_do_and_does_it_once(table: Table, run: Run, tmp_p
     status, counts, err = run()
     assert (status, counts) == (1, {"failed": 1, "seen": 10})
     assert "LookupError" in err
-    assert "user-" not in err  # no plain user id
+    assert "user-" not in err  # not a plain user id
 
 
-def test_two_walks_do_not_share_a_state(table: Table, run: Run, tmp_path: Path) -> None:
+def test_two_migrations_do_not_share_a_state_file(table: Table, run: Run, tmp_path: Path) -> None:
     fill(table, 1)
     state = tmp_path / "state.json"
     state.write_text(json.dumps({"purpose": "another", "segments": [], "counts": {}}))
@@ -220,7 +220,7 @@ def test_two_walks_do_not_share_a_state(table: Table, run: Run, tmp_path: Path) 
     assert {item["schema"]["N"] for item in everything(table).values()} == {"0"}
 
 
-def test_it_is_no_faster_than_told_and_stops_when_told(table: Table, tmp_path: Path) -> None:
+def test_a_migration_respects_its_rate_and_stops_on_a_signal(table: Table, tmp_path: Path) -> None:
     fill(table, 100)
     since = time.monotonic()
     process = started(table, tmp_path / "state.json", "--units", "100", "--segments", "1")
@@ -230,11 +230,11 @@ def test_it_is_no_faster_than_told_and_stops_when_told(table: Table, tmp_path: P
     assert process.returncode == 130, err
     assert "to continue" in err
     done = sum(item["schema"]["N"] == "1" for item in everything(table).values())
-    # An upgrade takes four units: the item's, and one for each index.
+    # An upgrade consumes four units: one for the item, and one for each index.
     assert 0 < done <= (time.monotonic() - since) * 100 / 4 + 1
 
 
-def test_who_writes_in_a_transaction_is_waited_for(table: Table, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transaction_of_another_writer_is_waited_for(table: Table, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(table, 2)
     ours = Table(new_patient_client(), table.name)
     monkeypatch.setattr(migrate, "new_client", lambda _: ours.client)
@@ -245,7 +245,7 @@ def test_who_writes_in_a_transaction_is_waited_for(table: Table, run: Run, monke
     assert not wire.faults
 
 
-def test_a_table_that_is_not_there(run: Run, table: Table) -> None:
+def test_a_missing_table_is_a_clear_error(run: Run, table: Table) -> None:
     table.client.delete_table(TableName=table.name)
     status, counts, err = run()
     assert (status, counts) == (2, {})

@@ -1,6 +1,6 @@
-"""A field that is added to the models and the codec, and nowhere else, survives every operation.
+"""A field that is added only to the models and the codec survives every operation.
 
-What was acknowledged must be there: a field that some operation forgot would be answered with 200 and dropped.
+Without this test, a field that one operation does not copy would be acknowledged with 200 and lost.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from shared.store.items import NUMBER, Field
 from tests.conftest import table_at
 from tests.inprocess import Functions, Reply, functions
 
-# One of each type that an attribute can have and a client can send.
+# One field of each type that an attribute can have and a client can send.
 ADDED: dict[str, tuple[Any, Any, Field]] = {
     "size": (int, 0, replace(NUMBER, absent=0)),
     "words": (
@@ -146,14 +146,14 @@ def good(reply: Reply) -> Any:
     return reply.json
 
 
-def test_a_field_needs_the_models_and_the_codec_only(engine_url: str, user: str) -> None:
-    """In a process of its own, whose models nobody else uses."""
+def test_a_new_field_needs_only_the_models_and_the_codec(engine_url: str, user: str) -> None:
+    """In its own process, because it changes the models."""
     run: Callable[..., Any] = journey
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         process.submit(run, engine_url, user).result()
 
 
-def test_a_field_that_the_codec_does_not_know_is_a_failure_and_not_dropped(moto_url: str, user: str) -> None:
+def test_a_field_that_the_codec_does_not_know_is_an_error(moto_url: str, user: str) -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         assert process.submit(_statuses_without, moto_url, user).result() == dict.fromkeys(ADDED, 500)
 

@@ -1,4 +1,4 @@
-"""Items of an older release, and of a newer one: every operation works on them, and leaves them whole."""
+"""Items of an older and of a newer release: every operation works on them, and keeps them complete."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def _step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def old(table: Table, user: str) -> Callable[..., str]:
-    """Puts a task of schema 0 into the table, live or in the trash, and gives its id."""
+    """Puts a task of schema 0 into the table, live or in the trash, and returns its id."""
 
     def put(*, completed: bool = False, trashed: bool = False) -> str:
         task_id = str(uuid7(CREATED * 1_000_000))
@@ -56,7 +56,7 @@ def keyed(table: Table, user: str, key: str = "") -> TaskStore:
     return TaskStore(table, user, deadline_in(10), key=once(key))
 
 
-def test_reads_show_it_as_of_today_and_write_nothing(
+def test_reads_upgrade_an_older_item_without_a_write(
     store: TaskStore, table: Table, user: str, old: Callable[..., str]
 ) -> None:
     done, trashed = old(completed=True), old(trashed=True)
@@ -82,7 +82,7 @@ WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_write_upgrades_it_at_once(name: str, engine_url: str, user: str, old: Callable[..., str]) -> None:
+def test_a_write_upgrades_an_older_item(name: str, engine_url: str, user: str, old: Callable[..., str]) -> None:
     table, task_id = table_at(engine_url, "counted"), old()
     store = TaskStore(table, user, deadline_in(10))
     with Wire(table) as wire:
@@ -108,7 +108,9 @@ def test_restore_and_clear(store: TaskStore, table: Table, user: str, old: Calla
     assert {task.id for task in store.list(TaskQuery()).items} == {trashed, still_open}
 
 
-def test_keyed_writes_upgrade_it_in_their_transaction(table: Table, user: str, old: Callable[..., str]) -> None:
+def test_writes_with_a_key_upgrade_an_item_in_their_transaction(
+    table: Table, user: str, old: Callable[..., str]
+) -> None:
     toggled, trashed, batched = old(), old(trashed=True), old(completed=True)
     assert keyed(table, user).toggle(toggled, ANY_VERSION).completed
     assert not keyed(table, user).restore(trashed, ANY_VERSION).completed
@@ -120,7 +122,7 @@ def test_keyed_writes_upgrade_it_in_their_transaction(table: Table, user: str, o
         assert item["by_status"]["S"].startswith("task#done#" if "completed_at" in item else "task#open#")
 
 
-def test_a_response_that_a_key_remembers_is_upgraded(table: Table, user: str, old: Callable[..., str]) -> None:
+def test_the_stored_response_of_a_key_is_upgraded(table: Table, user: str, old: Callable[..., str]) -> None:
     task_id, key = old(completed=True), uuid.uuid4().hex
     response = {
         name: value
@@ -135,7 +137,7 @@ def test_a_response_that_a_key_remembers_is_upgraded(table: Table, user: str, ol
     assert again.replayed
 
 
-def test_what_is_refused_anyway_upgrades_nothing(
+def test_a_rejected_write_does_not_upgrade_the_item(
     store: TaskStore, table: Table, user: str, old: Callable[..., str]
 ) -> None:
     task_id = old()
@@ -149,7 +151,7 @@ def test_what_is_refused_anyway_upgrades_nothing(
 
 @pytest.mark.parametrize("lost", [lost_before, lost_after])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_lost_answer_on_the_way_changes_nothing(
+def test_a_lost_response_of_an_upgrade_changes_nothing(
     lost: Any, place: int, engine_url: str, user: str, old: Callable[..., str]
 ) -> None:
     table, task_id = table_at(engine_url, "lossy"), old()
@@ -159,7 +161,7 @@ def test_a_lost_answer_on_the_way_changes_nothing(
     assert stored(table, user, task_id)["version"]["N"] == "2"
 
 
-def test_a_write_that_comes_before_the_upgrade_wins(engine_url: str, user: str, old: Callable[..., str]) -> None:
+def test_a_write_before_the_upgrade_wins(engine_url: str, user: str, old: Callable[..., str]) -> None:
     table, task_id = table_at(engine_url, "overtaken"), old()
     other = TaskStore(table_at(engine_url), user, deadline_in(10))
     with Wire(table) as wire:
@@ -168,10 +170,10 @@ def test_a_write_that_comes_before_the_upgrade_wins(engine_url: str, user: str, 
     assert (task.title, task.completed, task.version) == ("theirs", True, 3)
 
 
-def test_an_older_release_goes_on_with_what_this_one_wrote(
+def test_an_older_release_can_use_the_items_of_this_release(
     store: TaskStore, table: Table, user: str, old: Callable[..., str]
 ) -> None:
-    """A canary, then: both releases toggle the same task in turns, and neither leaves what the other cannot read."""
+    """As in a canary deployment: both releases toggle a task in turns, and each can read what the other wrote."""
     task_id = old()
     for turn in range(3):
         assert older_shape.toggle_as_before(table, user, task_id)
@@ -182,7 +184,7 @@ def test_an_older_release_goes_on_with_what_this_one_wrote(
 
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Makes this release the next one: schema 2, whose items hold their title in capitals, too."""
+    """Turns this release into the next one: schema 2, whose items also have their title in capitals."""
 
     def shout(item: Item) -> Item:
         return {**item, "shout": text(item["title"]["S"].upper())}
@@ -206,10 +208,10 @@ NEWER: dict[str, Callable[[Table, str, str], object]] = {
 
 
 @pytest.mark.parametrize("name", NEWER)
-def test_this_release_goes_on_with_what_a_newer_one_wrote(
+def test_this_release_can_use_the_items_of_a_newer_release(
     name: str, store: TaskStore, table: Table, user: str, newer: Callable[[], None]
 ) -> None:
-    """What a newer release alone knows is kept, and no longer trusted: the stamp says so, and that release mends it."""
+    """Attributes of the newer release are kept and marked as outdated, and that release computes them again."""
     task_id = store.create(NewTask(title="theirs")).id
     item = {**stored(table, user, task_id), "schema": items.number(2), "shout": text("THEIRS"), "due": text("soon")}
     table.client.put_item(TableName=table.name, Item=item)
@@ -224,7 +226,7 @@ def test_this_release_goes_on_with_what_a_newer_one_wrote(
     assert written["version"]["N"] == "3"
 
 
-def test_a_step_that_is_missing_is_told(
+def test_a_missing_step_is_a_clear_error(
     store: TaskStore, old: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upgrades, "STEPS", {})

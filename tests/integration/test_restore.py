@@ -1,4 +1,4 @@
-"""`ops.restore`: what comes back from a backup is newer than all that clients have seen, and reaches every replica."""
+"""`ops.restore`: restored tasks are newer than all versions that clients have seen, and reach every replica."""
 
 import uuid
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.wire import Wire, fail_with, lost_after, lost_before_and
 
 @pytest.fixture
 def tables(template: Template, engine_url: str) -> Callable[[], Table]:
-    """Makes empty tables, each of its own name."""
+    """Makes empty tables with different names."""
 
     def make() -> Table:
         (of_all,), name = template.tables, f"Table-{uuid.uuid4()}"
@@ -34,7 +34,7 @@ def tables(template: Template, engine_url: str) -> Callable[[], Table]:
 
 
 def copied(table: Table, tables: Callable[[], Table]) -> Table:
-    """What a backup restores to: another table with the same items."""
+    """A restored backup: another table with the same items."""
     backup = tables()
     for item in table.client.scan(TableName=table.name)["Items"]:
         backup.client.put_item(TableName=backup.name, Item=item)
@@ -69,45 +69,43 @@ def synced(store: TaskStore, replica: dict[str, Any], since: str | None = None) 
     return page.next_since
 
 
-def test_damage_is_undone_and_work_is_kept(tables: Callable[[], Table], run: Restore, user: str) -> None:
+def test_a_restore_undoes_damage_and_keeps_later_work(tables: Callable[[], Table], run: Restore, user: str) -> None:
     table = tables()
     store = TaskStore(table, user, deadline_in(60))
-    kept, spoilt, deleted, trashed = (store.create(NewTask(title=name)).id for name in ("kept", "good", "d", "t"))
+    kept, damaged, deleted, trashed = (store.create(NewTask(title=name)).id for name in ("kept", "good", "d", "t"))
     store.delete(trashed, ANY_VERSION)
     backup = copied(table, tables)
 
     replica: dict[str, Any] = {}
-    store.update(spoilt, {"title": "spoilt"}, ANY_VERSION)
+    store.update(damaged, {"title": "damaged"}, ANY_VERSION)
     store.delete(deleted, ANY_VERSION)
     store.restore(trashed, ANY_VERSION)
     new = store.create(NewTask(title="new")).id
     token = synced(store, replica)
     seen = {task_id: item.version for task_id, item in replica.items()}
 
-    # One user's restore reads one user's partition: a whole table takes days.
+    # The restore of one user reads one partition: a whole table takes days.
     assert run(backup, table, "--user", "somebody else") == {"seen": 0}
     assert run(backup, table, "--user", user, "--dry-run") == {"same": 1, "seen": 4, "to restore": 3}
-    assert store.get(spoilt).title == "spoilt"
+    assert store.get(damaged).title == "damaged"
     assert run(backup, table, "--user", user) == {"restored": 3, "same": 1, "seen": 4}
     assert run(backup, table) == {"same": 4, "seen": 4}
 
     assert {task.title for task in store.list(TaskQuery()).items} == {"kept", "good", "d", "new"}
     assert [task.id for task in store.list(TaskQuery(status="deleted")).items] == [trashed]
-    for write, task_id in ((store.toggle, spoilt), (store.toggle, deleted), (store.restore, trashed)):
+    for write, task_id in ((store.toggle, damaged), (store.toggle, deleted), (store.restore, trashed)):
         with pytest.raises(VersionMismatch):
             write(task_id, Precondition(frozenset({seen[task_id]})))
     synced(store, replica, token)
     live = {key for key, item in replica.items() if isinstance(item, Task)}
-    assert live == {kept, spoilt, deleted, new}
+    assert live == {kept, damaged, deleted, new}
     assert isinstance(replica[trashed], Tombstone)
-    assert replica[spoilt] == store.get(spoilt)
+    assert replica[damaged] == store.get(damaged)
 
 
 @pytest.mark.parametrize("whose", [(), ("--user", "")])
-def test_whose_tasks_are_restored_must_be_said(
-    tables: Callable[[], Table], run: Restore, user: str, whose: tuple[str, ...]
-) -> None:
-    """An empty `--user` names nobody. That is not everybody."""
+def test_a_restore_needs_the_user(tables: Callable[[], Table], run: Restore, user: str, whose: tuple[str, ...]) -> None:
+    """An empty `--user` is an error. It does not mean all users."""
     table = tables()
     store = TaskStore(table, user, deadline_in(60))
     task_id = store.create(NewTask(title="good")).id
@@ -118,7 +116,7 @@ def test_whose_tasks_are_restored_must_be_said(
     assert store.get(task_id).title == "newer"
 
 
-def test_into_an_empty_table_versions_go_on_from_where_no_client_has_been(
+def test_a_restore_into_an_empty_table_uses_versions_that_no_client_has_seen(
     tables: Callable[[], Table], run: Restore, user: str
 ) -> None:
     table, empty = tables(), tables()
@@ -138,24 +136,24 @@ def test_into_an_empty_table_versions_go_on_from_where_no_client_has_been(
         after.toggle(task_id, Precondition(frozenset({6})))
     toggled = after.toggle(task_id, ANY_VERSION)
     assert toggled.version == replica[task_id].version + 1
-    # JSON numbers and ETags take it.
+    # JSON numbers and ETags can hold it.
     assert toggled.version < 2**53
     assert after.toggle(task_id, Precondition(frozenset({toggled.version}))).version == toggled.version + 1
 
 
 @pytest.fixture
-def spoilt(
+def damaged(
     tables: Callable[[], Table],
     run: Restore,  # noqa: ARG001 - it says where DynamoDB is
     user: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[TaskStore, str, Table, Table]:
-    """A task that was good when it was backed up: its store and id, the backup, and the table as restore reaches it."""
+    """A task that was damaged after the backup: its store and id, the backup, and the table of the restore."""
     table = tables()
     store = TaskStore(table, user, deadline_in(60))
     task_id = store.create(NewTask(title="good")).id
     backup = copied(table, tables)
-    store.update(task_id, {"title": "spoilt"}, ANY_VERSION)
+    store.update(task_id, {"title": "damaged"}, ANY_VERSION)
     ours = Table(backfill.new_client(), table.name)
     monkeypatch.setattr(restore, "new_client", lambda: ours.client)
     return store, task_id, backup, ours
@@ -164,7 +162,7 @@ def spoilt(
 def test_an_erased_user_is_left_out(
     tables: Callable[[], Table], run: Restore, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mark in the live table counts. In the backup there is none."""
+    """The mark in the live table counts. The backup has none."""
     monkeypatch.setattr(marks, "_unmarked", {})
     table, other = tables(), f"{user}2"
     for name in (user, user, other):
@@ -184,12 +182,14 @@ def test_an_erased_user_is_left_out(
     assert TaskStore(table, user, deadline_in(60)).list(TaskQuery()).items == []
 
 
-# DescribeTable, Scan, GetItem of the mark (which passes the wire by itself) and of the task, and then the write.
+# DescribeTable, Scan, GetItem of the mark (without a fault) and of the task, and then the write.
 BEFORE_THE_WRITE = [None] * 3
 
 
-def test_who_writes_in_a_transaction_is_waited_for(spoilt: tuple[TaskStore, str, Table, Table], run: Restore) -> None:
-    store, task_id, backup, ours = spoilt
+def test_a_transaction_of_another_writer_is_waited_for(
+    damaged: tuple[TaskStore, str, Table, Table], run: Restore
+) -> None:
+    store, task_id, backup, ours = damaged
     with Wire(ours) as wire:
         wire.faults = [*BEFORE_THE_WRITE, *[fail_with(400, "TransactionConflictException")] * 2]
         assert run(backup, ours, "--everyone", "--segments", "1") == {"restored": 1, "seen": 1}
@@ -198,10 +198,10 @@ def test_who_writes_in_a_transaction_is_waited_for(spoilt: tuple[TaskStore, str,
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_who_writes_at_the_same_moment_is_written_over_knowingly(
-    spoilt: tuple[TaskStore, str, Table, Table], run: Restore, lost: bool
+def test_a_write_during_a_restore_is_overwritten_with_a_report(
+    damaged: tuple[TaskStore, str, Table, Table], run: Restore, lost: bool
 ) -> None:
-    store, task_id, backup, ours = spoilt
+    store, task_id, backup, ours = damaged
     with Wire(ours) as wire:
         meanwhile = lost_after if lost else lost_before_and(lambda: store.toggle(task_id, ANY_VERSION))
         wire.faults = [*BEFORE_THE_WRITE, meanwhile]

@@ -1,4 +1,4 @@
-"""Clients that stay in step: a replica that syncs all the time, slow and late requests, wrong clocks."""
+"""Clients that stay in sync: a replica that syncs all the time, slow and late requests, wrong clocks."""
 
 import random
 import threading
@@ -26,13 +26,13 @@ WRITERS = 8
 WRITES = 1000 * SCALE
 SKEW = 2.0  # seconds, either way
 DELAY = 0.3
-LATEST = sized(1, 1, 5)  # seconds that a request arrives after its function has ended, at most
+LATEST = sized(1, 1, 5)  # the maximum seconds between the end of a function and the arrival of its request
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
 
 @dataclass
 class Replica:
-    """The client of docs/http-api.md: it takes what is newer than what it has."""
+    """The client of docs/http-api.md: it keeps the newer version of each task."""
 
     ask: Callable[[str | None], Any]
     tasks: dict[str, Task | Tombstone] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def clock(ahead: float) -> Callable[[], int]:
 
 
 class Writer:
-    """Writes at random, with a clock of its own, and keeps what was acknowledged."""
+    """Makes random writes with its own clock, and keeps the acknowledged ones."""
 
     def __init__(self, url: str, user: str, seed: int, acknowledged: dict[str, int]) -> None:
         self.choose = random.Random(seed)  # noqa: S311 - no secret
@@ -71,7 +71,7 @@ class Writer:
         return TaskStore(self.table, self.user, deadline_in(30), self.clock, once)
 
     def write(self) -> int:
-        """Do something at random; return how many writes were acknowledged, 0 where the task refused it."""
+        """Run a random operation, and return the number of acknowledged writes: 0 if it was refused."""
         store = self.store(keyed=self.choose.random() < 0.2)
         kinds = ["create", "update", "update", "toggle", "delete", "restore", "batch"]
         kind = self.choose.choice(kinds if len(self.acknowledged) > 5 else ["create"])
@@ -101,7 +101,7 @@ class Writer:
 
 
 def slow_or_late(seed: int) -> Callable[[], Fault | None]:
-    """A wire that delays each tenth request, by up to 300 ms, and each twentieth until its client has given it up."""
+    """A wire that delays each tenth request by up to 300 ms, and each twentieth beyond the timeout."""
     choose = random.Random(seed)  # noqa: S311 - no secret
 
     def slow(send: Send) -> Any:
@@ -118,7 +118,7 @@ def slow_or_late(seed: int) -> Callable[[], Fault | None]:
 
 
 def run(url: str, user: str, writes: int, seed: int) -> tuple[Replica, dict[str, int]]:
-    """Let the writers write while a replica syncs; return it after its last sync, with what was acknowledged."""
+    """Run the writers while a replica syncs; return it after its last sync, with the acknowledged writes."""
     acknowledged: dict[str, int] = {}
     reader = TaskStore(table_at(url), user, deadline_in(600), clock(SKEW * 0.99))
     replica = Replica(lambda since: reader.changes(ChangesQuery(since=since, limit=50)))
@@ -182,8 +182,8 @@ def test_without_the_overlap_the_same_replica_misses_changes(
     assert replica.live != stored(dynamodb_local_url, user)
 
 
-def test_a_replica_sees_the_latest_request_that_is_promised(dynamodb_local_url: str, user: str) -> None:
-    """The function's clock is behind by 2 s, it sends at its end, after 10 s, and the request arrives 5 s later."""
+def test_a_replica_sees_the_latest_possible_request(dynamodb_local_url: str, user: str) -> None:
+    """The clock of the function is 2 s behind, it sends after 10 s, at its end, and the request arrives 5 s later."""
     table, stamp, held = table_at(dynamodb_local_url, "slow writers"), time.time_ns(), Held()
     now = stamp
     reader = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60), lambda: now)
@@ -200,7 +200,7 @@ def test_a_replica_sees_the_latest_request_that_is_promised(dynamodb_local_url: 
     assert [task.title for task in replica.live.values()] == ["late"]
 
 
-def test_a_burst_that_is_larger_than_a_page_ends(dynamodb_local_url: str, user: str) -> None:
+def test_a_sync_ends_after_a_burst_larger_than_a_page(dynamodb_local_url: str, user: str) -> None:
     table, operations = table_at(dynamodb_local_url), [{"op": "create", "task": {"title": "burst"}}] * 25
     for _ in range(40):
         batching = TaskStore(table, user, deadline_in(10), key=IdempotencyKey(uuid.uuid4().hex, "x", 3600))
@@ -215,11 +215,11 @@ def test_a_burst_that_is_larger_than_a_page_ends(dynamodb_local_url: str, user: 
     replica = Replica(ask)
     replica.sync()
     assert (len(replica.live), asked) == (1000, 101)
-    replica.sync()  # the burst is recent, so it comes again, once
+    replica.sync()  # the burst is recent, so it is returned once more
     assert asked == 202
 
 
-def test_a_snapshot_while_others_write_is_whole(dynamodb_local_url: str, user: str) -> None:
+def test_a_snapshot_is_complete_while_others_write(dynamodb_local_url: str, user: str) -> None:
     store = TaskStore(table_at(dynamodb_local_url), user, deadline_in(60))
     ids = [store.create(NewTask(title=f"{number}")).id for number in range(100)]
     ended = threading.Event()
@@ -241,7 +241,7 @@ def test_a_snapshot_while_others_write_is_whole(dynamodb_local_url: str, user: s
     assert replica.live == stored(dynamodb_local_url, user)
 
 
-def test_an_idle_sync_is_one_cheap_query(dynamodb_local_url: str, user: str) -> None:
+def test_a_sync_without_changes_is_one_cheap_query(dynamodb_local_url: str, user: str) -> None:
     table = table_at(dynamodb_local_url)
     past = TaskStore(table, user, deadline_in(10), clock(-60))
     for _ in range(20):
@@ -263,7 +263,7 @@ def test_an_idle_sync_is_one_cheap_query(dynamodb_local_url: str, user: str) -> 
     assert units <= 1
 
 
-def test_mutated_tokens_reach_nothing(dynamodb_local_url: str, user: str) -> None:
+def test_mutated_tokens_reach_no_other_data(dynamodb_local_url: str, user: str) -> None:
     table = table_at(dynamodb_local_url)
     store = TaskStore(table, user, deadline_in(600))
     other = TaskStore(table, f"other-{user}", deadline_in(600))

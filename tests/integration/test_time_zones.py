@@ -1,4 +1,4 @@
-"""A due date stays as it is, in whichever time zone the process runs."""
+"""A due date does not change with the time zone of the process."""
 
 import os
 import subprocess

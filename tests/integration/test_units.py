@@ -1,4 +1,4 @@
-"""What each operation consumes of DynamoDB's units: the table in docs/data-model.md, measured."""
+"""Measures the DynamoDB units of each operation against the table in docs/data-model.md."""
 
 import re
 import time
@@ -22,7 +22,7 @@ from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests.conftest import ROOT, SCALE, deadline_in, table_at
 
-# Titles and descriptions as people write them: an item of 700 bytes.
+# Titles and descriptions of realistic length: an item of 700 bytes.
 NEW = NewTask(title="Buy milk", description="Two bottles, and whatever else the kitchen lacks.")
 IN_A_LIST = NEW.model_copy(update={"list": "home"})
 LONG = NewTask(title="t" * 255, description="d" * 1000)
@@ -49,9 +49,9 @@ def size(value: Any) -> int:
 
 
 def units_of_a_write(old: Any, new: Any) -> int:
-    """What AWS takes for a write that makes one item of another: a unit a KB, for the table and for each index.
+    """The units of a write that replaces an item: one per KB, for the table and for each index.
 
-    An index whose key changes is written twice: the old entry goes, and a new one comes.
+    An index whose key changes is written twice: the old entry is deleted, and a new one comes.
     """
     before, after = (-(-sum(len(name) + size(value) for name, value in item.items()) // 1024) for item in (old, new))
     units = max(before, after)
@@ -63,9 +63,9 @@ def units_of_a_write(old: Any, new: Any) -> int:
 
 @contextmanager
 def metered(table: Table, reader: Table) -> Iterator[Counter[str]]:
-    """Counts the units that requests consume while it lasts, as DynamoDB Local tells them.
+    """Counts the units that requests consume in this block, as DynamoDB Local reports them.
 
-    Of a transaction that writes it tells too much: that is computed by AWS's rule, twice what each part would take
+    For writing transactions it reports too much: that is computed by AWS's rule, twice what each part would take
     alone.
     """
     units: Counter[str] = Counter()
@@ -82,7 +82,7 @@ def metered(table: Table, reader: Table) -> Iterator[Counter[str]]:
     def count(parsed: dict[str, Any], model: Any, **_: object) -> None:
         if model.name == "TransactWriteItems":
             return
-        # Of a write that is refused nothing is told: AWS takes a unit for each KB of the item that it looked at.
+        # A refused write reports no units: AWS takes a unit for each KB of the item that it read.
         consumed = parsed.get("ConsumedCapacity", {"CapacityUnits": 1})
         kind = "read" if model.name in {"GetItem", "BatchGetItem", "Query", "TransactGetItems"} else "write"
         for report in consumed if isinstance(consumed, list) else [consumed]:
@@ -165,7 +165,7 @@ def measured(dynamodb_local_url: str) -> dict[str, tuple[float, float]]:
     return found
 
 
-def test_every_operation_consumes_what_the_documentation_says(measured: dict[str, tuple[float, float]]) -> None:
+def test_every_operation_consumes_the_documented_units(measured: dict[str, tuple[float, float]]) -> None:
     assert measured == documented()
 
 
@@ -173,7 +173,7 @@ def test_every_operation_consumes_what_the_documentation_says(measured: dict[str
     ("new", "changed", "index", "units"),
     [("create", None, None, 4), ("text", "title", None, 5), ("toggle", "title", "by_status", 6)],
 )
-def test_the_rule_for_transactions_agrees_with_what_plain_writes_consume(
+def test_the_rule_for_transactions_matches_the_units_of_plain_writes(
     new: str, changed: str | None, index: str | None, units: int, measured: dict[str, tuple[float, float]]
 ) -> None:
     now = time.time_ns()
@@ -188,7 +188,7 @@ def test_the_rule_for_transactions_agrees_with_what_plain_writes_consume(
     assert measured[plain] == (units, 0 if new == "create" else 1)
 
 
-def test_a_page_costs_the_same_however_much_there_is(dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_costs_the_same_with_more_tasks(dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_at(dynamodb_local_url).name
     monkeypatch.setattr(queries, "FILTERED", 100)  # as many as the smallest user has
 

@@ -1,4 +1,4 @@
-"""Lists walked page by page over HTTP while others write: what nobody touches appears exactly once."""
+"""Lists read page by page over HTTP while others write: unchanged tasks appear exactly once."""
 
 import random
 import threading
@@ -56,7 +56,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
     stop = threading.Event()
 
     def churn() -> None:
-        """Create, toggle, move and delete, as fast as it goes."""
+        """Create, toggle, move and delete without pause."""
         dice = random.Random(0)  # noqa: S311 - no secret
         stores = {name: TaskStore(table_at(dynamodb_local_url, "churn"), name, deadline_in(600)) for name in users}
         while not stop.is_set():
@@ -92,7 +92,7 @@ def test_untouched_tasks_of_two_users_appear_exactly_once_in_a_busy_list(
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_a_filtered_list_is_complete_though_one_query_reads_a_part_of_it(
+def test_a_filtered_list_is_complete_over_several_queries(
     store: TaskStore, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "FILTERED", 4)
@@ -117,7 +117,7 @@ def new_task(number: int) -> NewTask:
 
 
 def matches(task: Task, query: dict[str, str]) -> bool:
-    """Whether a query wants a task, as the documentation says it."""
+    """Whether a task matches a query, by the documentation."""
     assert task.due is not None
     return (
         query.get("list", task.list) == task.list
@@ -128,7 +128,7 @@ def matches(task: Task, query: dict[str, str]) -> bool:
 
 
 def test_tombstones_do_not_slow_a_list_down(dynamodb_local_url: str, user: str) -> None:
-    """One request reads the first page, however many tasks before it are in the trash."""
+    """One request reads the first page, even if many tasks before it are in the trash."""
     table = table_at(dynamodb_local_url, "counted")
     store = TaskStore(table, user, deadline_in(60 * SCALE))
     for _ in range(sized(100, 100, 10_000)):

@@ -1,4 +1,4 @@
-"""A gateway on moto, and two users: alice, who calls, and bob, whose tasks are none of her business."""
+"""A gateway on moto, and two users: alice, who sends the requests, and bob, whose tasks she must not reach."""
 
 import uuid
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @dataclass
 class Bob:
-    """A user with tasks of every status, and all that is stored of him."""
+    """A user with tasks of every status, and all his stored items."""
 
     api: Api
     task: Task
@@ -44,7 +44,7 @@ def bob(backend: Backend) -> Bob:
 
 @pytest.fixture
 def untouched(backend: Backend, bob: Bob) -> Iterator[None]:
-    """Whatever a test does, all that is stored of bob stays as it is."""
+    """The test fails if any stored item of bob changes."""
     yield
     before, bob.stored = bob.stored, backend.stored(bob.id)
     assert bob.stored == before

@@ -1,4 +1,4 @@
-"""A guard on botocore: whatever an operation sends to DynamoDB names the addressed user's partition and no other."""
+"""A guard on botocore: every DynamoDB request of an operation names only the partition of the addressed user."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ type Invoke = Callable[..., Reply]
 
 @dataclass
 class Seen:
-    """Every request as it goes out, and which partitions it names."""
+    """Every sent request, and the partitions that it names."""
 
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -32,13 +32,13 @@ class Seen:
 
     @property
     def partitions(self) -> set[str]:
-        """The partitions named; fails on what could reach an unnamed one."""
+        """The named partitions; fails for actions that can reach others."""
         return {partition for name, body in self.requests for partition in guard.named(name, body)}
 
 
 @pytest.fixture(scope="module")
 def watched(moto_url: str) -> Iterator[tuple[Seen, Functions]]:
-    """Every handler of the template, around a client whose requests are seen."""
+    """Every handler of the template, with a client whose requests are recorded."""
     seen, table = Seen(), table_at(moto_url, "watched")
     table.client.meta.events.register("before-send.dynamodb", seen.see)
     with functions(table) as call:
@@ -115,7 +115,7 @@ ALIKE = [
 
 
 @pytest.mark.parametrize(("one", "other"), [*ALIKE, *(pair[::-1] for pair in ALIKE)])
-def test_users_whose_ids_look_alike_share_nothing(seen: Seen, invoke: Invoke, one: str, other: str) -> None:
+def test_users_with_similar_ids_share_nothing(seen: Seen, invoke: Invoke, one: str, other: str) -> None:
     task_id = create(invoke, one)
     (partition,) = seen.partitions
     assert (partition, partition.count("#")) == (guard.partition_of(one), 1)
@@ -129,7 +129,7 @@ def test_users_whose_ids_look_alike_share_nothing(seen: Seen, invoke: Invoke, on
 
 
 @pytest.mark.parametrize("status", ["all", "open", "deleted"])
-def test_a_page_goes_on_from_a_key_of_the_same_partition(seen: Seen, invoke: Invoke, user: str, status: str) -> None:
+def test_a_page_continues_from_a_key_of_the_same_partition(seen: Seen, invoke: Invoke, user: str, status: str) -> None:
     for _ in range(3):
         task_id = create(invoke, user)
         if status == "deleted":
@@ -167,10 +167,10 @@ def test_a_path_that_names_another_user_reaches_no_request(
     assert seen.requests == []
 
 
-def test_every_operation_asks_the_same_check(
+def test_every_operation_uses_the_same_check(
     seen: Seen, invoke: Invoke, operation: Operation, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the tests of this folder send each spelling to one operation only."""
+    """So the tests of this folder send each spelling to only one operation."""
     asked: list[tuple[object, ...]] = []
 
     def check(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str, _: str) -> str:
@@ -178,7 +178,7 @@ def test_every_operation_asks_the_same_check(
         raise problems.forbidden("the one check")
 
     monkeypatch.setattr("shared.http.identity.addressed_user", check)
-    # All else of the request is bad, too: this check comes first.
+    # The rest of the request is also invalid: this check must come first.
     response = invoke(operation, user, "me", "no id", query={"colour": "red"})
     assert (response.status, response.json["detail"]) == (403, "the one check")
     assert asked == [(user, user, "me", "tasks/service")]
@@ -201,7 +201,7 @@ def test_every_operation_asks_the_same_check(
     ],
     ids=["Scan", "PartiQL", "another key"],
 )
-def test_the_guard_refuses_what_could_reach_every_partition(name: str, body: dict[str, Any]) -> None:
+def test_the_guard_rejects_actions_that_can_reach_every_partition(name: str, body: dict[str, Any]) -> None:
     with pytest.raises(guard.ForeignPartition):
         guard.named(name, body)
 
@@ -216,10 +216,10 @@ def test_the_guard_sees_a_start_key_of_another_partition() -> None:
     assert seen.partitions == {"USER#alice", "USER#bob"}
 
 
-def test_the_guard_ends_a_test_whose_store_reaches_for_another_partition(
+def test_the_guard_fails_a_test_whose_store_reaches_another_partition(
     moto_url: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every suite: what this test sees with a broken store, any test would see."""
+    """Every suite uses the guard, so any test with a broken store fails like this."""
     store = TaskStore(table_at(moto_url), user, deadline_in(10))
     task = store.create(NewTask(title="mine"))
     other = TaskStore(table_at(moto_url), f"other-{user}", deadline_in(10))
@@ -232,10 +232,10 @@ def test_the_guard_ends_a_test_whose_store_reaches_for_another_partition(
             reach()
 
 
-def test_the_guard_ends_a_handler_whose_store_is_of_another_user(
+def test_the_guard_fails_a_handler_with_the_store_of_another_user(
     invoke: Invoke, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The event says who is addressed, not the code that reads it."""
+    """The guard takes the user from the event, not from the code that reads it."""
     monkeypatch.setattr("shared.http.identity.addressed_user", lambda actor, *_: f"other-{actor}")
     for operation in OPERATIONS.values():
         with pytest.raises(guard.ForeignPartition):

@@ -1,4 +1,4 @@
-"""Another user's id, task, ETag and cursor, in every place where a request of every operation can name one."""
+"""The id, task, ETag and cursor of another user, in every part of a request that can name one, for every operation."""
 
 import hashlib
 import string
@@ -19,7 +19,7 @@ ON_A_TASK = {name: one for name, one in OPERATIONS.items() if one.on_a_task}
 CHANGING = [name for name, one in OPERATIONS.items() if one.method != "GET"]
 POSTS = [name for name, one in OPERATIONS.items() if one.method == "POST"]
 
-# How bob's id may stand in a path of alice's.
+# Spellings of bob's id in a path that alice requests.
 SPELLINGS: dict[str, Callable[[str, str], str]] = {
     "plain": lambda bob, _: bob,
     "every letter encoded": lambda bob, _: "".join(f"%{ord(letter):02X}" for letter in bob),
@@ -75,9 +75,9 @@ def _wide() -> dict[int, int]:
 
 
 def tells_nothing(response: Response, bob: Bob) -> bool:
-    """Whether a response holds nothing of bob's: no text, no id."""
-    told = response.content.decode() + str(response.headers)
-    return not any(word in told for word in ("secret", bob.id, bob.task["id"], bob.trashed["id"], bob.cursor))
+    """Whether a response contains no text and no id of bob."""
+    text = response.content.decode() + str(response.headers)
+    return not any(word in text for word in ("secret", bob.id, bob.task["id"], bob.trashed["id"], bob.cursor))
 
 
 @pytest.mark.parametrize(("spelling", "name"), mixed(SPELLINGS, OPERATIONS))
@@ -93,7 +93,7 @@ def test_a_path_that_names_another_user_is_403(
 
 
 @pytest.mark.parametrize(("path_user", "name"), mixed(["..", "%2e%2e/x", "x/../me"], OPERATIONS))
-def test_a_path_that_is_no_route_stays_none(alice: Api, bob: Bob, path_user: str, name: str) -> None:
+def test_a_path_outside_the_routes_is_404(alice: Api, bob: Bob, path_user: str, name: str) -> None:
     operation = OPERATIONS[name]
     path = operation.path_of(f"me/tasks/{path_user}/{bob.id}", bob.task["id"])
     response = alice.send(operation.method, path, operation.body)
@@ -125,7 +125,7 @@ def _without_request_id(response: Response) -> tuple[int, dict[str, str], dict[s
         [{}, {"If-Match": "*"}, {"If-Match": "{etag}"}, {"If-None-Match": "{etag}"}],
     ),
 )
-def test_the_id_of_anothers_task_is_404_like_one_that_never_was(
+def test_the_id_of_another_users_task_is_404_like_an_unknown_one(
     backend: Backend, alice: Api, bob: Bob, target: tuple[str, str], condition: dict[str, str]
 ) -> None:
     which, name = target
@@ -152,7 +152,7 @@ TASK_ID_SPELLINGS = [
 
 
 @pytest.mark.parametrize(("spelling", "name"), mixed(TASK_ID_SPELLINGS, ON_A_TASK))
-def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, spelling: str, name: str) -> None:
+def test_a_task_id_that_could_change_the_path_is_400(alice: Api, bob: Bob, spelling: str, name: str) -> None:
     response = OPERATIONS[name].ask(alice, spelling.format(id=bob.task["id"], bob=bob.id))
     assert is_problem(response, 400, "bad-task-id")
     assert tells_nothing(response, bob)
@@ -160,7 +160,7 @@ def test_a_task_id_that_leads_elsewhere_is_400(alice: Api, bob: Bob, spelling: s
 
 @pytest.mark.parametrize("name", CHANGING)
 @pytest.mark.parametrize("fields", [("user_id", "id"), ("pk", "sk", "owner", "sub")], ids=["shown", "stored"])
-def test_another_user_in_the_body_is_refused_or_ignored(
+def test_another_user_in_the_body_is_rejected_or_ignored(
     backend: Backend, alice: Api, bob: Bob, name: str, fields: tuple[str, ...]
 ) -> None:
     operation = OPERATIONS[name]
@@ -196,7 +196,7 @@ def test_another_user_in_a_header_is_ignored(alice: Api, bob: Bob, operation: Op
     assert {one["user_id"] for one in response.tasks} <= {alice.caller}
 
 
-def test_a_list_shows_the_callers_tasks_only(alice: Api, bob: Bob) -> None:
+def test_a_list_shows_only_the_tasks_of_the_caller(alice: Api, bob: Bob) -> None:
     assert alice.walk() == []
     task = alice.made()
     for status in ("all", "open", "completed", "deleted"):
@@ -224,8 +224,10 @@ def test_a_sync_token_of_another_user_is_400(alice: Api, bob: Bob, limit: int) -
 
 @pytest.mark.parametrize("side", ["after", "before"])
 @pytest.mark.parametrize("which", ["task", "trashed"])
-def test_a_task_of_another_user_is_no_anchor(backend: Backend, alice: Api, bob: Bob, which: str, side: str) -> None:
-    """The response is the same as for a task that never was."""
+def test_a_task_of_another_user_cannot_be_an_anchor(
+    backend: Backend, alice: Api, bob: Bob, which: str, side: str
+) -> None:
+    """The response is the same as for an unknown task."""
     mine, anchor = alice.made(list="home"), getattr(bob, which)["id"]
     never = "018f3a5c-0000-7000-8000-000000000000"
     before = backend.stored(alice.caller)
@@ -258,7 +260,7 @@ KEYS = ["{key}", '"{key}"', "USER#{bob}", "{bob}#{key}", "../{bob}/{key}", "KEY#
 
 
 @pytest.mark.parametrize(("name", "key"), mixed(POSTS, KEYS))
-def test_a_key_of_another_user_is_a_key_of_ones_own(backend: Backend, alice: Api, name: str, key: str) -> None:
+def test_users_may_use_the_same_idempotency_key(backend: Backend, alice: Api, name: str, key: str) -> None:
     operation, used = OPERATIONS[name], f"key-{alice.caller}"
     bob = Api(backend.url, f"bob-of-{alice.caller}")
     theirs = operation.ask(bob, operation.task_for(bob)["id"], headers={"Idempotency-Key": used})
@@ -273,7 +275,7 @@ def test_a_key_of_another_user_is_a_key_of_ones_own(backend: Backend, alice: Api
 
 
 @pytest.mark.parametrize("longer", ["x", ":b", ".."])
-def test_a_user_whose_id_begins_with_anothers_is_another(backend: Backend, alice: Api, longer: str) -> None:
+def test_a_user_id_that_is_a_prefix_of_another_is_a_different_user(backend: Backend, alice: Api, longer: str) -> None:
     other = Api(backend.url, f"{alice.caller}{longer}")
     theirs = [other.made(title="theirs"), other.made(title="theirs", completed=True), other.made(title="theirs")]
     other.delete(theirs[2]["id"])

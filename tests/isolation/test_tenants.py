@@ -1,4 +1,4 @@
-"""Tenants and spaces: the tenant of a token is part of all that a request reaches; a space is whose tasks it opens."""
+"""Tenants and spaces: a request reaches only the tenant of its token, and only the spaces that the token lists."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ def acme(tenants: Backend, user: str) -> Api:
 
 
 def of(api: Api, tenant: object, path_user: str = "", **claims: Any) -> Api:
-    """The API as the same caller sees it with a token of another tenant."""
+    """The API for the same caller with a token of another tenant."""
     return Api(api.url, api.caller, path_user, {**api.claims, TENANT: tenant, **claims})
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
-def test_the_same_user_of_another_tenant_is_another_user(tenants: Backend, acme: Api, operation: Operation) -> None:
+def test_the_same_user_id_in_another_tenant_is_another_user(tenants: Backend, acme: Api, operation: Operation) -> None:
     task = operation.task_for(acme)
     kept = tenants.stored(acme.caller, "acme")
     other = of(acme, "acme2")
@@ -49,7 +49,7 @@ def test_the_same_user_of_another_tenant_is_another_user(tenants: Backend, acme:
 @pytest.mark.parametrize(
     ("tenant", "name"), mixed([None, "", "caf\u00e9", "x" * 256, ["acme"], ["a", "b"], "acme\n"], OPERATIONS)
 )
-def test_without_a_tenant_nothing_is_done(tenants: Backend, acme: Api, tenant: object, name: str) -> None:
+def test_without_a_tenant_every_request_is_rejected(tenants: Backend, acme: Api, tenant: object, name: str) -> None:
     task = OPERATIONS[name].task_for(acme)
     kept = tenants.stored(acme.caller, "acme")
     for caller in (of(acme, tenant), of(acme, tenant, acme.caller, scope="tasks/service")):
@@ -74,7 +74,7 @@ def test_the_service_scope_and_spaces_reach_users_of_their_own_tenant(
     ("spaces", "name"),
     mixed(["{}x", "x{}", ["{}x"], ["a,{}"], "a, {}", "a {}", None, [], "", {"{}": 1}, [["{}"]], "*"], OPERATIONS),
 )
-def test_a_space_that_is_not_listed_stays_closed(tenants: Backend, acme: Api, spaces: Any, name: str) -> None:
+def test_a_space_that_is_not_listed_is_403(tenants: Backend, acme: Api, spaces: Any, name: str) -> None:
     task = OPERATIONS[name].task_for(acme)
     kept = tenants.stored(acme.caller, "acme")
     claim = json.loads(json.dumps(spaces).replace("{}", acme.caller))
@@ -98,7 +98,7 @@ def test_cursors_tokens_and_keys_belong_to_their_tenant(acme: Api) -> None:
 
 
 @pytest.mark.parametrize(("tenant", "user"), [("a#b", "c"), ("a", "b#c"), ("a%23b", "c"), ("a", "b%23c")])
-def test_hostile_names_are_no_other_pair(tenants: Backend, tenant: str, user: str) -> None:
+def test_tenants_and_users_with_hostile_names_are_distinct(tenants: Backend, tenant: str, user: str) -> None:
     """Each pair creates one task and sees no other."""
     mark = str(uuid.uuid4())
     api = Api(tenants.url, f"{user}{mark}", "me", {TENANT: f"{mark}{tenant}"})
@@ -115,7 +115,7 @@ def test_the_log_names_actor_and_space_in_their_tenant(tenants: Backend, acme: A
     assert (line["actor"], line["user"]) == tuple(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
 
 
-def test_without_the_parameters_the_claims_mean_nothing(backend: Backend, user: str) -> None:
+def test_without_the_parameters_the_claims_are_ignored(backend: Backend, user: str) -> None:
     api = Api(backend.url, user, claims={TENANT: "acme", SPACES: ["bob"], "": "bob"})
     task = api.made()
     assert [item["pk"]["S"] for item in backend.stored(user)] == [f"USER#{user}"]

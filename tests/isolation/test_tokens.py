@@ -1,4 +1,4 @@
-"""Which tokens open another user's tasks: those with the service scope, and none that only come close."""
+"""Only tokens with the service scope can reach the tasks of other users; similar tokens cannot."""
 
 import json
 from typing import Any
@@ -67,7 +67,7 @@ NO_SERVICE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("claims", "name"), mixed(NO_SERVICE, OPERATIONS))
 @pytest.mark.usefixtures("untouched")
-def test_a_token_without_the_service_scope_opens_nothing_of_anothers(
+def test_a_token_without_the_service_scope_cannot_reach_other_users(
     alice: Api, bob: Bob, claims: str, name: str
 ) -> None:
     named = json.loads(json.dumps(NO_SERVICE[claims]).replace("{bob}", bob.id).replace("{BOB}", bob.id.upper()))
@@ -78,7 +78,7 @@ def test_a_token_without_the_service_scope_opens_nothing_of_anothers(
 
 
 @pytest.mark.parametrize(("claims", "name"), mixed(SERVICE, OPERATIONS))
-def test_the_service_scope_opens_every_operation_for_any_user(
+def test_the_service_scope_allows_every_operation_for_any_user(
     backend: Backend, user: str, claims: str, name: str
 ) -> None:
     operation = OPERATIONS[name]
@@ -88,11 +88,11 @@ def test_the_service_scope_opens_every_operation_for_any_user(
     assert response.status in (200, 201, 204)
     assert all(one["user_id"] == user for one in response.tasks)
     assert backend.stored(service.caller) == []
-    # A batch leaves the record of its key, too.
+    # A batch also leaves the record of its key.
     assert len(backend.stored(user)) == {"create_task": 2, "batch_tasks": 3}.get(operation.name, 1)
 
 
-def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operation: Operation) -> None:
+def test_me_in_the_path_of_a_service_is_the_service(backend: Backend, user: str, operation: Operation) -> None:
     task = Api(backend.url, user).made()
     before = backend.stored(user)
     service = Api(backend.url, f"service-of-{user}", "me", {"scope": "tasks/service"})
@@ -102,14 +102,14 @@ def test_a_service_that_says_me_means_itself(backend: Backend, user: str, operat
 
 
 @pytest.mark.parametrize(("path_user", "name"), mixed(["caf\u00e9", "x" * 256, "a\n", "\0"], OPERATIONS))
-def test_a_service_gets_400_for_what_no_user_id_can_be(backend: Backend, user: str, path_user: str, name: str) -> None:
+def test_a_service_gets_400_for_an_invalid_user_id(backend: Backend, user: str, path_user: str, name: str) -> None:
     service = Api(backend.url, user, quote(path_user, safe=""), {"scope": "tasks/service"})
     response = OPERATIONS[name].ask(service, "018f3a5c-0000-7000-8000-000000000000")
     assert is_problem(response, 400, "bad-user-id")
     assert backend.stored(path_user) == []
 
 
-def test_a_service_follows_the_links_of_the_user_it_acts_for(backend: Backend, user: str) -> None:
+def test_a_service_can_follow_the_links_of_a_user(backend: Backend, user: str) -> None:
     owner = Api(backend.url, user)
     tasks = [owner.made() for _ in range(3)]
     service = Api(backend.url, f"service-of-{user}", user, {"scope": "tasks/service"})
@@ -118,7 +118,7 @@ def test_a_service_follows_the_links_of_the_user_it_acts_for(backend: Backend, u
     assert service.page(cursor=cursor).json["items"] == tasks[1:]
 
 
-def test_a_log_line_names_both_who_called_and_whose_tasks_were_addressed(backend: Backend, user: str) -> None:
+def test_a_log_line_names_the_caller_and_the_user(backend: Backend, user: str) -> None:
     service = Api(backend.url, f"service-of-{user}", user, {"scope": "tasks/service"})
     line = backend.logged(service.page().headers["apigw-requestid"])
     assert line["actor"] != line["user"]

@@ -1,8 +1,8 @@
-"""Histories of operations on tasks, and the judge of them: what clients were answered against what was applied.
+"""Histories of operations on tasks, and their checker: compares the responses to clients with the applied writes.
 
-The wire records each write that the database applied. Each makes a version, so the writes of a task have one order, and
-the state at each version is known. The judge shows that every response agrees with this order, and the order with time:
-an operation that began after another had ended comes after it (Herlihy and Wing, "Linearizability", 1990).
+The wire records each applied write. Each write makes a version, so the writes of a task have one order, and
+the state at each version is known. The checker compares every response with this order, and the order with time:
+an operation that began after the end of another one comes after it (Herlihy and Wing, "Linearizability", 1990).
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ WRITES = {"create", "update", "toggle", "delete", "restore"}
 
 @dataclass(frozen=True)
 class State:
-    """What can be seen of a task."""
+    """The visible state of a task."""
 
     title: str
     completed: bool
@@ -26,9 +26,9 @@ class State:
 
 @dataclass(frozen=True)
 class Event:
-    """An operation on a task, as its client saw it: when it began and ended (s), and what came of it.
+    """An operation on a task as its client saw it: the times of request and response (s), and the outcome.
 
-    `version` is the one that the client was shown; None where it was shown none, as by a delete.
+    `version` is the version in the response; None for a response without one, as of a delete.
     """
 
     operation: object
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Write:
-    """A write of a task that the database applied between two moments (s), and the version and state that it made."""
+    """An applied write of a task: the times between which it was applied (s), its version and its state."""
 
     operation: object
     task: str
@@ -55,7 +55,7 @@ class Write:
 
 
 def faults(events: Iterable[Event], writes: Iterable[Write]) -> list[str]:
-    """What is wrong with a history; nothing if every response is true and it is linearizable."""
+    """Return the errors of a history; none if every response is true and the history is linearizable."""
     history: defaultdict[str, list[Event]] = defaultdict(list)
     applied: defaultdict[str, list[Write]] = defaultdict(list)
     for event in events:
@@ -89,13 +89,13 @@ def _of_a_task(history: list[Event], applied: list[Write]) -> list[str]:
 
 
 def _of_a_write(write: Write, before: State | None, asked: dict[object, Event]) -> list[str]:
-    """A write that was applied is that of an operation that was not refused, and does what was asked."""
+    """An applied write belongs to an operation that was not refused, and does what the client requested."""
     event = asked.get(write.operation)
     if event is None or event.kind not in WRITES:
         return [f"version {write.version} was made by {write.operation}, which asked for no write"]
     found = []
     if event.outcome not in {"done", "unknown", "killed"}:
-        found.append(f"version {write.version} was made by a {event.kind} that was answered {event.outcome}")
+        found.append(f"version {write.version} was made by a {event.kind} with the outcome {event.outcome}")
     if before is None:
         return found
     changes = {
@@ -111,7 +111,7 @@ def _of_a_write(write: Write, before: State | None, asked: dict[object, Event]) 
 
 
 def _of_an_event(event: Event, writes: list[Write], made: dict[object, Write]) -> list[str]:
-    """What a client was answered is so, or was so at some moment between its request and the response."""
+    """The response to a client is true, or was true at some moment between request and response."""
     write = made.get(event.operation)
     if event.outcome == "absent" or (event.outcome, event.kind, write) == ("done", "delete", None):
         return [] if _was_in_trash(event, writes) else [f"{event.kind}: the task was not in the trash then"]
@@ -124,7 +124,7 @@ def _of_an_event(event: Event, writes: list[Write], made: dict[object, Write]) -
     if event.version is None:
         return []
     if event.version > len(writes):
-        return [f"{event.kind} saw version {event.version}, which nobody made"]
+        return [f"{event.kind} saw version {event.version}, which no operation made"]
     state = writes[event.version - 1].state
     if event.state not in {None, state}:
         return [f"version {event.version} was seen as {event.state}, and is {state}"]
@@ -140,7 +140,7 @@ def _was_in_trash(event: Event, writes: list[Write]) -> bool:
 
 
 def _against_time(history: list[Event], writes: list[Write]) -> list[str]:
-    """What began after a version was acknowledged, or seen, comes after it."""
+    """An operation that began after a version was acknowledged or read comes after this version."""
     placed = [(one.began, one.ended, one.version, "a write", True) for one in writes]
     placed += [
         (one.began, one.ended, one.version, one.kind, one.outcome == "done" and one.kind in WRITES)

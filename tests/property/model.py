@@ -11,12 +11,12 @@ from typing import Any
 
 RETENTION = 30 * 24 * 3600  # s
 KEY_LIFETIME = 24 * 3600  # s
-OVERLAP = 20_000  # ms that a walk of changes shows again
+OVERLAP = 20_000  # ms: the overlap of two walks of changes
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A response: its status, its body or the kind of the problem, and where a problem's fault lies."""
+    """A response: its status, its body or the kind of the problem, and the pointers of a problem."""
 
     status: int
     body: Any = None
@@ -44,7 +44,7 @@ NOT_DELETED = Refused(409, "not-deleted")
 
 @dataclass(frozen=True)
 class Condition:
-    """The versions that If-Match wants (any, where it is None) and If-None-Match does not want."""
+    """The versions of If-Match (None means any) and of If-None-Match."""
 
     wanted: frozenset[int] | None = None
     unwanted: frozenset[int] = frozenset()
@@ -97,7 +97,7 @@ class Task:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """As the API shows it."""
+        """The task in a response of the API."""
         trash = {} if self.deleted_at is None else {"deleted_at": at(self.deleted_at), "purge_at": at(self.purge_at)}
         return {
             "id": self.id,
@@ -122,14 +122,14 @@ class Task:
 
     @property
     def change(self) -> dict[str, Any]:
-        """As sync shows it."""
+        """The task in a response of sync."""
         if self.deleted_at is None:
             return self.shown
         return {"id": self.id, "deleted": True, "version": self.version, "deleted_at": at(self.deleted_at)}
 
 
 def due_order(due: str | None) -> tuple[int, str, int, str]:
-    """Where a due date sorts: by day; a whole day after its last minute; none last."""
+    """The sort key of a due date: by day; a whole day after its last minute; without a due date last."""
     if due is None:
         return 1, "", 0, ""
     day, _, clock = due.partition("T")
@@ -142,7 +142,7 @@ def is_lone_zone(fields: Mapping[str, Any]) -> bool:
 
 
 def normal(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as the server keeps them."""
+    """The fields as the server stores them."""
     kept = dict(fields)
     if "tags" in kept:
         kept["tags"] = tuple(sorted(set(kept["tags"])))
@@ -158,33 +158,33 @@ def at(milliseconds: int) -> str:
 
 @dataclass
 class User:
-    """What is kept of a user: tasks, those purged but not yet removed too, and the responses of keys."""
+    """The state of a user: tasks, including those purged but not yet removed, and the responses of keys."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     keys: dict[str, tuple[object, Expected, int]] = field(default_factory=dict)
-    # What the cursors and sync tokens that were given out stand for.
+    # The meaning of the cursors and sync tokens in past responses.
     cursors: dict[str, tuple[dict[str, str], tuple[Any, ...]]] = field(default_factory=dict)
     tokens: dict[str, tuple[int, int | None, tuple[int, str] | None]] = field(default_factory=dict)
 
 
 class Model:
-    """The API. `now` is the time in ms, as the clocks of the functions have it: at least 1 ms between two requests."""
+    """The API. `now` is the time in ms of the clocks of the functions: at least 1 ms between two requests."""
 
     def __init__(self, now: int) -> None:
         self.now = now
         self.users: dict[str, User] = {}
-        # The event of each version that was written: its type, and the state that it shows.
+        # The event of each written version: its type, and the state that it shows.
         self.events: dict[tuple[str, str, int], tuple[str, Task]] = {}
-        # The positions that the server chose in the response that is expected now, by the ids of the tasks.
+        # The positions that the server chose in the current response, by the ids of the tasks.
         self.chosen: Mapping[str, str | None] = {}
-        # The positions of tasks that came into a list without being moved to a place.
+        # The positions of tasks that were added to a list without a move.
         self.first: dict[str, str] = {}
 
     def of(self, user: str) -> User:
         return self.users.setdefault(user, User())
 
     def once(self, user: str, key: str | None, asked: object, act: Callable[[], Expected]) -> Expected:
-        """What an operation answers that may carry a key, which stands for all that is asked."""
+        """Return the response of an operation that may have a key. `content` identifies the request."""
         keys = self.of(user).keys
         if key is not None and key in keys and keys[key][2] * 1000 > self.now:
             first, response, _ = keys[key]
@@ -198,13 +198,13 @@ class Model:
 
     @staticmethod
     def response(act: Callable[[], Expected]) -> Expected:
-        """What an operation answers, refusals included."""
+        """Return the response of an operation, including errors."""
         try:
             return act()
         except Refused as refused:
             return Expected(refused.status, kind=refused.kind, pointers=refused.pointers)
 
-    # Operations on one task, each of which returns the task as it then is.
+    # Operations on one task; each returns the task after it.
 
     def live(self, user: str, task_id: str) -> Task:
         task = self.of(user).tasks.get(task_id)
@@ -213,14 +213,14 @@ class Model:
         return task
 
     def trashed(self, user: str, task_id: str) -> Task | None:
-        """The task in the trash, if it is there and its time is not over."""
+        """The task in the trash, if it is there and not expired."""
         task = self.of(user).tasks.get(task_id)
         return task if task is not None and task.deleted_at is not None and task.purge_at > self.now else None
 
     def write(self, task: Task, **changes: Any) -> Task:
         written = replace(task, updated_at=self.now, version=task.version + 1, **changes)
         self.of(task.user).tasks[task.id] = written
-        # What a write was is what it changed: each operation changes one of these, and a PATCH may change several.
+        # The type of an event follows from the changed fields: a PATCH may change several.
         if "deleted_at" in changes:
             kind = "restored" if written.deleted_at is None else "deleted"
         elif task.completed != written.completed:
@@ -231,7 +231,7 @@ class Model:
         return written
 
     def create(self, user: str, task_id: str, fields: Mapping[str, Any], made: int | None = None) -> Task:
-        """Create a task; `made` is the time in its id, where that is the client's."""
+        """Create a task; `made` is the time in an id of the client."""
         if made is not None and not -29 * 86_400_000 <= made - self.now <= 86_400_000:
             raise UNUSABLE
         kept = normal(fields)
@@ -270,11 +270,11 @@ class Model:
         return self.write(task, **changed)
 
     def first_position(self, task_id: str, name: str | None) -> str | None:
-        """The position of a task that comes into a list: always the same, and in the order of the ids."""
+        """The position of a task that is added to a list: always the same, in the order of the ids."""
         if name is None:
             return None
         position = self.first.get(task_id) or self.chosen.get(task_id)
-        if position is None:  # the response does not show it: the request is refused for another reason
+        if position is None:  # the response does not show it: the request is rejected for another reason
             return None
         self.first[task_id] = position
         by_id = [self.first[one] for one in sorted(self.first)]
@@ -314,12 +314,12 @@ class Model:
         if task.list == name and fits(task.position):
             return task
         if task_id not in self.chosen:
-            return task  # of a batch that is refused for another reason
+            return task  # in a batch that is rejected for another reason
         assert fits(self.chosen[task_id]), (low, self.chosen[task_id], high)
         return self.write(task, list=name, position=self.chosen[task_id])
 
     def patch(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
-        """As update, but metadata is changed by key."""
+        """Like update, but metadata is merged by key."""
         task = self.live(user, task_id)
         if "metadata" in fields:
             merged = {} if fields["metadata"] is None else {**task.metadata, **fields["metadata"]}
@@ -345,7 +345,7 @@ class Model:
         condition.check(task)
         return self.write(task, deleted_at=None)
 
-    # Operations on many.
+    # Operations on many tasks.
 
     def clear(self, user: str, query: Mapping[str, str]) -> Expected:
         done = [
@@ -359,14 +359,14 @@ class Model:
         return Expected(200, {"cleared": len(done), "more": False})
 
     def batch(self, user: str, operations: Iterable[Mapping[str, Any]], ids: list[str]) -> Expected:
-        """All or none; `ids` are those that the server gave to new tasks."""
+        """Apply all operations or none; `ids` are the ids that the server gave to new tasks."""
         before, events = dict(self.of(user).tasks), dict(self.events)
         results = []
         for place, operation in enumerate(operations):
             kind, condition = operation["op"], operation.get("condition", ANY)
             try:
                 if kind == "create":
-                    # Where the batch is refused, the server names no ids.
+                    # For a rejected batch the server names no ids.
                     task: Task | None = self.create(user, ids.pop(0) if ids else f"new {place}", operation["task"])
                 elif kind == "update":
                     task = self.patch(user, operation["id"], operation["patch"], condition)
@@ -389,7 +389,7 @@ class Model:
             results.append({"op": kind, "id": task_id, "task": None if task is None else task.shown})
         return Expected(200, {"results": results})
 
-    # Reads of many: each returns what the page must hold, and whether more must, must not, or may (None) follow.
+    # Reads of many tasks: each returns the expected page, and whether a next page must, must not, or may (None) follow.
 
     def page(
         self, user: str, query: dict[str, str], limit: int, cursor: str | None
@@ -431,7 +431,7 @@ class Model:
         first, watermark, position = (0, None, None) if since is None else self.token(user, since)
         if watermark is None:
             watermark = max(first, self.now - OVERLAP)
-        # A token with a watermark in the future was made by a clock that was ahead: nobody knows what it has missed.
+        # A token with a watermark in the future is from a clock that was ahead: it may have missed changes.
         if watermark > self.now or self.now - (first or watermark) > RETENTION * 1000:
             raise Refused(410, "sync-token-expired")
         rows = sorted(
@@ -452,13 +452,13 @@ class Model:
 
 
 def _matches(task: Task, query: Mapping[str, str]) -> bool:
-    """Whether a task is one that the filters of a query want."""
+    """Whether a task matches the filters of a query."""
     due = due_order(task.due)
     return (
         ("tag" not in query or query["tag"] in task.tags)
         and ("priority_max" not in query or 1 <= task.priority <= int(query["priority_max"]))
         and ("due_after" not in query or (task.due is not None and due > due_order(query["due_after"])))
-        # A day begins before its first minute, and a task that is due on it ends after its last.
+        # A day sorts before its first minute, and a task that is due on the whole day sorts after its last.
         and ("due_before" not in query or (task.due is not None and due[1:] < _first(query["due_before"])))
     )
 

@@ -1,7 +1,7 @@
-"""Tasks that several clients drag about in lists: one order that every reader and every replica sees alike.
+"""Several clients move tasks in lists: every reader and every replica sees the same order.
 
-Each acknowledged move holds: the task came to the asked side of its anchor, and no task that stayed where it was during
-the move lies between the two.
+Each acknowledged move holds: the task is on the requested side of its anchor, and no task that did not move during
+the move is between the two.
 """
 
 import random
@@ -38,7 +38,7 @@ ALWAYS = float("inf")
 
 
 class Version(NamedTuple):
-    """A version of a task, and when it was written (s): its write began and ended, and so did the next one's."""
+    """A version of a task, with the begin and end (s) of its write and of the next write."""
 
     task: Task
     began: float
@@ -52,7 +52,7 @@ class Version(NamedTuple):
 
 @dataclass
 class Moved:
-    """A move that was acknowledged: what was asked, the version that its client was shown, and when (s)."""
+    """An acknowledged move: the request, the version in the response, and the times (s)."""
 
     task_id: str
     move: Move
@@ -63,7 +63,7 @@ class Moved:
 
 @dataclass
 class Drag:
-    """Clients that drag the tasks of a user about. Each fifth task stays where it is."""
+    """Clients that move the tasks of a user. Each fifth task is never moved."""
 
     url: str
     user: str
@@ -90,7 +90,7 @@ class Drag:
         return self.created[::5]
 
     def run(self, clients: int) -> list[Replica]:
-        """Drag until the time is over, while two replicas and a reader look on; return the replicas after that."""
+        """Move tasks until the time is over, while two replicas and a reader read; return the replicas at the end."""
         replicas = [self.replica(30), self.replica(500)]
         until = time.monotonic() + SECONDS
         with Wire(table_at(self.url, "dragging"), self.choose_fault) as wire, ThreadPoolExecutor(clients + 3) as pool:
@@ -147,7 +147,7 @@ class Drag:
             self.moves.append(Moved(task_id, move, task.version, began, time.monotonic()))
 
     def read(self) -> None:
-        """A page by page reader sees each task that stays where it is once, and in order."""
+        """A reader of all pages sees each task that is never moved once, and in order."""
         for name in self.lists:
             staying = [task.id for task in self.unmoved if task.list == name]
             assert [one for one in self.order(name) if one in staying] == staying
@@ -162,7 +162,7 @@ class Drag:
                 return found
 
     def faults(self) -> list[str]:
-        """What is wrong with the moves that were acknowledged."""
+        """Return the errors of the acknowledged moves."""
         return [fault for moved in self.moves for fault in self.faults_of(moved)]
 
     def faults_of(self, moved: Moved) -> Iterable[str]:
@@ -196,7 +196,7 @@ class Drag:
 
 
 def in_order(tasks: Iterable[Task], name: str) -> list[str]:
-    """The order of a list, as a client sorts it."""
+    """The order of a list, sorted by a client."""
     found = [task for task in tasks if task.list == name]
     return [task.id for task in sorted(found, key=lambda task: (task.completed, str(task.position), task.id))]
 
@@ -211,12 +211,12 @@ def assert_that_all_see_one_order(drag: Drag, replicas: Sequence[Replica]) -> No
 
 
 def any_fault(dice: random.Random) -> Fault | None:
-    """One of ten requests is lost, unanswered, or late."""
+    """One of ten requests is lost, without a response, or late."""
     fault = dice.choice([lost_before, lost_after, late_after_reset(after(dice.uniform(0.05, LATEST)))])
     return fault if dice.random() < 0.1 else None
 
 
-def test_two_clients_that_drag_tasks_about_in_one_list_leave_one_order(dynamodb_local_url: str, user: str) -> None:
+def test_two_clients_that_move_tasks_in_one_list_see_one_order(dynamodb_local_url: str, user: str) -> None:
     drag = Drag(dynamodb_local_url, user, ["home"])
     drag.create(200)
     replicas = drag.run(clients=2)
@@ -225,9 +225,7 @@ def test_two_clients_that_drag_tasks_about_in_one_list_leave_one_order(dynamodb_
 
 
 @pytest.mark.parametrize("seed", range(sized(1, 2, 5)))
-def test_with_lost_and_late_requests_each_acknowledged_move_holds(
-    dynamodb_local_url: str, user: str, seed: int
-) -> None:
+def test_acknowledged_moves_hold_with_lost_and_late_requests(dynamodb_local_url: str, user: str, seed: int) -> None:
     drag = Drag(dynamodb_local_url, user, ["home", "work"], partial(any_fault, random.Random(seed)))  # noqa: S311
     drag.create(25)
     replicas = drag.run(clients=6)
@@ -236,8 +234,10 @@ def test_with_lost_and_late_requests_each_acknowledged_move_holds(
     sys.stderr.write(f"{len(drag.moves)} moves, {sum(map(len, drag.history.values()))} versions\n")
 
 
-def test_moves_to_wrong_places_are_seen(dynamodb_local_url: str, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The negative control: a test above can fail."""
+def test_moves_to_wrong_places_are_detected(
+    dynamodb_local_url: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: the checker of the tests above can fail."""
     between = positions.between
     monkeypatch.setattr(positions, "between", lambda low, _, randbelow: between(low, None, randbelow))
     drag = Drag(dynamodb_local_url, user, ["home"])

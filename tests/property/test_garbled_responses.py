@@ -1,4 +1,4 @@
-"""Responses of DynamoDB that are garbled in any byte: whatever the caller is told is true, and never that we failed."""
+"""Responses of DynamoDB with garbled bytes: every response to the caller is true, and none is a 500."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ type Garble = Callable[[bytes], bytes]
 
 KEY = {"idempotency-key": "garbled"}
 BATCH = [{"op": "create", "task": {"title": "new"}}]
-# What each operation asks for, and how many writes it makes.
+# The request of each operation, and its number of writes.
 OPERATIONS: dict[str, tuple[Ask, int]] = {
     "get": (lambda call, user, task: call("get_task", user, task), 0),
     "list": (lambda call, user, _: call("list_tasks", user), 0),
@@ -35,7 +35,7 @@ OPERATIONS: dict[str, tuple[Ask, int]] = {
     "delete": (lambda call, user, task: call("delete_task", user, task), 1),
     "move": (lambda call, user, task: call("move_task", user, task, body={"list": "home", "after": None}), 1),
     "batch": (lambda call, user, _: call("batch_tasks", user, body={"operations": BATCH}, headers=KEY), 1),
-    # These meet an error of DynamoDB's: the condition of the write fails.
+    # These meet an error of DynamoDB: the condition of the write fails.
     "toggle, missing": (lambda call, user, _: call("toggle_task", user, str(uuid.uuid4())), 0),
     "toggle, If-Match": (lambda call, user, task: call("toggle_task", user, task, headers={"if-match": '"9-1"'}), 0),
     "move, no anchor": (lambda call, user, task: call("move_task", user, task, body={"after": str(uuid.uuid4())}), 0),
@@ -65,7 +65,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Header:
-    """Gives a header another value, or adds it."""
+    """Replaces or adds a header."""
 
     name: bytes
     value: bytes
@@ -78,7 +78,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Status:
-    """Gives the response another status."""
+    """Replaces the status of the response."""
 
     status: int
 
@@ -113,7 +113,7 @@ def scene(moto_url: str) -> Iterator[Scene]:
 
 
 def garbled(garble: Garble) -> Deliver:
-    """Deliver a garbled response, and close: the client must not wait for what is missing."""
+    """Deliver a garbled response, and close: the client must not wait for missing bytes."""
 
     def deliver(line: Line, response: bytes) -> None:
         line.send(garble(response))
@@ -123,7 +123,7 @@ def garbled(garble: Garble) -> Deliver:
 
 
 def at_first(relay: Relay, deliver: Deliver) -> Deliver:
-    """Deliver only the next answer so, and then those after it as they are."""
+    """Deliver only the next response like this, and later ones unchanged."""
 
     def once(line: Line, response: bytes) -> None:
         relay.delivery = plain
@@ -142,7 +142,7 @@ def task_of_a_user(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def writes_to(table: Table, user: str) -> int:
-    """How many writes of the user's tasks were applied since the first task was created."""
+    """The number of applied writes of the tasks of the user after the first create."""
     return sum(versions_of(table, user).values()) - 1
 
 
@@ -153,7 +153,7 @@ def writes_to(table: Table, user: str) -> int:
 @example(name="toggle, If-Match", garble=Status(200), always=True)
 @example(name="toggle", garble=Status(400), always=True)
 @example(name="create", garble=Status(300), always=True)
-def test_a_garbled_response_is_unanswered(scene: Scene, name: str, garble: Garble, always: bool) -> None:
+def test_a_garbled_response_counts_as_lost(scene: Scene, name: str, garble: Garble, always: bool) -> None:
     ask, writes = OPERATIONS[name]
     with task_of_a_user(scene.table) as (user, task):
         scene.relay.delivery = garbled(garble) if always else at_first(scene.relay, garbled(garble))

@@ -1,4 +1,4 @@
-"""Many workers on few tasks, with late requests, kills and wrong clocks: each response is true, and nothing is lost."""
+"""Many workers on few tasks, with late requests, kills and wrong clocks: responses are true, and no write is lost."""
 
 import itertools
 import random
@@ -43,19 +43,19 @@ from tests.wire import (
 OPERATIONS = sized(800, 5_000, 50_000)
 WORKERS = sized(8, 8, 16)
 USERS, TASKS = 4, 3
-LATE, LATEST = 0.05, sized(1, 1, 20)  # the part of the requests that are late, and by how many seconds at most
-LOST, SILENCE = 0.02, 0.2  # the part of the responses that are lost, and the seconds after which the client notices
-OUTAGES, KILLS = 0.01, 0.01  # the part of the requests at which an outage begins, and at which the worker is killed
-SKEW = 2.0  # s: how far the clocks of the workers are apart
+LATE, LATEST = 0.05, sized(1, 1, 20)  # the share of requests that are late, and the maximum delay in seconds
+LOST, SILENCE = 0.02, 0.2  # the share of responses that are lost, and the seconds until the client notices
+OUTAGES, KILLS = 0.01, 0.01  # the share of requests at which an outage begins, and at which the worker is killed
+SKEW = 2.0  # s: the difference between the clocks of the workers
 SEED = 7 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
 BATCH: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 
-# What happens to the requests of a worker, one after the other.
+# The faults of the requests of a worker, in order.
 type Faults = Callable[[random.Random, Counter[str]], Iterator[Fault | None]]
 
 
 def late_lost_and_killed(choose: random.Random, counts: Counter[str]) -> Iterator[Fault | None]:
-    """Some requests are late, some answers are lost, sometimes five in a row are late, and workers are killed."""
+    """Some requests are late, some responses are lost, sometimes five in a row are late, and workers are killed."""
 
     def carrier(send: Send) -> None:
         counts["late"] += 1
@@ -77,7 +77,7 @@ def late_lost_and_killed(choose: random.Random, counts: Counter[str]) -> Iterato
 
 
 class Worker:
-    """Does one operation after the other, at random, and records how each was answered."""
+    """Runs random operations, and records the outcome of each."""
 
     def __init__(self, url: str, tasks: dict[str, list[str]], number: int) -> None:
         self.table = table_at(url, f"worker {number}")
@@ -93,7 +93,7 @@ class Worker:
         return TaskStore(self.table, user, deadline_in(30), lambda: time.time_ns() + self.ahead, once)
 
     def step(self, place: int) -> None:
-        # The tasks of one user are busy, so that several writes pass while a client waits for a response.
+        # The tasks of one user are busy, so that others write while a client waits for a response.
         user = self.choose.choice([*self.tasks, *[next(iter(self.tasks))] * USERS])
         kinds = ["get", "list", "update", "update", "toggle", "toggle", "delete", "restore", "restore", "batch"]
         kind = self.choose.choice(kinds)
@@ -128,7 +128,7 @@ class Worker:
                 self.foreign.append(f"{user} saw {task}")
 
     def act(self, kind: str, user: str, task_ids: list[str], title: str) -> list[Task]:
-        """Do an operation, and return the tasks that it shows."""
+        """Run an operation, and return the tasks in its response."""
         keyed = kind == "batch" or (kind in {"toggle", "restore"} and self.choose.random() < 0.2)
         condition = Precondition(frozenset({self.choose.randint(1, 40)})) if self.choose.random() < 0.1 else ANY_VERSION
         store = self.store(user, keyed=keyed)
@@ -157,7 +157,7 @@ def state_of(task: Task) -> State:
 
 
 def writes_of(applied: Applied) -> list[Write]:
-    """The versions that a write has made."""
+    """The versions that a write made."""
     tasks = [items.from_item(item) for item in applied.items]
     return [
         Write(applied.operation, task.id, applied.began, applied.ended, task.version, state_of(task)) for task in tasks
@@ -166,7 +166,7 @@ def writes_of(applied: Applied) -> list[Write]:
 
 @dataclass
 class History:
-    """What the clients saw, what was applied, how often each came about, and what is wrong beside."""
+    """The responses of the clients, the applied writes, the number of each outcome, and other errors."""
 
     events: list[Event]
     writes: list[Write]
@@ -176,7 +176,7 @@ class History:
 
 
 def history(url: str, user: str, operations: int, happens: Faults) -> History:
-    """Let the workers work until all late requests have arrived, and read each task at the end."""
+    """Run the workers, wait until all late requests have arrived, and read each task at the end."""
     events: list[Event] = []
     tasks: dict[str, list[str]] = {}
     broken: list[BaseException] = []
@@ -239,7 +239,7 @@ def test_every_response_is_true_and_every_history_is_linearizable(dynamodb_local
     assert seen.foreign == []
     assert seen.astray == []
     assert seen.counts.total() - seen.counts["late"] == OPERATIONS // WORKERS * WORKERS
-    # Whether an outcome stays unknown depends on how fast the others are.
+    # Whether an outcome stays unknown depends on the speed of the others.
     wanted = ["get", "list", "update", "toggle", "delete", "restore", "batch", "refused", "absent", "killed", "late"]
     assert min(seen.counts[kind] for kind in wanted) > 0
 
@@ -252,7 +252,7 @@ def without_condition(send: Send) -> Send:
 def blindly(send: Send) -> Any:
     if "ConditionExpression" not in send.body:
         return send()
-    # Slow enough that another worker writes between the read and the write.
+    # Slow enough for another worker to write between the read and the write.
     time.sleep(0.005)
     return without_condition(send)()
 
@@ -267,15 +267,15 @@ CONTROLS: dict[str, Faults] = {"all writes": lambda *_: itertools.repeat(blindly
 
 
 @pytest.mark.parametrize("happens", CONTROLS.values(), ids=CONTROLS)
-def test_a_store_that_writes_without_its_condition_is_found_out(
+def test_a_store_that_writes_without_conditions_is_detected(
     dynamodb_local_url: str, user: str, happens: Faults
 ) -> None:
-    """The negative control: the judge above can condemn."""
+    """The negative control: the checker above can fail."""
     seen = history(dynamodb_local_url, user, 240, happens)
     assert any("lost" in fault for fault in faults(seen.events, seen.writes))
 
 
-type Told = tuple[list[Event], list[Write]]
+type Observed = tuple[list[Event], list[Write]]
 
 BEGUN = State("a", False, False)
 UPDATED = State("b", False, False)
@@ -283,7 +283,7 @@ TOGGLED = State("b", True, False)
 TRASHED = State("b", True, True)
 
 
-def good() -> Told:
+def good() -> Observed:
     events = [
         Event("1", "t", "create", "done", 0, 1, 1, BEGUN),
         Event("2", "t", "update", "done", 1, 2, 2, UPDATED, "b"),
@@ -300,49 +300,52 @@ def good() -> Told:
     return events, writes
 
 
-def and_event(*event: Any) -> Callable[[Told], Told]:
-    return lambda told: ([*told[0], Event(*event)], told[1])
+def and_event(*event: Any) -> Callable[[Observed], Observed]:
+    return lambda history: ([*history[0], Event(*event)], history[1])
 
 
-def and_write(*write: Any) -> Callable[[Told], Told]:
-    return lambda told: (told[0], [*told[1], Write(*write)])
+def and_write(*write: Any) -> Callable[[Observed], Observed]:
+    return lambda history: (history[0], [*history[1], Write(*write)])
 
 
-def answered(place: int, **response: Any) -> Callable[[Told], Told]:
-    return lambda told: ([*told[0][:place], replace(told[0][place], **response), *told[0][place + 1 :]], told[1])
+def with_response(place: int, **response: Any) -> Callable[[Observed], Observed]:
+    return lambda history: (
+        [*history[0][:place], replace(history[0][place], **response), *history[0][place + 1 :]],
+        history[1],
+    )
 
 
-SPOILT: dict[str, Callable[[Told], Told]] = {
+BAD_HISTORIES: dict[str, Callable[[Observed], Observed]] = {
     "a version twice": and_write("7", "t", 7, 8, 3, TOGGLED),
-    "a gap": lambda told: (told[0], [told[1][0], told[1][2]]),
+    "a gap": lambda history: (history[0], [history[1][0], history[1][2]]),
     "an acknowledged write that is lost": and_event("7", "t", "update", "done", 9, 10, 4, TOGGLED, "c"),
-    "an acknowledged write of another version": answered(1, version=1),
+    "an acknowledged write of another version": with_response(1, version=1),
     "an operation applied twice": and_write("3", "t", 9, 10, 4, UPDATED),
-    "applied after it was refused": answered(2, outcome="refused"),
-    "applied after it was not found": answered(2, outcome="absent"),
-    "applied though unavailable": answered(2, outcome="unavailable"),
-    "applied though nobody asked": and_write("7", "t", 9, 10, 4, UPDATED),
-    "a write of a read": and_write("6", "t", 9, 10, 4, UPDATED),
-    "a toggle that toggled nothing": lambda told: (told[0], [*told[1][:2], replace(told[1][2], state=UPDATED)]),
+    "applied after it was refused": with_response(2, outcome="refused"),
+    "applied after it was not found": with_response(2, outcome="absent"),
+    "applied after unavailable": with_response(2, outcome="unavailable"),
+    "applied without an operation": and_write("7", "t", 9, 10, 4, UPDATED),
+    "a write by a read": and_write("6", "t", 9, 10, 4, UPDATED),
+    "a toggle without effect": lambda history: (history[0], [*history[1][:2], replace(history[1][2], state=UPDATED)]),
     "a stale read": and_event("7", "t", "get", "done", 5, 6, 1, BEGUN),
     "a read of the future": and_event("7", "t", "get", "done", 9, 10, 9),
     "a read before the write": and_event("7", "t", "get", "done", 4, 5, 3, TOGGLED),
-    "a read after another had seen more": and_event("7", "t", "get", "done", 9, 10, 2, UPDATED),
+    "a read older than an earlier read": and_event("7", "t", "get", "done", 9, 10, 2, UPDATED),
     "another state": and_event("7", "t", "get", "done", 9, 10, 3, UPDATED),
-    "not found though there": and_event("7", "t", "get", "absent", 9, 10),
-    "a delete that did nothing": and_event("7", "t", "delete", "done", 9, 10),
-    "an update in the trash": lambda told: (
+    "not found but present": and_event("7", "t", "get", "absent", 9, 10),
+    "a delete without effect": and_event("7", "t", "delete", "done", 9, 10),
+    "an update in the trash": lambda history: (
         [
-            *told[0],
+            *history[0],
             Event("7", "t", "delete", "done", 9, 10),
             Event("8", "t", "update", "done", 11, 12, 5, TRASHED, "b"),
         ],
-        [*told[1], Write("7", "t", 9, 10, 4, TRASHED), Write("8", "t", 11, 12, 5, TRASHED)],
+        [*history[1], Write("7", "t", 9, 10, 4, TRASHED), Write("8", "t", 11, 12, 5, TRASHED)],
     ),
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
-def test_the_judge_knows_a_bad_history(spoil: Callable[[Told], Told]) -> None:
+@pytest.mark.parametrize("damage", BAD_HISTORIES.values(), ids=BAD_HISTORIES)
+def test_the_checker_detects_bad_histories(damage: Callable[[Observed], Observed]) -> None:
     assert faults(*good()) == []
-    assert len(faults(*spoil(good()))) > 0
+    assert len(faults(*damage(good()))) > 0

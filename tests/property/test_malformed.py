@@ -1,4 +1,4 @@
-"""Malformed input of every kind: it is refused in words, leaves no trace, and reaches nothing of another's."""
+"""Malformed input of every kind is rejected with a clear error, changes nothing, and reaches no other user."""
 
 import json
 import random
@@ -48,7 +48,7 @@ def call(wire: Wire, dynamodb_local_url: str) -> Iterator[Functions]:  # noqa: A
 
 
 class Malformer:
-    """Makes requests that are wrong in one to three ways, or by luck in none."""
+    """Makes requests with one to three random errors, some of which have no effect."""
 
     def __init__(self, seed: int) -> None:
         self.choose = random.Random(seed)  # noqa: S311 - no secret
@@ -67,8 +67,8 @@ class Malformer:
             return {self.text(8): self.value(depth - 1) for _ in range(self.choose.randint(0, 4))}
         return [None, True, False, 0, -1.5, 10**30, self.text()][kind]
 
-    def spoilt(self, value: Any) -> Any:
-        """A JSON value with one place in it changed."""
+    def damaged(self, value: Any) -> Any:
+        """A JSON value with one random change."""
         if isinstance(value, dict) and value and self.choose.random() < 0.8:
             name = self.choose.choice(list(value))
             match self.choose.randrange(4):
@@ -77,15 +77,15 @@ class Malformer:
                 case 1:
                     return {key: one for key, one in value.items() if key != name}
                 case _:
-                    return {**value, name: self.spoilt(value[name])}
+                    return {**value, name: self.damaged(value[name])}
         if isinstance(value, list) and value and self.choose.random() < 0.8:
             place = self.choose.randrange(len(value))
-            return [*value[:place], self.spoilt(value[place]), *value[place + 1 :]]
+            return [*value[:place], self.damaged(value[place]), *value[place + 1 :]]
         return self.value()
 
     def body(self, good: Any) -> str | bytes | None:
-        text = json.dumps(self.spoilt(good) if self.choose.random() < 0.5 else good)
-        spoil: Callable[[], Any] = self.choose.choice(
+        text = json.dumps(self.damaged(good) if self.choose.random() < 0.5 else good)
+        damage: Callable[[], Any] = self.choose.choice(
             [
                 lambda: text[: self.choose.randint(0, len(text))],
                 lambda: "[" * self.choose.choice([10, 1_000, 100_000]),
@@ -99,8 +99,8 @@ class Malformer:
                 *[lambda: text] * 3,
             ]
         )
-        spoilt: str | bytes | None = spoil()
-        return spoilt
+        damaged: str | bytes | None = damage()
+        return damaged
 
     def headers(self) -> dict[str, str]:
         return {self.choose.choice(HEADERS): self.choose.choice([*HEADER_VALUES, self.text()])}
@@ -132,7 +132,7 @@ class Malformer:
 
 
 def is_answer(reply: Reply, user: str) -> bool:
-    """Whether it is a good response, with nothing in it of another's, or a problem in words."""
+    """Whether it is a good response without data of other users, or a problem."""
     assert reply.status < 500, reply
     if reply.status >= 400:
         problem = reply.json
@@ -147,7 +147,7 @@ def is_answer(reply: Reply, user: str) -> bool:
     return True
 
 
-def test_malformed_requests_are_refused_and_leave_no_trace(call: Functions, wire: Wire, user: str) -> None:
+def test_malformed_requests_are_rejected_and_change_nothing(call: Functions, wire: Wire, user: str) -> None:
     sys.stderr.write(f"seed {SEED}\n")
     malformer, seen = Malformer(SEED), Counter[int]()
     task_id = call("create_task", user, body={"title": "here"}).json["id"]
@@ -163,12 +163,12 @@ def test_malformed_requests_are_refused_and_leave_no_trace(call: Functions, wire
 
 
 def is_blank(text: str) -> bool:
-    """Whether no character of a text is visible."""
+    """Whether a text has no visible character."""
     return all(re.match("Z|M|Cc|Cf", unicodedata.category(one)) for one in text)
 
 
 @pytest.mark.parametrize("field", ["title", "description"])
-def test_naughty_strings_come_back_as_they_are(call: Functions, user: str, field: str) -> None:
+def test_naughty_strings_are_returned_unchanged(call: Functions, user: str, field: str) -> None:
     kept = 0
     for text in NAUGHTY[::SKIPPED]:
         body = {"title": "naughty", field: text}
@@ -210,7 +210,7 @@ def _since(call: Functions, user: str, other: str) -> Iterator[str]:
     [("list_tasks", "cursor", _cursor), ("list_changes", "since", _since)],
     ids=["cursors", "sync tokens"],
 )
-def test_mutated_tokens_reach_nothing(
+def test_mutated_tokens_reach_no_other_data(
     call: Functions, user: str, name: str, parameter: str, source: Callable[[Functions, str, str], Iterator[str]]
 ) -> None:
     choose, other = random.Random(SEED), f"other-{user}"  # noqa: S311 - no secret
@@ -224,7 +224,7 @@ def test_mutated_tokens_reach_nothing(
         assert reply.status != 200 or {task["id"] for task in reply.json["items"]} <= mine
 
 
-def test_mutated_etags_open_nothing(call: Functions, user: str) -> None:
+def test_mutated_etags_do_not_match(call: Functions, user: str) -> None:
     choose = random.Random(SEED)  # noqa: S311 - no secret
     task = call("create_task", user, body={"title": "x"}).json
     for _ in range(MUTATIONS):
@@ -238,7 +238,7 @@ def test_mutated_etags_open_nothing(call: Functions, user: str) -> None:
             task = call("get_task", user, task["id"]).json
 
 
-def test_mutated_keys_replay_nothing_of_another_key(call: Functions, wire: Wire, user: str) -> None:
+def test_mutated_keys_do_not_replay_another_key(call: Functions, wire: Wire, user: str) -> None:
     choose = random.Random(SEED)  # noqa: S311 - no secret
     first = call("create_task", user, body={"title": "x"}, headers={"idempotency-key": '"key-1"'}).json
     keys = {"key-1": first}
@@ -255,7 +255,7 @@ def test_mutated_keys_replay_nothing_of_another_key(call: Functions, wire: Wire,
     assert len({task["id"] for task in keys.values()}) == len(keys) > 10
 
 
-def test_mutated_jwts_are_nobodys() -> None:
+def test_mutated_jwts_are_rejected() -> None:
     choose, token = random.Random(SEED), make_token("alice")  # noqa: S311 - no secret
     claims, passed = verify(token, TEMPLATE), 0
     for _ in range(MUTATIONS):

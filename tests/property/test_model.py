@@ -1,4 +1,4 @@
-"""The real handlers answer as the reference model does, whatever is asked of them in whatever order."""
+"""The real handlers match the reference model for random requests in any order."""
 
 import json
 import random
@@ -73,7 +73,7 @@ filters = st.fixed_dictionaries(
         "list": st.sampled_from(["home", "work"]),
     },
 )
-# What If-Match and If-None-Match say, of the versions around the task's own.
+# Values of If-Match and If-None-Match, with versions around that of the task.
 conditions = st.sampled_from(
     [
         *[""] * 8,
@@ -91,7 +91,7 @@ conditions = st.sampled_from(
     ]
 )
 kinds = st.sampled_from(["create", "update", "toggle", "delete", "restore", "move", "move", "move"])
-# A side of an anchor, which is no task, or one that `task` picks; and a list.
+# A side, an anchor (None, or a task that `task` picks), and a list.
 places = st.tuples(st.sampled_from(["after", "before"]), st.none() | picks, lists)
 sizes = st.sampled_from([1, 2, 3, 100])
 
@@ -103,7 +103,7 @@ def task_in(record: Any, image: str) -> Task | None:
 
 @cache
 def mapping(url: str) -> tuple[StreamMapping, list[Record]]:
-    """What reads the stream of the table, and what it has read."""
+    """The reader of the stream of the table, and its records."""
     read: list[Record] = []
     reader = StreamMapping(
         streams(url), stream_of(url, TABLE), {"BatchSize": 1000}, lambda event: read.extend(event["Records"]), print
@@ -112,7 +112,7 @@ def mapping(url: str) -> tuple[StreamMapping, list[Record]]:
 
 
 def new_records(url: str) -> list[Record]:
-    """What was written since the last call."""
+    """The records since the last call."""
     reader, read = mapping(url)
     read.clear()
     reader.poll()
@@ -120,7 +120,7 @@ def new_records(url: str) -> list[Record]:
 
 
 class Handlers(RuleBasedStateMachine):
-    """Sends each request to the handlers, and compares the response with the model's."""
+    """Sends each request to the handlers and to the model, and compares the responses."""
 
     url = ""
 
@@ -133,12 +133,12 @@ class Handlers(RuleBasedStateMachine):
         self.ask = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
 
     def published(self) -> dict[tuple[str, str, int], tuple[str, Any]]:
-        """The event of each version that the stream shows, with the task in it."""
+        """The event of each version in the stream, with its task."""
         found: dict[tuple[str, str, int], tuple[str, Any]] = {}
         for record in new_records(self.url):
             if not record["dynamodb"]["Keys"]["pk"]["S"].endswith(
                 self.run
-            ):  # other tests write what is no task of today
+            ):  # other tests write items that are not tasks of this release
                 continue
             event = happened(*(task_in(record, image) for image in ("OldImage", "NewImage")))
             if event is not None:
@@ -161,7 +161,7 @@ class Handlers(RuleBasedStateMachine):
         return f"{user}-{self.run}"
 
     def task(self, user: str, pick: int, *, trashed: bool = False) -> str:
-        """The id of a task: mostly one of the user's that is in the trash, or is not; else any, another's, or none."""
+        """The id of a task: mostly one of the user, live or deleted; else one of another user, or an unknown id."""
         theirs = list(self.model.of(self.name("ann" if user == "bob" else "bob")).tasks)
         own = list(self.model.of(self.name(user)).tasks)
         fit = [one for one in own if (self.model.trashed(self.name(user), one) is not None) == trashed]
@@ -187,7 +187,7 @@ class Handlers(RuleBasedStateMachine):
         }[kind]
 
     def see(self, reply: Reply) -> None:
-        """Let the model know of the positions in a response."""
+        """Pass the positions in a response to the model."""
         shown = reply.json if isinstance(reply.json, dict) else {}
         tasks = [shown, *(result["task"] for result in shown.get("results", ()) if result["task"])]
         self.model.chosen = {task["id"]: task["position"] for task in tasks if "position" in task}
@@ -279,7 +279,7 @@ class Handlers(RuleBasedStateMachine):
     def change(
         self, name: str, user: str, pick: int, condition: str, act: Callable[..., Any], body: Any = None
     ) -> None:
-        """A write to one task that takes no key; `act` is what the model does."""
+        """A write to one task without a key; `act` is the call of the model."""
         self.tick()
         me, task_id = self.name(user), self.task(user, pick)
         headers, wanted = self.condition(user, task_id, condition)
@@ -294,7 +294,7 @@ class Handlers(RuleBasedStateMachine):
 
     @rule(user=users, pick=picks, fields=replacements, condition=conditions)
     def replace(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
-        # With "not any" a replace creates: create_under_an_id does that.
+        # With "not any" a replace creates: create_under_an_id tests that.
         condition = "stale" if condition == "not any" else condition
         self.change("replace_task", user, pick, condition, self.model.update, fields)
 
@@ -312,7 +312,7 @@ class Handlers(RuleBasedStateMachine):
     def create_under_an_id(
         self, user: str, fields: dict[str, Any], age: int, pauses: list[int], other: dict[str, Any]
     ) -> None:
-        """Create a task under an id of the client's, send that again later, and then with other content."""
+        """Create a task under an id of the client, repeat it later, and then with other content."""
         self.tick()
         me, made = self.name(user), self.model.now - age
         task_id = str(uuid7(made * 1_000_000))
@@ -460,7 +460,7 @@ class Handlers(RuleBasedStateMachine):
 
     @rule(user=users, limit=sizes, pick=picks)
     def list_changes(self, user: str, limit: int, pick: int) -> None:
-        """With the newest token mostly, so that walks and visits go on; with none, another's or an older one else."""
+        """Mostly with the newest token, so that walks continue; else with none, an older or a foreign one."""
         since = _one_of([t for owner in USERS for t in self.model.of(self.name(owner)).tokens], pick - 40)
         if pick < 35:
             since = _one_of(list(self.model.of(self.name(user)).tokens), 0)
@@ -481,7 +481,7 @@ class Handlers(RuleBasedStateMachine):
         state = (first, watermark, last) if has_more else (watermark, None, None)
         self.model.of(me).tokens[reply.json["next_since"]] = state
 
-    # Journeys that single rules would seldom make.
+    # Sequences that single rules rarely make.
 
     @rule(
         user=users, pauses=st.lists(st.sampled_from([999, 19_990, 21_000, 29 * DAY, 31 * DAY]), min_size=1, max_size=3)
@@ -494,7 +494,7 @@ class Handlers(RuleBasedStateMachine):
 
     @rule(user=users, pick=picks, limit=sizes)
     def clock_ahead(self, user: str, pick: int, limit: int) -> None:
-        """A function's clock is an hour ahead, stamps a task, hands out a token, and is put right."""
+        """The clock of a function is an hour ahead, stamps a task, returns a token, and is then corrected."""
         self.model.now += HOUR
         self.toggle_or_restore(user, pick, "", None, "toggle")
         self.list_changes(user, limit, 0)
@@ -516,7 +516,7 @@ def _bare(key: str | None) -> str | None:
 
 
 def _one_of(known: list[str], pick: int) -> str | None:
-    """One of the newest, which are those that can still be good; none where `pick` is below 0."""
+    """One of the newest, which can still be valid; none if `pick` is below 0."""
     return known[-1 - pick % min(len(known), 4)] if known and pick >= 0 else None
 
 
@@ -528,7 +528,7 @@ def machine(engine_url: str) -> type[Handlers]:
     return OnThisEngine
 
 
-def test_the_handlers_answer_as_the_model_does(machine: type[Handlers]) -> None:
+def test_the_handlers_match_the_model(machine: type[Handlers]) -> None:
     chosen = random.SystemRandom().randrange(2**32)
     if PROVE not in {"", "ci"}:
         sys.stderr.write(f"seed {chosen}\n")

@@ -18,18 +18,18 @@ NOW = 1_795_415_874_917
 
 @pytest.fixture(autouse=True)
 def _no_sockets(socket_disabled: None) -> None:
-    """Whatever reaches out fails."""
+    """Any network access fails."""
 
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test knows which users another test has found unmarked."""
+    """Each test starts without the cache of users who are not erased."""
     monkeypatch.setattr(marks, "_unmarked", {})
 
 
 @dataclass
 class Clock:
-    """Stands for the module time, where time passes only when somebody sleeps or a test says so."""
+    """Replaces the module `time`: its time passes only by `sleep` or when a test moves it."""
 
     seconds: float = 100.0
     pauses: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Back-off sleeps on this clock, and always as long as it may."""
+    """Back-off sleeps on this clock, always the longest time."""
     clock = Clock()
     monkeypatch.setattr(dynamodb, "time", clock)
     monkeypatch.setattr("random.uniform", lambda _, longest: longest)
@@ -58,7 +58,7 @@ type Response = dict[str, Any] | bytes | tuple[int, str] | tuple[int, str, dict[
 
 
 class Script:
-    """What DynamoDB answers, one a request: a body, a garbled one, a status with an error code, or an exception."""
+    """The responses of DynamoDB in order: a body, a garbled body, a status with an error code, or an exception."""
 
     def __init__(self, clock: Clock) -> None:
         self.responses: list[Response] = []
@@ -113,9 +113,9 @@ def script(clock: Clock) -> Iterator[Script]:
 
 @pytest.fixture
 def store(script: Script, clock: Clock) -> TaskStore:
-    """Alice's tasks, with 10 s to answer in."""
+    """The tasks of alice, with 10 s for each request."""
     client = new_client("http://dynamodb.invalid")
-    client.meta.events.register("before-send.dynamodb", script.send)  # type: ignore[arg-type]  # it may answer
+    client.meta.events.register("before-send.dynamodb", script.send)  # type: ignore[arg-type]  # it may respond
     return TaskStore(Table(client, "tasks"), "alice", clock.seconds + 10, clock.time_ns)
 
 
@@ -124,7 +124,7 @@ NO_DUE = "9999-99-99T99:99:99Z"
 
 
 def item(**changes: Any) -> dict[str, Any]:
-    """The item of an open task at version 1; `changes` are in DynamoDB's form, and None takes an attribute away."""
+    """The item of an open task at version 1; `changes` are in DynamoDB's form, and None removes an attribute."""
     whole = {
         "pk": {"S": "USER#alice"},
         "sk": {"S": f"TASK#{TASK_ID}"},

@@ -1,4 +1,4 @@
-"""Bodies are read strictly: what JSON leaves open is refused, and every refusal says what to mend."""
+"""Bodies are read strictly: ambiguous JSON is refused, and every error says what to correct."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ def refusal(raw: bytes, headers: dict[str, str] = JSON, model: Any = NewTask) ->
         (b'{"title": "a\nb"}', "bad-json"),
     ],
 )
-def test_no_json(raw: bytes, kind: str) -> None:
+def test_bodies_that_are_not_json(raw: bytes, kind: str) -> None:
     problem = refusal(raw)
     assert (problem.status, problem.kind) == (400, kind)
 
@@ -62,7 +62,7 @@ def test_no_json(raw: bytes, kind: str) -> None:
         ('{"title": "x"}'.encode("utf-16"), "The body is not valid UTF-8. Encode it in UTF-8."),
     ],
 )
-def test_the_words_for_what_is_no_json_are_not_those_of_python(raw: bytes, detail: str) -> None:
+def test_messages_about_invalid_json_do_not_come_from_python(raw: bytes, detail: str) -> None:
     assert refusal(raw).detail == detail
 
 
@@ -76,31 +76,33 @@ def test_the_words_for_what_is_no_json_are_not_those_of_python(raw: bytes, detai
         ({"operations": [{"op": "create", "task": 5}]}, Batch, "/operations/0/task", "Must be a JSON object"),
     ],
 )
-def test_the_words_for_a_fault_are_not_those_of_python(body: object, model: Any, pointer: str, detail: str) -> None:
+def test_messages_about_invalid_fields_do_not_come_from_pydantic(
+    body: object, model: Any, pointer: str, detail: str
+) -> None:
     assert refusal(json.dumps(body).encode(), model=model).errors == [{"pointer": pointer, "detail": detail}]
 
 
-def test_a_byte_order_mark_within_a_text_is_a_character() -> None:
+def test_a_byte_order_mark_inside_a_string_is_a_character() -> None:
     assert bodies.parse('{"title": "\ufeffx"}'.encode(), JSON, NewTask).title == "\ufeffx"
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"x"', b"5", b"1e400"])
-def test_no_object(raw: bytes) -> None:
+def test_bodies_that_are_not_objects(raw: bytes) -> None:
     problem = refusal(raw)
     assert (problem.status, problem.errors) == (422, [{"pointer": "", "detail": "Must be a JSON object"}])
 
 
-def test_a_pair_of_surrogates_is_a_character() -> None:
+def test_a_surrogate_pair_is_one_character() -> None:
     assert bodies.parse(b'{"title": "\\ud83d\\ude00"}', JSON, NewTask).title == "\U0001f600"
 
 
-def test_at_most_50_faults_are_listed() -> None:
-    for count, said in (
+def test_at_most_50_errors_are_listed() -> None:
+    for count, detail in (
         (50, "The body has 50 faults; see errors."),
         (5000, "The body has 5000 faults; errors lists the first 50."),
     ):
         problem = refusal(json.dumps({"title": "a", **{f"field-{number}": 1 for number in range(count)}}).encode())
-        assert problem.detail == said
+        assert problem.detail == detail
         assert [fault["pointer"] for fault in problem.errors] == [f"/field-{number}" for number in range(50)]
 
 
@@ -109,13 +111,13 @@ def test_at_most_50_faults_are_listed() -> None:
     [({"title": "a", "x" * 100_000: 1}, NewTask), ({"operations": [{"op": "x" * 100_000}]}, Batch)],
     ids=["a name", "an operation"],
 )
-def test_what_the_client_sent_is_repeated_in_part(body: object, model: Any) -> None:
+def test_long_names_of_the_client_are_shortened_in_errors(body: object, model: Any) -> None:
     (fault,) = refusal(json.dumps(body).encode(), model=model).errors
     assert "x" * 100 in str(fault)
     assert len(str(fault)) < 500
 
 
-def test_every_fault_has_a_pointer() -> None:
+def test_every_error_has_a_pointer() -> None:
     problem = refusal(json.dumps({"title": 5, "a/b~c": 1}).encode())
     assert [fault["pointer"] for fault in problem.errors] == ["/title", "/a~1b~0c"]
 
@@ -135,12 +137,12 @@ def test_every_fault_has_a_pointer() -> None:
     ],
 )
 def test_good_media_types(content_type: str) -> None:
-    body = '{"title": "\u00e9"}'.encode()  # read as UTF-8 also where it is declared as US-ASCII
+    body = '{"title": "\u00e9"}'.encode()  # a body declared as US-ASCII is also read as UTF-8
     assert bodies.parse(body, {"content-type": content_type}, NewTask).title == "\u00e9"
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", " identity , identity", ""])
-def test_no_content_coding(coding: str) -> None:
+def test_the_content_coding_identity_is_accepted(coding: str) -> None:
     assert bodies.parse(b'{"title": "x"}', {**JSON, "content-encoding": coding}, NewTask).title == "x"
 
 
@@ -165,7 +167,7 @@ def test_bad_media_types(headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, br", "deflate,identity", "x"])
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
-def test_a_content_coding_is_refused_with_the_one_that_is_taken(coding: str, media_type: str) -> None:
+def test_an_unsupported_content_coding_is_rejected_and_the_supported_one_named(coding: str, media_type: str) -> None:
     """RFC 9110, sections 12.5.3 and 15.5.16."""
     problem = refusal(b'{"title": "x"}', {"content-type": media_type, "content-encoding": coding})
     assert (problem.status, dict(problem.headers)) == (415, {"Accept-Encoding": "identity"})

@@ -1,6 +1,6 @@
 """What shared/store/connections.py relies on inside botocore, urllib3 and http.client: none of it is public API.
 
-A test that is red after an upgrade says which part has changed. What the connections do is tested on sockets, in
+A test that fails after an upgrade shows which part has changed. The connections are tested on sockets in
 tests/faults/test_damaged_responses.py.
 """
 
@@ -38,7 +38,7 @@ def test_each_connection_of_a_client_is_bounded(scheme: str, proxy: str | None) 
 
 @pytest.mark.parametrize("pool", [AWSHTTPConnectionPool, AWSHTTPSConnectionPool])
 def test_botocore_makes_the_connections_that_ours_are_derived_from(pool: Any) -> None:
-    pair: Any = (1.0, 2.0)  # what botocore gives, though its stubs take one number
+    pair: Any = (1.0, 2.0)  # botocore passes two numbers, but its stubs allow only one
     session: Any = URLLib3Session(timeout=pair)
     scheme = "https" if pool is AWSHTTPSConnectionPool else "http"
     assert session._pool_classes_by_scheme[scheme] is pool
@@ -65,7 +65,7 @@ class Socket:
         assert seconds <= 60
 
 
-def test_http_client_reads_a_whole_answer_through_fp() -> None:
+def test_http_client_reads_a_whole_response_through_fp() -> None:
     response = connections._Response(Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))  # type: ignore[arg-type]
     bounded: Any = response.fp
     assert isinstance(bounded.raw, connections._TimeLimitedReader)

@@ -1,4 +1,4 @@
-"""docs/cost.md is what its script makes of the inputs that are committed."""
+"""docs/cost.md is the output of its script for the committed inputs."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ops import cost
 from tests.conftest import ROOT
 
 
-def test_the_document_is_the_scripts_output() -> None:
+def test_the_document_is_up_to_date() -> None:
     assert (ROOT / "docs" / "cost.md").read_text() == cost.document()
 
 

@@ -1,4 +1,4 @@
-"""Cursors are accepted by the list that they came from, as they were made, and in no other way."""
+"""A list accepts only its own cursors, unchanged."""
 
 import base64
 
@@ -30,7 +30,7 @@ def test_releases_understand_the_cursors_of_each_other(cursor: str, position: st
 @pytest.mark.parametrize(
     "scope", [("bob", "open", "asc"), ("alice", "all", "asc"), ("alice", "open", "desc"), ("alice", "open")]
 )
-def test_no_other_list_takes_it(scope: tuple[str, ...]) -> None:
+def test_other_lists_reject_a_cursor(scope: tuple[str, ...]) -> None:
     with pytest.raises(InvalidCursor):
         cursors.decode(CURSOR, *scope)
 
@@ -48,16 +48,16 @@ def _of(text: str) -> str:
         base64.urlsafe_b64encode(b"\xff\xfe").decode(),
     ],
 )
-def test_what_was_not_made_here_is_refused(cursor: str) -> None:
+def test_forged_cursors_are_rejected(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         cursors.decode(cursor, *SCOPE)
 
 
 @given(st.integers(0, len(CURSOR) - 1), st.sampled_from("ABCXYZabcxyz019-_=+/. "))
-def test_one_changed_character_reaches_no_other_user(place: int, character: str) -> None:
+def test_a_changed_character_cannot_reach_another_user(place: int, character: str) -> None:
     try:
         position = cursors.decode(CURSOR[:place] + character + CURSOR[place + 1 :], *SCOPE)
     except InvalidCursor:
         return
-    # The position may be changed by whoever likes to: it is checked where it is used.
+    # Clients can change the position: the query that uses it checks it.
     assert "\n" not in position

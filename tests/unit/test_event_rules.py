@@ -1,4 +1,4 @@
-"""The events that the rules give: for each operation, from the states before and after it."""
+"""The events of each operation, from the states before and after it."""
 
 import itertools
 import json
@@ -62,7 +62,7 @@ def changed(found: Task, **changes: Any) -> Task:
         (TRASHED, DONE.model_copy(update={"version": 9}), "restored", None),
     ],
 )
-def test_a_write_is_the_strongest_event_that_fits(
+def test_each_write_gives_one_event_of_the_most_specific_type(
     before: Task | None, after: Task, kind: str, fields: list[str] | None
 ) -> None:
     event = events.happened(before, after)
@@ -74,25 +74,25 @@ def test_a_write_is_the_strongest_event_that_fits(
 
 
 @pytest.mark.parametrize("last", [TRASHED, OPEN])
-def test_the_end_of_a_task_is_the_version_after_the_last_and_shows_nothing_of_it(last: Task) -> None:
+def test_a_purged_event_has_the_version_after_the_last_and_no_task(last: Task) -> None:
     event = events.happened(last, None)
     assert event is not None
     assert tuple(event) == ("purged", "alice", ID, last.version + 1, [], None)
     assert event.detail("", full=True)["task"] is None
 
 
-def test_what_makes_no_version_is_no_event() -> None:
+def test_a_write_without_a_new_version_gives_no_event() -> None:
     assert events.happened(OPEN, OPEN.model_copy(update={"title": "upgraded"})) is None
     assert events.happened(None, None) is None
 
 
-def test_a_replay_tells_what_the_task_shows_of_its_last_write() -> None:
+def test_a_replayed_event_has_the_type_of_the_last_write() -> None:
     completed = changed(OPEN, completed=True)
     renamed = tasks.change(completed, {"title": "y"}, tasks.ANY_VERSION, NOW + 6)
-    told = {
+    kinds = {
         events.replayed(one).type: one for one in (OPEN.model_copy(update={"version": 1}), TRASHED, completed, renamed)
     }
-    assert list(told) == ["created", "deleted", "completed", "updated"]
+    assert list(kinds) == ["created", "deleted", "completed", "updated"]
     assert events.replayed(OPEN).changed is None
 
 
@@ -106,7 +106,7 @@ def test_an_event_shows_the_task_as_the_api_does_or_only_ids() -> None:
 
 
 def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
-    """As many as ten, and as much as 256 KB; in their order, and each once."""
+    """At most 10 events and 256 KB in a batch; in order, and each event once."""
     sizes = random.Random(0)  # noqa: S311 - not a secret
     sent: list[list[dict[str, Any]]] = []
 
@@ -127,7 +127,7 @@ def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
 
 
 def test_the_end_of_an_erasure_names_the_user_and_no_task() -> None:
-    event = events.UserErased("alice", 5)
+    event = events.ErasureEvent("alice", 5)
     assert event.detail_type == "user.erased"
     shown = {"tenant": "acme", "user_id": "alice", "completed_at": "1970-01-01T00:00:00.005Z"}
     assert event.detail("acme", full=True) == event.detail("acme", full=False) == shown

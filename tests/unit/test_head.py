@@ -1,4 +1,4 @@
-"""HEAD: the frame drops the body, so that no handler has to; the contract, which has no frame, drops its own."""
+"""HEAD: the decorator of the handlers removes the body, and so does get_openapi, which has no decorator."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -65,7 +65,7 @@ def test_the_response_to_head_is_that_to_get_without_its_body(handle: operation.
 
 
 @pytest.mark.parametrize("headers", [{}, {"if-none-match": "*"}])
-def test_so_is_that_of_the_contract(headers: dict[str, str]) -> None:
+def test_the_response_of_the_contract_to_head_has_no_body(headers: dict[str, str]) -> None:
     get, head = (
         get_openapi.handler({"routeKey": f"{method} /v1/openapi.json", "headers": headers}, None)
         for method in ("GET", "HEAD")

@@ -1,4 +1,4 @@
-"""Which key a request carries, and what makes two requests the same."""
+"""The idempotency key of a request, and when two requests are the same."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_the_same_request_has_the_same_fingerprint() -> None:
         {"if_none_match": "*"},
     ],
 )
-def test_another_part_is_another_request(changed: dict[str, Any]) -> None:
+def test_requests_that_differ_in_any_part_have_different_fingerprints(changed: dict[str, Any]) -> None:
     other = once("k", **changed)
     assert (other.digest, other.fingerprint == once("k").fingerprint) == (once("k").digest, False)
 

@@ -1,4 +1,4 @@
-"""Who calls, and whose tasks are meant."""
+"""The caller of a request, and the user whose tasks it addresses."""
 
 import pytest
 
@@ -28,7 +28,7 @@ BAD_SUBJECT = "The subject of this token must be 1 to 255 printable ASCII charac
 )
 def test_subjects(subject: str) -> None:
     assert actor_of({"sub": subject, "token_use": "access"}) == subject
-    assert actor_of({"sub": subject}) == subject  # not every issuer says what a token is for
+    assert actor_of({"sub": subject}) == subject  # not every issuer states the purpose of a token
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_subjects(subject: str) -> None:
         *(({"sub": bad}, 403, BAD_SUBJECT) for bad in ("x" * 256, "a\n", "a\t", "\u00e9", "\0", "\x7f")),
     ],
 )
-def test_no_subjects(claims: dict[str, str], status: int, detail: str) -> None:
+def test_claims_without_a_valid_subject(claims: dict[str, str], status: int, detail: str) -> None:
     with pytest.raises(Problem) as problem:
         actor_of(claims)
     assert (problem.value.status, problem.value.detail) == (status, detail)
@@ -128,7 +128,7 @@ def test_tokens_of_issuers(user: dict[str, str], backend: dict[str, str], scope:
 
 
 @pytest.mark.parametrize("path", ["alice", "me"])
-def test_ones_own_tasks(path: str) -> None:
+def test_callers_may_use_their_own_tasks(path: str) -> None:
     assert addressed_user("alice", {}, path, SERVICE, "") == "alice"
 
 
@@ -142,7 +142,7 @@ def test_ones_own_tasks(path: str) -> None:
         {"scope": "", "scp": f"[{SERVICE}]"},
     ],
 )
-def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> None:
+def test_the_service_scope_allows_the_tasks_of_every_user(claims: dict[str, str]) -> None:
     assert addressed_user("backend", claims, "bob", SERVICE, "") == "bob"
     with pytest.raises(Problem) as problem:
         addressed_user("backend", claims, "bob\n", SERVICE, "")
@@ -167,7 +167,7 @@ def test_the_service_scope_opens_every_users_tasks(claims: dict[str, str]) -> No
         {"permissions": SERVICE},
     ],
 )
-def test_anothers_are_forbidden_and_all_in_the_same_words(path: str, claims: dict[str, str]) -> None:
+def test_the_tasks_of_others_are_forbidden_with_one_message(path: str, claims: dict[str, str]) -> None:
     with pytest.raises(Problem) as problem:
         addressed_user("alice", claims, path, SERVICE, "")
     assert (problem.value.status, str(problem.value)) == (403, "forbidden")
@@ -216,13 +216,13 @@ def test_a_claim_lists_the_spaces_of_the_caller(value: str) -> None:
         ("a,,b", ""),
     ],
 )
-def test_what_is_not_listed_is_forbidden(value: str, path: str) -> None:
+def test_spaces_that_are_not_listed_are_forbidden(value: str, path: str) -> None:
     for claims, claim in (({"s": value}, "s"), ({"x": path}, "s"), ({"s": path, "": path}, "")):
         with pytest.raises(Problem, match="forbidden"):
             addressed_user("alice", claims, path, "", claim)
 
 
-def test_without_a_service_scope_nobody_acts_for_others() -> None:
+def test_without_a_service_scope_no_caller_acts_for_others() -> None:
     with pytest.raises(Problem):
         addressed_user("alice", {"scope": "  "}, "bob", "", "")
 
@@ -234,7 +234,7 @@ def test_without_a_service_scope_nobody_acts_for_others() -> None:
         ("alice", "alice", "alice"),
         ("a b@c.d", "me", "a%20b%40c.d"),
         *((user, "me", "me") for user in ("me", "a/b", "a?b", "a#b", "a%b", ".", "..")),
-        # A service names a user in another way, and is answered in this way.
+        # The service writes the user id in another encoding, and the response uses this one.
         ("a/b", "a/b", "a%2Fb"),
         ("..", "..", ".."),
     ],

@@ -52,7 +52,7 @@ def test_the_item_of_a_deleted_task() -> None:
 
 
 @pytest.mark.parametrize("stored", [item(), item(completed_at={"N": "7"}, description={"S": "d"}), tombstone()])
-def test_what_is_read_is_written_as_it_was(stored: dict[str, Any]) -> None:
+def test_an_item_is_written_as_it_was_read(stored: dict[str, Any]) -> None:
     state = from_item(stored)
     again = to_item(state, before=stored)
     keys = {"by_status", "by_creation", "by_change"}
@@ -67,7 +67,7 @@ moments = st.integers(0, 4_000_000_000_000)
 
 
 @given(completed_at=st.none() | moments, description=st.none() | texts, title=texts, deleted_at=st.none() | moments)
-def test_every_state_comes_back(
+def test_every_state_survives_the_codec(
     completed_at: int | None, description: str | None, title: str, deleted_at: int | None
 ) -> None:
     state = task(title=title, description=description, completed_at=completed_at, completed=completed_at is not None)
@@ -82,7 +82,9 @@ def test_every_state_comes_back(
     tags=st.lists(texts),
     metadata=st.dictionaries(texts, texts),
 )
-def test_the_details_come_back(due: str | None, priority: int, tags: list[str], metadata: dict[str, str]) -> None:
+def test_the_details_survive_the_codec(
+    due: str | None, priority: int, tags: list[str], metadata: dict[str, str]
+) -> None:
     state = task(due=due, time_zone="Europe/Berlin", priority=priority, tags=tags, metadata=metadata)
     stored = to_item(state, "token")
     assert from_item(stored) == state
@@ -104,7 +106,7 @@ def test_an_open_task_is_sorted_by_its_due_date(due: str | None, slot: str) -> N
 
 
 def test_every_field_of_the_models_has_its_place_in_the_codec() -> None:
-    """A field that the codec did not know would be acknowledged and dropped."""
+    """A field that the codec does not store would be acknowledged and lost."""
     derived = {"id", "user_id", "completed", "purge_at"}
     assert set(DeletedTask.model_fields) == set(FIELDS) | derived
     with pytest.raises(KeyError):
@@ -118,7 +120,7 @@ def test_a_write_is_remembered_for_three_more() -> None:
     assert items.write_tokens(stored) == ["token 4", "token 3", "token 2", "token 1"]
 
 
-def test_attributes_of_a_newer_release_travel_along() -> None:
+def test_attributes_of_a_newer_release_are_kept() -> None:
     newer = item(schema={"N": "2"}, colour={"S": "red"}, by_reserve={"S": "task#x"})
     written = to_item(tasks.toggle(from_item(newer), ANY_VERSION, LATER), "second", newer)
     assert (written["colour"], written["by_reserve"], written["schema"]) == (
@@ -130,7 +132,7 @@ def test_attributes_of_a_newer_release_travel_along() -> None:
 
 def test_an_item_of_an_older_release_is_upgraded() -> None:
     assert items.current(item()) == item()
-    with pytest.raises(LookupError, match="no step from schema 0"):  # there has been no older one yet
+    with pytest.raises(LookupError, match="no step from schema 0"):  # there is no older release yet
         items.current(item(schema={"N": "0"}))
 
 
@@ -154,12 +156,12 @@ def test_due_slots_are_as_long_as_a_time() -> None:
 
 
 USER_IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=255)
-# Ids of few characters, among them all that have a meaning in keys, so that two are often nearly alike.
+# Ids of few characters, including all with a meaning in keys, so that two ids are often similar.
 ALIKE = st.text("a#%235", min_size=1, max_size=8)
 
 
 @given(USER_IDS | ALIKE)
-def test_a_partition_key_leads_back_to_its_user(user_id: str) -> None:
+def test_a_partition_key_identifies_its_user(user_id: str) -> None:
     key = items.partition_of(user_id)
     assert items.user_of({"pk": key}) == user_id
     assert key["S"].startswith("USER#")

@@ -1,4 +1,4 @@
-"""What clients may send, to the last code point, and what they get back."""
+"""What clients may send, up to the exact limits, and what they get back."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_good_tasks(body: dict[str, Any]) -> None:
         ({"title": 5, "description": 5, "completed": 5, "etag": 5}, ["title", "description", "completed", "etag"]),
     ],
 )
-def test_every_fault_of_a_new_task_is_found(body: dict[str, Any], where: list[str]) -> None:
+def test_every_error_of_a_new_task_is_reported(body: dict[str, Any], where: list[str]) -> None:
     with pytest.raises(ValidationError) as error:
         NewTask.model_validate(body)
     assert [fault["loc"] for fault in error.value.errors()] == [(place,) for place in where]
@@ -113,7 +113,7 @@ def test_every_fault_of_a_new_task_is_found(body: dict[str, Any], where: list[st
         "\U000e0020",
     ],
 )
-def test_a_title_that_shows_nothing_is_blank(title: str) -> None:
+def test_a_title_without_visible_characters_is_blank(title: str) -> None:
     for text in (title, f" {title}\t"):
         with pytest.raises(ValidationError, match="a character that is visible"):
             NewTask(title=text)
@@ -131,7 +131,7 @@ def test_a_title_that_shows_nothing_is_blank(title: str) -> None:
         (None, None),
     ],
 )
-def test_due_dates_stay_as_they_are(due: str | None, shown: str | None) -> None:
+def test_due_dates_are_kept_unchanged(due: str | None, shown: str | None) -> None:
     assert NewTask(title="x", due=due).due == shown
 
 
@@ -228,7 +228,7 @@ def test_a_priority_may_be_written_with_a_decimal_point() -> None:
     assert repr(NewTask.model_validate({"title": "x", "priority": 5.0}).priority) == "5"
 
 
-def test_metadata_of_2048_bytes_is_taken_and_kept_as_it_is() -> None:
+def test_metadata_of_2048_bytes_is_accepted_and_kept_unchanged() -> None:
     metadata = {"abcd": "x" * 500, "b": "\u00e9" * 500, "c": "x" * 500, "d": "x" * 41}
     assert NewTask(title="x", metadata=metadata).metadata == metadata
     raw = {"a": "e\u0301\t "}
@@ -277,7 +277,7 @@ def test_a_task_that_was_read_can_be_sent_back() -> None:
         TaskReplacement.model_validate({**body, "colour": "red"})
 
 
-def test_every_field_that_a_task_shows_is_taken_back() -> None:
+def test_every_field_of_a_response_is_accepted_in_a_request() -> None:
     assert TaskReplacement.model_fields.keys() == {*DeletedTask.model_fields, *DeletedTask.model_computed_fields}
 
 
@@ -300,7 +300,7 @@ def test_only_objects_are_bodies(model: type[BaseModel], body: object) -> None:
 
 
 @given(st.text(min_size=1, max_size=300))
-def test_a_title_that_is_let_through_is_normal_and_fits(text: str) -> None:
+def test_an_accepted_title_is_normalized_and_fits(text: str) -> None:
     try:
         title = NewTask(title=text).title
     except ValidationError:
@@ -333,19 +333,19 @@ def test_a_text_that_is_far_too_long_is_not_normalized(
     for length in (4 * longest, 4 * longest + 1, 100_000):
         with pytest.raises(ValidationError, match=f"at most {longest} characters, not {length}"):
             NewTask.model_validate({"title": "a", field: "a" * length})
-    # The title is normalized each time, where it is not the field that is too long.
+    # The title is normalized in each case except the one in which it is too long.
     assert max(normalized) == 4 * longest
 
 
 # Each has four code points in form NFD, and one in NFC.
 @pytest.mark.parametrize("character", ["\u1f82", "\u1fa7"])
-def test_a_text_that_fits_in_normal_form_is_taken(character: str) -> None:
+def test_a_text_that_fits_in_normal_form_is_accepted(character: str) -> None:
     sent = unicodedata.normalize("NFD", character * 255)
     assert len(sent) == 4 * 255
     assert NewTask(title=sent).title == character * 255
 
 
-def test_no_character_stands_for_more_than_four() -> None:
+def test_no_character_decomposes_into_more_than_four() -> None:
     decomposed = (unicodedata.normalize("NFD", chr(point)) for point in range(sys.maxunicode + 1))
     assert max(map(len, decomposed)) == 4
 

@@ -1,4 +1,4 @@
-"""Answers are read as botocore would read them, and garbled ones are refused."""
+"""The parser reads responses as botocore does, and refuses garbled ones."""
 
 import json
 import zlib
@@ -42,14 +42,14 @@ def raw_response(body: object, status: int = 200) -> dict[str, Any]:
 
 
 def plain(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
-    """What botocore makes of a response by itself."""
+    """Parse a response with botocore alone."""
     shape = model.operation_model(operation).output_shape
     parsed: dict[str, Any] = create_parser("json").parse(raw_response(body, status), shape)
     return parsed
 
 
 def fast(model: Any, operation: str, body: object, status: int = 200) -> dict[str, Any]:
-    """What it makes of it with our handler, as botocore.endpoint puts the two together."""
+    """Parse it with our handler, combined as in botocore.endpoint."""
     response, customized = raw_response(body, status), dict[str, Any]()
     parser.read(response, customized, model.operation_model(operation))
     shape = model.operation_model(operation).output_shape
@@ -86,7 +86,7 @@ def test_an_item_is_read_as_botocore_reads_it(model: Any, new: NewTask) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
+def test_an_error_is_parsed_by_botocore(model: Any, status: int) -> None:
     assert fast(model, "PutItem", ERROR, status) == plain(model, "PutItem", ERROR, status)
 
 
@@ -108,7 +108,7 @@ def test_an_error_goes_botocores_way(model: Any, status: int) -> None:
         json.dumps(ERROR).encode(),
     ],
 )
-def test_what_is_garbled_is_refused_though_no_checksum_came(model: Any, garbled: bytes) -> None:
+def test_a_garbled_response_without_a_checksum_is_refused(model: Any, garbled: bytes) -> None:
     with pytest.raises(ResponseParserError):
         parser.read({"status_code": 200, "headers": {}, "body": garbled}, {}, model.operation_model("PutItem"))
 
@@ -123,7 +123,7 @@ def test_what_is_garbled_is_refused_though_no_checksum_came(model: Any, garbled:
         ("TransactGetItems", {"Responses": "x"}),
     ],
 )
-def test_a_response_without_what_the_operation_asked_for_is_refused(model: Any, operation: str, body: object) -> None:
+def test_a_response_without_the_requested_parts_is_refused(model: Any, operation: str, body: object) -> None:
     with pytest.raises(ResponseParserError):
         fast(model, operation, body)
 
@@ -136,13 +136,13 @@ def test_a_response_without_what_the_operation_asked_for_is_refused(model: Any, 
         {"__type": 5},
     ],
 )
-def test_an_error_of_another_shape_is_refused(model: Any, body: object) -> None:
+def test_an_error_of_an_unknown_shape_is_refused(model: Any, body: object) -> None:
     with pytest.raises(ResponseParserError):
         fast(model, "TransactWriteItems", body, 400)
 
 
 def test_attributes_of_every_type_are_read(model: Any) -> None:
-    """A newer release may store types that this one does not."""
+    """A newer release may store types that this release does not."""
     values: list[Any] = [
         *({"S": ""}, {"N": "0"}, {"N": "-1.5"}, {"N": "1E+100"}, {"BOOL": True}, {"NULL": True}),
         *({"SS": ["x"]}, {"NS": ["1"]}, {"L": []}, {"L": [{"M": {}}, {"S": "x"}]}, {"M": {"a": {"L": []}}}),
@@ -151,7 +151,7 @@ def test_attributes_of_every_type_are_read(model: Any) -> None:
     assert fast(model, "GetItem", body) == plain(model, "GetItem", body)
 
 
-def test_a_response_whose_checksum_is_another_is_refused(model: Any) -> None:
+def test_a_response_with_a_wrong_checksum_is_refused(model: Any) -> None:
     response = raw_response({"Item": {}})
     response["body"] = response["body"].replace(b"Item", b"Itme")
     with pytest.raises(ResponseParserError):
@@ -159,7 +159,7 @@ def test_a_response_whose_checksum_is_another_is_refused(model: Any) -> None:
 
 
 @pytest.mark.parametrize("checksum", ["", "x", "12a", "1_2", "-5", "\u0661", "9" * 5000])
-def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> None:
+def test_a_checksum_that_is_not_a_number_is_refused(model: Any, checksum: str) -> None:
     response = raw_response({"Item": {}})
     response["headers"]["x-amz-crc32"] = checksum
     with pytest.raises(ResponseParserError):
@@ -169,9 +169,7 @@ def test_a_checksum_that_is_no_number_is_refused(model: Any, checksum: str) -> N
 @pytest.mark.parametrize(
     "date", ["", "yesterday", "Mon, 99 Nov 2026", "Mon, 23 Nov 99999 06:37:54 GMT", "Mon, 23 Nov 2026 06:37:54 +9999"]
 )
-def test_a_date_that_cannot_be_read_says_nothing_of_the_clock(
-    model: Any, monkeypatch: pytest.MonkeyPatch, date: str
-) -> None:
+def test_an_invalid_date_header_is_ignored(model: Any, monkeypatch: pytest.MonkeyPatch, date: str) -> None:
     monkeypatch.setattr(parser.clock_skew, "seconds", 1.5)
     response = raw_response({"Item": {}})
     response["headers"]["date"] = date

@@ -23,7 +23,7 @@ NOW = 1_795_415_874_917
 
 @dataclass
 class Store:
-    """Stands for the engine: the tasks of alice, and the requests that were made."""
+    """Replaces the engine: the tasks of alice, and the requests that were sent."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Store:
 
 
 class Lists:
-    """What the moves of a request are to do, with Python's lists."""
+    """A reference model of the moves of a request, with lists of Python."""
 
     def __init__(self, store: Store) -> None:
         self.tasks = {task.id: task.completed for task in store.tasks.values()}
@@ -96,7 +96,7 @@ moves = st.tuples(picks, st.none() | picks, st.booleans(), st.sampled_from(["hom
 
 
 @given(st.lists(st.lists(moves, min_size=1, max_size=5), max_size=8), st.booleans())
-def test_requests_of_several_moves_do_one_move_after_the_other(
+def test_several_moves_in_a_request_are_applied_in_order(
     requests: list[list[tuple[int, int | None, bool, str]]], completed: bool
 ) -> None:
     store = Store()
@@ -129,7 +129,7 @@ def test_one_move_reads_the_tasks_and_two_neighbours() -> None:
     assert store.order("home") == [first, third, second]
 
 
-def test_without_moves_nothing_is_read() -> None:
+def test_without_moves_there_are_no_reads() -> None:
     store = Store()
     assert store.places({}, 3).items == {}
     assert store.requests == []
@@ -154,7 +154,7 @@ def test_the_neighbours_are_those_of_the_same_status(completed: bool) -> None:
         assert order == ([far, moved] if side == {"before": None} else [moved, far])
 
 
-def test_a_task_that_is_in_its_place_stays() -> None:
+def test_a_task_that_is_already_in_its_place_does_not_move() -> None:
     store = Store()
     first, second, third = (store.create() for _ in range(3))
     before = dict(store.tasks)
@@ -184,7 +184,7 @@ def test_the_first_task_of_a_list_is_where_its_creation_puts_it() -> None:
     assert store.tasks[task_id].position == positions.of_id(task_id)
 
 
-def test_what_is_no_task_of_the_list_is_no_anchor() -> None:
+def test_only_tasks_of_the_list_are_anchors() -> None:
     store = Store()
     moved, elsewhere, trashed = store.create(), store.create("work"), store.create()
     store.tasks[trashed] = tasks.delete(store.tasks[trashed], ANY_VERSION, NOW)
@@ -213,7 +213,7 @@ def test_places_hold_for_the_list_and_the_status_that_they_were_read_for() -> No
     assert places.position(store.tasks[moved], "home") < str(store.tasks[anchor].position)
 
 
-def test_a_task_that_was_not_there_is_read_again_when_it_is() -> None:
+def test_a_missing_task_is_read_again() -> None:
     store = Store()
     anchor = store.create()
     task_id = str(uuid7(NOW * 1_000_000))
@@ -223,7 +223,7 @@ def test_a_task_that_was_not_there_is_read_again_when_it_is() -> None:
         places.position(task, "home")
 
 
-def test_room_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moves_fail_when_no_position_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(positions, "LONGEST", 20)
     store = Store()
     first, second, third = (store.create() for _ in range(3))

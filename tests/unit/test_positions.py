@@ -1,4 +1,4 @@
-"""Positions: there is room between any two, and they sort as they should."""
+"""Positions: there is a position between any two, and they sort in the order of the list."""
 
 import random
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_tasks_of_one_millisecond_have_different_first_positions() -> None:
 
 
 @given(places=st.lists(st.integers(0, 10**6), max_size=60), chance=st.sampled_from(list(chances)))
-def test_a_new_position_is_between_its_neighbours_wherever_that_is(places: list[int], chance: str) -> None:
+def test_a_new_position_is_between_its_neighbours(places: list[int], chance: str) -> None:
     order: list[str] = []
     for place in places:
         index = place % (len(order) + 1)
@@ -52,7 +52,7 @@ def test_a_new_position_is_between_its_neighbours_wherever_that_is(places: list[
 
 @pytest.mark.parametrize("chance", chances)
 @pytest.mark.parametrize("sides", ["after", "before", "after and before"])
-def test_a_thousand_moves_to_one_place_make_some_two_hundred_bytes(sides: str, chance: str) -> None:
+def test_a_thousand_moves_to_one_place_need_about_200_bytes(sides: str, chance: str) -> None:
     low, high = first(0), first(5)
     for count in range(1000):
         new = positions.between(low, high, chances[chance])
@@ -64,7 +64,7 @@ def test_a_thousand_moves_to_one_place_make_some_two_hundred_bytes(sides: str, c
             low = new
 
 
-def test_between_positions_that_are_too_close_there_is_no_room() -> None:
+def test_there_is_no_position_between_two_that_are_too_close() -> None:
     low, high = first(0), first(1)
     with pytest.raises(NoRoom):  # noqa: PT012 - after how many moves is not promised
         for _ in range(2000):
@@ -72,7 +72,7 @@ def test_between_positions_that_are_too_close_there_is_no_room() -> None:
             assert len(high) <= LONGEST
 
 
-def test_ends_stay_short_and_new_tasks_come_after_a_move_to_the_end() -> None:
+def test_end_positions_stay_short_and_new_tasks_come_last() -> None:
     low = high = first(0)
     for count in range(100):
         low, high = positions.between(None, low, chances["any"]), positions.between(high, None, chances["any"])

@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match, as RFC 9110 writes them and as clients do."""
+"""If-Match and If-None-Match, as RFC 9110 defines them and as clients send them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The queries of lists and changes, byte for byte, and the positions that they refuse."""
+"""The queries of lists and changes, byte for byte, and the positions that they reject."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_a_list(status: Status, order: Order, forward: bool, goes_on: bool) -> N
 
 
 @pytest.mark.parametrize("status", LISTS)
-def test_a_list_does_not_go_on_from_a_position_outside_it(status: Status) -> None:
+def test_a_list_rejects_a_position_outside_it(status: Status) -> None:
     *_, own = LISTS[status]
     others = [position for *_, position in LISTS.values() if position != own]
     for position in (
@@ -94,7 +94,7 @@ def test_changes(position: str | None) -> None:
         "",
     ],
 )
-def test_changes_do_not_go_on_from_a_position_outside_them(position: str) -> None:
+def test_changes_reject_a_position_outside_them(position: str) -> None:
     with pytest.raises(InvalidCursor):
         queries.of_changes("tasks", ALICE, NOW, 7, position)
 
@@ -151,7 +151,7 @@ def test_which_due_dates_are_in_a_range(query: dict[str, str], found: list[str])
 
 
 @pytest.mark.parametrize("slot", ["2026-12-20T24:00:00Z", "2026-12-28T00:00:00Z", NO_DUE])
-def test_a_range_of_due_dates_does_not_go_on_from_a_position_outside_it(slot: str) -> None:
+def test_a_range_of_due_dates_rejects_a_position_outside_it(slot: str) -> None:
     query = open_tasks(due_after="2026-12-20", due_before="2026-12-28")
     inside = f"task#open#2026-12-24T24:00:00Z#{TASK_ID}"
     assert queries.of_list("tasks", ALICE, query, 7, inside)["ExclusiveStartKey"]["by_status"] == {"S": inside}

@@ -1,4 +1,4 @@
-"""Imports between the rooms of the code point one way: functions -> shared.http -> shared.store -> shared."""
+"""Packages import each other in one direction: functions -> shared.http -> shared.store -> shared."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# What a room may import of ours, beside itself. The rules and models at the top of shared/ know no other room.
+# The packages that a package may import, beside itself. The rules and models at the top of shared/ import none.
 ALLOWED = {
     # A function is its handler; functions share nothing with each other.
     "functions": {"shared", "shared.http", "shared.store"},
@@ -21,13 +21,13 @@ SOURCES = [path for folder in ("functions", "shared") for path in sorted((ROOT /
 
 
 def room_of(module: str) -> str:
-    """The room of a module by its dotted name."""
+    """Return the package of a module by its dotted name."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[:2] in (["shared", "http"], ["shared", "store"]) else parts[0]
 
 
 def imported(path: Path) -> set[str]:
-    """The dotted names of all that a file imports, at its top or further down."""
+    """Return the dotted names of all imports of a file, also inside functions."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -45,7 +45,7 @@ def test_imports_point_one_way(path: Path) -> None:
     assert ours <= ALLOWED[room] | {room}
 
 
-def test_the_rules_need_nothing_of_the_machine() -> None:
+def test_the_rules_import_no_dynamodb_http_or_aws() -> None:
     for name in ("tasks", "models", "batches", "etags"):
         packages = {one.split(".")[0] for one in imported(ROOT / "shared" / f"{name}.py")}
         assert not packages & NOT_IN_RULES, name

@@ -1,4 +1,4 @@
-"""Ids, settings, what failures mean, and what is told of them."""
+"""Ids, settings, the meaning of failures, and what is logged about them."""
 
 import io
 import itertools
@@ -113,18 +113,18 @@ def test_what_a_failure_means(error: Exception, failure: Failure | None) -> None
     assert failure_of(error) is failure
 
 
-@pytest.mark.parametrize(("off", "told"), [(0, None), (3, None), (-2, None), (4, 4.0), (-3, -3.0), (3600, 3600.0)])
-def test_a_clock_that_is_off_is_told(
-    off: int, told: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("off", "skew"), [(0, None), (3, None), (-2, None), (4, 4.0), (-3, -3.0), (3600, 3600.0)])
+def test_a_wrong_clock_is_logged(
+    off: int, skew: float | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     date = datetime(2026, 11, 23, 6, 37, 54, tzinfo=UTC)
     response = {"body": b"{}", "status_code": 200, "headers": {"date": format_datetime(date, usegmt=True)}}
     monkeypatch.setattr(parser.clock_skew, "seconds", 0.0)
     monkeypatch.setattr("time.time", lambda: date.timestamp() + off)
     parser.read(response, {}, dynamodb.session().get_service_model("dynamodb").operation_model("PutItem"))
-    assert dynamodb.clock_skew() == told
-    telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=told))
-    assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (told is not None)
+    assert dynamodb.clock_skew() == skew
+    telemetry.report(telemetry.Record("get_task", "GET /x", "r", "c", status=200, clock_skew_s=skew))
+    assert ('"ClockSkew":[1.0]' in capsys.readouterr().out) == (skew is not None)
 
 
 FULL = [
@@ -141,7 +141,7 @@ def test_a_full_storage_ends_a_write(error: ClientError) -> None:
 
 
 @pytest.mark.parametrize("error", FULL)
-def test_a_full_storage_after_an_unanswered_request_says_nothing_of_that_request(error: ClientError) -> None:
+def test_full_storage_after_a_lost_response_does_not_decide_the_first_request(error: ClientError) -> None:
     retries = Retries(time.monotonic() + 60, writing=True)
     retries.wait_after_failure(ReadTimeoutError(**AT))
     with pytest.raises(OutcomeUnknown):
@@ -153,7 +153,7 @@ def test_a_cause_names_an_error_without_a_code() -> None:
     assert telemetry.cause_of(ClientError(response, "PutItem")) == "ClientError PutItem None at "
 
 
-def test_a_cause_names_errors_and_places_and_quotes_nothing() -> None:
+def test_a_cause_names_errors_and_places_without_quoting_data() -> None:
     try:
         try:
             Settings.model_validate({"TABLE_NAME": "secret name"})

@@ -1,4 +1,4 @@
-"""SnapStart's hooks: a snapshot holds neither credentials nor random numbers, and each copy makes its own."""
+"""The hooks of SnapStart: a snapshot has no credentials and no random numbers, and each restored copy makes its own."""
 
 import random
 import sys
@@ -16,7 +16,7 @@ type Hooks = dict[str, Callable[[], None]]
 
 @pytest.fixture(autouse=True)
 def fresh_process() -> Iterator[None]:
-    """No client and no session from other tests, and none for them."""
+    """A process without a client or session of other tests, before and after the test."""
     dynamodb.client.cache_clear()
     dynamodb.session.cache_clear()
     yield
@@ -26,7 +26,7 @@ def fresh_process() -> Iterator[None]:
 
 @pytest.fixture
 def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
-    """What Lambda would call, of a function that starts for a snapshot."""
+    """The hooks that Lambda would call, of a function that starts for a snapshot."""
     found: Hooks = {}
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     package = SimpleNamespace(
@@ -57,9 +57,7 @@ def test_without_snapstart_a_function_connects_while_it_starts(
     assert dynamodb.client.cache_info().currsize == len(requests)
 
 
-def test_a_copy_connects_when_it_is_restored_and_a_snapshot_has_no_connection(
-    hooks: Hooks, connected: list[str]
-) -> None:
+def test_a_snapshot_has_no_connection_and_a_restored_copy_connects(hooks: Hooks, connected: list[str]) -> None:
     hooks["before"]()
     assert connected == []
     hooks["after"]()
@@ -67,13 +65,15 @@ def test_a_copy_connects_when_it_is_restored_and_a_snapshot_has_no_connection(
 
 
 def test_a_snapshot_holds_no_credentials(hooks: Hooks) -> None:
-    hooks["before"]()  # it sends nothing: in these tests no socket opens
+    hooks["before"]()  # it sends nothing: these tests allow no sockets
     assert dynamodb.client.cache_info().currsize == 0
     assert dynamodb.session.cache_info().currsize == 1
     assert dynamodb.session()._credentials is None  # type: ignore[attr-defined]
 
 
-def test_a_copy_takes_the_credentials_of_its_own_environment(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restored_copy_reads_the_credentials_of_its_environment(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hooks["before"]()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-copy")
     hooks["after"]()

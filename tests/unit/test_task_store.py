@@ -1,4 +1,4 @@
-"""What the store sends, how often, and what it makes of each response, with every response scripted."""
+"""The requests of the store, its retries, and how it handles each response, with scripted responses."""
 
 import json
 from collections.abc import Callable
@@ -34,18 +34,18 @@ def refused(found: dict[str, Any] | None) -> tuple[int, str, dict[str, Any]]:
 
 
 def cancelled(*reasons: object) -> tuple[int, str, dict[str, Any]]:
-    """A transaction that was cancelled: for each part None, a code, or the item that refused it."""
+    """A cancelled transaction: for each part None, a code, or the item that failed its condition."""
 
-    def told(reason: object) -> dict[str, Any]:
+    def reported(reason: object) -> dict[str, Any]:
         if isinstance(reason, dict):
             return {"Code": "ConditionalCheckFailed", "Item": reason}
         return {"Code": reason or "None"}
 
-    return 400, "TransactionCanceledException", {"CancellationReasons": [told(reason) for reason in reasons]}
+    return 400, "TransactionCanceledException", {"CancellationReasons": [reported(reason) for reason in reasons]}
 
 
 def at(version: int, *tokens: str, **changes: Any) -> dict[str, Any]:
-    """The item at a version, with the tokens of its last writes, newest first."""
+    """The item at a version, with the tokens of its last writes, the newest first."""
     return item(version={"N": str(version)}, write_tokens={"L": [{"S": one} for one in tokens]}, **changes)
 
 
@@ -96,9 +96,7 @@ def test_a_read_and_a_create_are_one_request_and_a_write_two(
     assert not clock.pauses
 
 
-def test_a_write_reads_the_task_and_puts_its_next_version_in_place_of_the_one_it_read(
-    store: TaskStore, script: Script
-) -> None:
+def test_a_write_reads_the_task_and_puts_its_next_version(store: TaskStore, script: Script) -> None:
     script.responses = [READ, {}]
     task = store.update(TASK_ID, {"title": "Tea"}, ANY_VERSION)
     (read, (_, put)) = script.requests
@@ -124,14 +122,14 @@ def test_a_create_is_on_condition_that_the_task_is_not_there(store: TaskStore, s
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
-def test_a_passing_failure_is_not_noticed(name: str, failure: Any, store: TaskStore, script: Script) -> None:
+def test_a_short_failure_is_retried(name: str, failure: Any, store: TaskStore, script: Script) -> None:
     read, *write = ANSWERS[name]
     script.responses = [failure, failure, read, *([failure, failure, *write] if write else [])]
     OPERATIONS[name](store)
 
 
 @pytest.mark.parametrize("name", [*WRITES, "create"])
-def test_an_unanswered_write_is_sent_again_byte_for_byte(name: str, store: TaskStore, script: Script) -> None:
+def test_a_write_without_a_response_is_retried_byte_for_byte(name: str, store: TaskStore, script: Script) -> None:
     *read, write = ANSWERS[name]
     script.responses, script.seconds_per_request = [*read, SILENT, LOST, write], 1.0
     OPERATIONS[name](store)
@@ -141,11 +139,13 @@ def test_an_unanswered_write_is_sent_again_byte_for_byte(name: str, store: TaskS
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("others", range(4))
-def test_a_refusal_by_the_own_write_is_success(name: str, others: int, store: TaskStore, script: Script) -> None:
+def test_a_condition_failed_by_the_own_write_is_success(
+    name: str, others: int, store: TaskStore, script: Script
+) -> None:
     tokens = [*(f"other{place}" for place in range(others)), "token1"]
     script.responses = [READ, LOST, refused(at(2 + others, *tokens))]
     result = OPERATIONS[name](store)
-    # The response is what this operation wrote, not what others made of it since.
+    # The response is what this operation wrote, without later writes of others.
     assert not isinstance(result, Task) or result.version == 2
 
 
@@ -156,7 +156,7 @@ def test_a_create_that_finds_its_own_item_returns_what_it_wrote(store: TaskStore
 
 
 @pytest.mark.parametrize(("writes", "outcome"), [(4, VersionMismatch), (5, OutcomeUnknown)])
-def test_a_create_is_unknown_after_more_writes_than_an_item_remembers(
+def test_a_create_is_unknown_after_more_writes_than_an_item_has_tokens(
     writes: int, outcome: type[Exception], store: TaskStore, script: Script
 ) -> None:
     script.responses = [LOST, refused(at(writes, "a", "b", "c", "d"))]
@@ -170,9 +170,9 @@ def test_an_id_that_is_taken_overwrites_nothing(store: TaskStore, script: Script
         store.create(NewTask(title="another"))
 
 
-@pytest.mark.parametrize("first", [LOST, None], ids=["unanswered", "answered"])
+@pytest.mark.parametrize("first", [LOST, None], ids=["response lost", "response"])
 @pytest.mark.parametrize("others", [1, 4])
-def test_a_refusal_by_others_is_decided_again_on_the_returned_item(
+def test_a_write_of_another_client_is_decided_again_on_the_returned_item(
     first: Any, others: int, store: TaskStore, script: Script, clock: Clock
 ) -> None:
     tokens = [f"other{place}" for place in range(others)]
@@ -187,17 +187,19 @@ def test_a_refusal_by_others_is_decided_again_on_the_returned_item(
     assert clock.pauses[-1] == 0.01
 
 
-def test_more_writes_than_an_item_remembers_make_an_unanswered_write_unknown(store: TaskStore, script: Script) -> None:
+def test_a_write_without_a_response_is_unknown_after_more_writes_than_an_item_has_tokens(
+    store: TaskStore, script: Script
+) -> None:
     forgotten = at(6, "a", "b", "c", "d")
     script.responses = [READ, LOST, refused(forgotten)]
     with pytest.raises(OutcomeUnknown):
         store.toggle(TASK_ID, ANY_VERSION)
-    # A write whose only request was answered was refused, however many came before.
+    # A write with one request and one response was refused, however many writes came before.
     script.responses = [READ, refused(forgotten), {}]
     assert store.toggle(TASK_ID, ANY_VERSION).version == 7
 
 
-def test_a_new_attempt_is_not_unknown_for_the_unanswered_requests_of_the_last(store: TaskStore, script: Script) -> None:
+def test_a_lost_response_of_an_earlier_attempt_does_not_make_a_write_unknown(store: TaskStore, script: Script) -> None:
     script.responses = [READ, LOST, refused(at(2, "a")), refused(at(8, "b", "c", "d", "e")), {}]
     assert store.toggle(TASK_ID, ANY_VERSION).version == 9
     script.responses = [READ, LOST, refused(at(2, "a")), *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
@@ -205,8 +207,8 @@ def test_a_new_attempt_is_not_unknown_for_the_unanswered_requests_of_the_last(st
         store.toggle(TASK_ID, ANY_VERSION)
 
 
-@pytest.mark.parametrize("first", [LOST, None], ids=["unanswered", "answered"])
-def test_a_refusal_that_ends_the_operation_needs_no_pause(
+@pytest.mark.parametrize("first", [LOST, None], ids=["response lost", "response"])
+def test_a_final_refusal_is_returned_without_a_pause(
     first: Any, store: TaskStore, script: Script, clock: Clock
 ) -> None:
     script.responses = [READ, *([first] if first else []), refused(at(2, "a", title={"S": "Tea"}))]
@@ -222,13 +224,13 @@ def test_a_refusal_that_ends_the_operation_needs_no_pause(
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("found", [None, tombstone(NOW // 1000)], ids=["never there", "expired"])
-def test_what_is_not_there_is_not_found(name: str, found: Any, store: TaskStore, script: Script) -> None:
+def test_a_missing_task_is_not_found(name: str, found: Any, store: TaskStore, script: Script) -> None:
     script.responses = [{} if found is None else {"Item": found}]
     with pytest.raises(TaskNotFound):
         OPERATIONS[name](store)
 
 
-def test_what_lies_in_the_trash_is_not_found_but_deleted_already(store: TaskStore, script: Script) -> None:
+def test_a_task_in_the_trash_is_not_found_and_counts_as_deleted(store: TaskStore, script: Script) -> None:
     script.responses = [{"Item": tombstone()}] * 3
     for name in ("update", "toggle"):
         with pytest.raises(TaskNotFound):
@@ -237,7 +239,7 @@ def test_what_lies_in_the_trash_is_not_found_but_deleted_already(store: TaskStor
 
 
 @pytest.mark.parametrize("response", [{}, {"Item": tombstone()}])
-def test_get_of_what_is_not_live(response: dict[str, Any], store: TaskStore, script: Script) -> None:
+def test_get_of_a_task_that_is_not_live(response: dict[str, Any], store: TaskStore, script: Script) -> None:
     script.responses = [response]
     with pytest.raises(TaskNotFound):
         store.get(TASK_ID)
@@ -251,7 +253,7 @@ def test_get_of_what_is_not_live(response: dict[str, Any], store: TaskStore, scr
         lambda store, condition: store.delete(TASK_ID, condition),
     ],
 )
-def test_another_version_is_told(
+def test_a_failed_precondition_names_the_current_version(
     write: Callable[[TaskStore, Precondition], object], store: TaskStore, script: Script
 ) -> None:
     script.responses = [{"Item": at(3, "a")}]
@@ -260,7 +262,7 @@ def test_another_version_is_told(
     assert mismatch.value.version == 3
 
 
-def test_a_change_that_changes_nothing_writes_nothing(store: TaskStore, script: Script) -> None:
+def test_a_change_without_effect_writes_nothing(store: TaskStore, script: Script) -> None:
     script.responses = [READ, READ]
     assert store.update(TASK_ID, {}, ANY_VERSION).version == 1
     assert store.update(TASK_ID, {"title": "Buy milk", "description": None}, ANY_VERSION).version == 1
@@ -282,24 +284,24 @@ def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) ->
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "reported"),
     [(AWAY, Failure.UNREACHABLE), ((400, "ProvisionedThroughputExceededException"), Failure.THROTTLED)],
 )
 @pytest.mark.parametrize(
     ("name", "place"), [(name, place) for name in OPERATIONS for place in range(len(ANSWERS[name]))]
 )
-def test_after_the_last_attempt_it_is_said_that_nothing_was_changed(
-    name: str, place: int, failure: Any, told: Failure, store: TaskStore, script: Script, clock: Clock
+def test_the_error_after_the_last_attempt_says_that_nothing_was_changed(
+    name: str, place: int, failure: Any, reported: Failure, store: TaskStore, script: Script, clock: Clock
 ) -> None:
     script.responses = [*ANSWERS[name][:place], *[failure] * dynamodb.MAX_FAILURES]
     with pytest.raises(Unavailable) as unavailable:
         OPERATIONS[name](store)
-    assert unavailable.value.failure is told
+    assert unavailable.value.failure is reported
     assert clock.pauses == [0.05, 0.1, 0.2, 0.4]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_after_one_lost_answer_no_write_is_said_to_be_undone(name: str, store: TaskStore, script: Script) -> None:
+def test_after_a_lost_response_the_outcome_is_unknown(name: str, store: TaskStore, script: Script) -> None:
     script.responses = [*ANSWERS[name][:-1], LOST, *[AWAY] * (dynamodb.MAX_FAILURES - 1)]
     with pytest.raises(Unavailable if name in READS else OutcomeUnknown):
         OPERATIONS[name](store)
@@ -315,9 +317,9 @@ def test_no_request_begins_too_late_to_end_in_time(name: str, store: TaskStore, 
     assert clock.seconds < deadline - 2
 
 
-def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock: Clock) -> None:
+def test_competing_writers_give_up_in_time(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
-    # Nobody is refused for ever, but the script does: as often as fits.
+    # The script refuses as often as the time allows.
     script.responses = [READ, *(refused(at(number, "other")) for number in range(2, 60))]
     with pytest.raises(Unavailable) as unavailable:
         store.toggle(TASK_ID, ANY_VERSION)
@@ -329,7 +331,7 @@ def test_contenders_give_up_in_time_too(store: TaskStore, script: Script, clock:
     script.responses.clear()
 
 
-def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, script: Script, clock: Clock) -> None:
+def test_conflicts_are_retried_while_there_is_time(store: TaskStore, script: Script, clock: Clock) -> None:
     deadline = clock.seconds + 10
     script.responses = [READ, *[(400, "TransactionConflictException")] * 60]
     with pytest.raises(Unavailable) as unavailable:
@@ -340,13 +342,13 @@ def test_conflicts_are_waited_for_as_long_as_there_is_time(store: TaskStore, scr
     assert deadline - dynamodb.RESERVE - 0.2 < clock.seconds <= deadline - dynamodb.RESERVE
 
 
-def test_a_write_that_could_not_end_in_time_is_not_begun(store: TaskStore, script: Script) -> None:
+def test_a_write_that_could_not_end_in_time_is_not_sent(store: TaskStore, script: Script) -> None:
     script.responses, script.seconds_per_request = [READ], 6.0
     with pytest.raises(Unavailable):
         store.toggle(TASK_ID, ANY_VERSION)
 
 
-# Writes with a key, which travel with the record of the key in one transaction.
+# Writes with an idempotency key are in one transaction with the record of the key.
 
 ONCE = IdempotencyKey("digest", "asked", 3600)
 OTHER_ID = "01a20720-1d65-7ec7-a429-721882d38932"
@@ -404,7 +406,7 @@ def test_a_keyed_write_reads_and_writes_the_record_of_the_key_with_the_task(keye
     assert not keyed.replayed
 
 
-def test_an_unanswered_transaction_is_sent_again_byte_for_byte(keyed: TaskStore, script: Script) -> None:
+def test_a_transaction_without_a_response_is_retried_byte_for_byte(keyed: TaskStore, script: Script) -> None:
     script.responses = [
         LOOKED,
         LOST,
@@ -417,13 +419,13 @@ def test_an_unanswered_transaction_is_sent_again_byte_for_byte(keyed: TaskStore,
     assert others == [first] * 3
 
 
-def test_a_key_that_was_used_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
+def test_a_used_key_returns_the_first_response(keyed: TaskStore, script: Script) -> None:
     script.responses = [{"Responses": [{"Item": item()}, {"Item": record("another")}]}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
     assert keyed.replayed
 
 
-def test_a_key_that_was_used_meanwhile_is_answered_as_then(keyed: TaskStore, script: Script) -> None:
+def test_a_key_used_at_the_same_time_returns_the_first_response(keyed: TaskStore, script: Script) -> None:
     script.responses = [LOOKED, cancelled(None, record("another"))]
     assert keyed.toggle(TASK_ID, ANY_VERSION).title == "remembered"
     assert keyed.replayed
@@ -433,7 +435,7 @@ def test_a_key_that_was_used_meanwhile_is_answered_as_then(keyed: TaskStore, scr
     "refusal",
     [cancelled(None, record("token1")), cancelled(at(2, "token1"), None), cancelled(at(3, "a", "token1"), None)],
 )
-def test_a_transaction_that_finds_itself_has_succeeded(refusal: Any, keyed: TaskStore, script: Script) -> None:
+def test_a_transaction_that_finds_its_own_record_has_succeeded(refusal: Any, keyed: TaskStore, script: Script) -> None:
     script.responses = [LOOKED, LOST, refusal]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
@@ -448,7 +450,7 @@ def test_a_key_of_another_request_is_refused(keyed: TaskStore, script: Script) -
 
 
 def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script, clock: Clock) -> None:
-    # The clock of the script is 83 ms short of a whole second.
+    # The clock of the script is 83 ms before a whole second.
     clock.seconds += 0.083
     expired = record("another", expires_at=NOW // 1000 + 1)
     script.responses = [{"Responses": [{"Item": item()}, {"Item": expired}]}, {}]
@@ -456,14 +458,14 @@ def test_a_key_that_has_expired_is_used_again(keyed: TaskStore, script: Script, 
     assert not keyed.replayed
 
 
-def test_a_key_that_expires_while_it_refuses_is_used_again(keyed: TaskStore, script: Script) -> None:
+def test_a_key_that_expires_during_the_request_is_used_again(keyed: TaskStore, script: Script) -> None:
     script.responses = [LOOKED, cancelled(None, record("another", expires_at=NOW // 1000)), {}]
     assert keyed.toggle(TASK_ID, ANY_VERSION).version == 2
     assert not keyed.replayed
     assert [name for name, _ in script.requests] == ["TransactGetItems", *["TransactWriteItems"] * 2]
 
 
-def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script: Script) -> None:
+def test_a_batch_retries_with_the_items_that_failed_its_conditions(keyed: TaskStore, script: Script) -> None:
     script.responses = [LOOKED, LOST, cancelled(at(2, "a"), None, None), {}]
     results: BatchResults = keyed.batch(OPERATIONS_ON_TWO)
     assert [result.task and result.task.version for result in results.results] == [3, 1]
@@ -474,7 +476,7 @@ def test_a_batch_goes_on_from_the_items_that_refused_it(keyed: TaskStore, script
     assert first[1]["Put"]["Item"]["sk"] == second[1]["Put"]["Item"]["sk"]
 
 
-def test_a_batch_keeps_the_items_that_did_not_refuse_it(keyed: TaskStore, script: Script) -> None:
+def test_a_batch_keeps_the_items_whose_conditions_held(keyed: TaskStore, script: Script) -> None:
     other = item(sk={"S": f"TASK#{OTHER_ID}"})
     operations = [{"op": "toggle", "id": TASK_ID}, {"op": "toggle", "id": OTHER_ID}]
     script.responses = [{"Responses": [{"Item": item()}, {"Item": other}, {}]}, cancelled(at(2, "a"), None, None), {}]
@@ -494,10 +496,8 @@ def test_an_operation_of_a_batch_that_changes_nothing_is_checked_and_not_written
     assert check == {"ConditionCheck": {"TableName": "tasks", "Key": {k: item()[k] for k in ("pk", "sk")}, **STILL}}
 
 
-def test_a_task_that_is_only_checked_does_not_tell_whether_a_batch_was_applied(
-    keyed: TaskStore, script: Script
-) -> None:
-    """It never carries the token. Only the items that the batch writes do."""
+def test_a_checked_task_does_not_show_whether_a_batch_was_applied(keyed: TaskStore, script: Script) -> None:
+    """It never has the token: only the items that the batch writes have it."""
     operations = Batch.model_validate(
         {
             "operations": [
@@ -519,7 +519,7 @@ def test_a_batch_of_new_tasks_is_one_request(keyed: TaskStore, script: Script) -
     assert [part["Put"]["Item"]["sk"]["S"][:5] for part in sent["TransactItems"]] == ["TASK#", "KEY#d"]
 
 
-def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknown(
+def test_a_transaction_without_a_response_is_unknown_after_more_writes_than_an_item_has_tokens(
     keyed: TaskStore, script: Script
 ) -> None:
     script.responses = [LOOKED, LOST, cancelled(at(6, "a", "b", "c", "d"), None)]
@@ -529,7 +529,7 @@ def test_more_writes_than_a_task_remembers_make_an_unanswered_transaction_unknow
 
 @pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_defect_is_not_sent_again(name: str, code: str, store: TaskStore, script: Script) -> None:
+def test_an_error_in_our_request_is_not_retried(name: str, code: str, store: TaskStore, script: Script) -> None:
     script.responses = [(400, code)]
     with pytest.raises(store._engine._client.exceptions.ClientError, match=code):
         OPERATIONS[name](store)
@@ -537,7 +537,7 @@ def test_a_defect_is_not_sent_again(name: str, code: str, store: TaskStore, scri
 
 @pytest.mark.parametrize("name", ["list", "changes"])
 @pytest.mark.parametrize(("text", "fitting"), [("x" * 8192, 97), ("\x01" * 8192, 97), ("x" * 7000, 100)])
-def test_a_page_of_long_texts_ends_where_a_response_of_lambda_is_full(
+def test_a_page_of_long_texts_ends_at_the_response_limit_of_lambda(
     name: str, text: str, fitting: int, store: TaskStore, script: Script
 ) -> None:
     stored = [item(description={"S": text}, by_change={"S": f"{NOW:015}#task#{TASK_ID}"}) for _ in range(100)]

@@ -55,14 +55,14 @@ def test_a_new_task(task: Task) -> None:
     assert tasks.create(None, TASK_ID, "alice", NewTask(title="t", completed=True), NOW).completed_at == NOW
 
 
-def test_a_change_makes_the_next_version_of_what_differs(task: Task) -> None:
+def test_a_change_makes_the_next_version(task: Task) -> None:
     changed = tasks.change(task, {"title": "Tea", "description": "Two"}, ANY_VERSION, NOW + 5)
     assert changed == task.model_copy(update={"title": "Tea", "updated_at": NOW + 5, "version": 2})
     assert tasks.change(task, {"description": None}, ANY_VERSION, NOW).description is None
 
 
 @pytest.mark.parametrize("changes", [{}, {"title": "Buy milk"}, {"title": "Buy milk", "completed": False}])
-def test_a_change_that_changes_nothing_returns_the_same_object(task: Task, changes: dict[str, object]) -> None:
+def test_a_change_without_effect_returns_the_same_object(task: Task, changes: dict[str, object]) -> None:
     assert tasks.change(task, changes, ANY_VERSION, NOW + 5) is task
 
 
@@ -88,7 +88,7 @@ def test_the_trash(task: Task, trashed: DeletedTask) -> None:
     assert vars(restored) == {**vars(task), "updated_at": NOW + 2, "version": 3}
 
 
-def test_what_is_in_the_trash_is_not_found_and_what_is_not_cannot_be_restored(task: Task, trashed: DeletedTask) -> None:
+def test_a_trashed_task_is_not_found_and_a_live_one_cannot_be_restored(task: Task, trashed: DeletedTask) -> None:
     for found in (None, trashed):
         with pytest.raises(TaskNotFound):
             tasks.get(found)
@@ -104,7 +104,7 @@ def test_what_is_in_the_trash_is_not_found_and_what_is_not_cannot_be_restored(ta
         tasks.restore(task, ANY_VERSION, NOW)
 
 
-def test_a_task_whose_time_in_the_trash_is_over_is_gone(trashed: DeletedTask) -> None:
+def test_a_task_is_gone_when_its_time_in_the_trash_is_over(trashed: DeletedTask) -> None:
     assert not tasks.is_expired(trashed, trashed.purge_at - 1)
     assert tasks.is_expired(trashed, trashed.purge_at)
     assert tasks.restore(trashed, ANY_VERSION, trashed.purge_at - 1).version == 3
@@ -114,7 +114,7 @@ def test_a_task_whose_time_in_the_trash_is_over_is_gone(trashed: DeletedTask) ->
         tasks.delete(trashed, ANY_VERSION, trashed.purge_at)
 
 
-def test_clearing_takes_completed_tasks_only(task: Task, trashed: DeletedTask) -> None:
+def test_clearing_deletes_only_completed_tasks(task: Task, trashed: DeletedTask) -> None:
     for found in (None, task, trashed):
         with pytest.raises(NotMatching):
             tasks.clear(found, COMPLETED, NOW)
@@ -152,7 +152,7 @@ def test_preconditions(task: Task, precondition: Precondition, allowed: bool) ->
             assert mismatch.value.version == 1
 
 
-def test_a_time_zone_goes_with_its_time(task: Task) -> None:
+def test_a_time_zone_is_removed_with_its_time(task: Task) -> None:
     timed = tasks.change(task, {"due": "2026-12-24T17:00:00", "time_zone": "Europe/Berlin"}, ANY_VERSION, NOW)
     later = tasks.change(timed, {"due": "2026-12-25T17:00:00"}, ANY_VERSION, NOW)
     assert (later.due, later.time_zone) == ("2026-12-25T17:00:00", "Europe/Berlin")
@@ -176,7 +176,7 @@ def test_a_time_zone_needs_a_time(task: Task, due: str | None) -> None:
         assert error.value.field == "time_zone"
 
 
-def test_metadata_is_merged_into_the_state_that_was_found(task: Task) -> None:
+def test_metadata_is_merged_into_the_current_state(task: Task) -> None:
     first = tasks.change(task, {"metadata": Merge({"a": "1", "b": "2"})}, ANY_VERSION, NOW)
     second = tasks.change(first, {"metadata": Merge({"a": None, "b": "3", "c": None})}, ANY_VERSION, NOW)
     assert (first.metadata, second.metadata) == ({"a": "1", "b": "2"}, {"b": "3"})
@@ -192,7 +192,7 @@ def test_metadata_that_grows_too_large_is_refused(task: Task, more: dict[str, st
     assert error.value.field == "metadata"
 
 
-def test_a_create_that_is_sent_again_returns_the_task_while_it_is_as_created(task: Task) -> None:
+def test_a_repeated_create_returns_the_task_while_it_is_unchanged(task: Task) -> None:
     new = NewTask(title="Buy milk", description="Two")
     assert tasks.create(task, TASK_ID, "alice", new, NOW + 5) is task
     others = [NewTask(title="Buy milk"), NewTask(title="Buy milk", description="Two", priority=1)]
@@ -209,7 +209,7 @@ def test_a_create_that_is_sent_again_returns_the_task_while_it_is_as_created(tas
     ("shift", "usable"),
     [(0, True), (29 * 86_400_000, True), (29 * 86_400_000 + 1, False), (-86_400_000, True), (-86_400_001, False)],
 )
-def test_the_id_of_a_new_task_is_of_our_time(shift: int, usable: bool) -> None:
+def test_the_time_in_the_id_of_a_new_task_is_near_now(shift: int, usable: bool) -> None:
     made = int(TASK_ID[:13].replace("-", ""), 16)
     if usable:
         assert tasks.create(None, TASK_ID, "alice", NewTask(title="t"), made + shift).id == TASK_ID
