@@ -1,6 +1,7 @@
 """Fixtures of all suites: the environment of a function, the DynamoDB engines, and a table from template.yaml."""
 
 import os
+import socket
 import sys
 import time
 import uuid
@@ -150,3 +151,10 @@ def eventually[T](ask: Callable[[], T | None], within: float = 5.0) -> T:
             return value
         time.sleep(0.02)
     raise AssertionError(f"nothing within {within} s")
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

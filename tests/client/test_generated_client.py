@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from local.tokens import make_token
-from tests.conftest import ROOT
-from tests.integration.test_make_run import free_port, make_run
+from tests.conftest import ROOT, free_port
+from tests.integration.test_make_run import make_run
 
 HERE = ROOT / "tests" / "client"
 CONTRACT = ROOT / "docs" / "openapi.json"

@@ -228,7 +228,7 @@ def test_a_key_of_another_request_is_refused_at_every_operation(scene: Scene) ->
 
 @pytest.mark.parametrize("keyed", KEYED.values(), ids=KEYED)
 @pytest.mark.parametrize("round_", range(SCALE))
-def test_16_simultaneous_requests_with_one_key_have_one_effect(dynamodb_local_url: str, user: str, keyed: Keyed, round_: int) -> None:
+def test_16_requests_with_one_key_act_once(dynamodb_local_url: str, user: str, keyed: Keyed, round_: int) -> None:
     live, trashed = two_tasks(TaskStore(table_at(dynamodb_local_url), user, deadline_in(10)))
     once = IdempotencyKey(uuid.uuid4().hex, f"fingerprint {round_}", 3600)
     scene = Scene(table_at(dynamodb_local_url, "twins"), user, once, live, trashed)

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,15 +16,9 @@ from socketserver import StreamRequestHandler, TCPServer
 import pytest
 
 from tests.api import send
-from tests.conftest import ROOT, eventually
+from tests.conftest import ROOT, eventually, free_port
 
 START_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

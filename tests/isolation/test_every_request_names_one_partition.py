@@ -92,14 +92,6 @@ def test_every_request_names_the_addressed_users_partition_only(
     assert seen.partitions == {f"USER#{owner}"}
 
 
-def test_a_write_in_two_requests_names_one_partition(seen: Seen, invoke: Invoke, user: str) -> None:
-    task_id = create(invoke, user)
-    seen.requests.clear()
-    assert invoke(OPERATIONS["replace_task"], user, "me", task_id).status == 200
-    assert [name for name, _ in seen.requests] == ["GetItem", "PutItem"]
-    assert seen.partitions == {f"USER#{user}"}
-
-
 ALIKE = [
     ("a", "a#b"),
     ("a#b", "a%23b"),
@@ -126,22 +118,6 @@ def test_users_with_similar_ids_share_nothing(seen: Seen, invoke: Invoke, one: s
         assert task_id not in str(response.json if response.status == 200 else "")
     assert seen.partitions == {guard.partition_of(other)} != {partition}
     assert invoke(OPERATIONS["get_task"], one, "me", task_id).json["version"] == 1
-
-
-@pytest.mark.parametrize("status", ["all", "open", "deleted"])
-def test_a_page_continues_from_a_key_of_the_same_partition(seen: Seen, invoke: Invoke, user: str, status: str) -> None:
-    for _ in range(3):
-        task_id = create(invoke, user)
-        if status == "deleted":
-            invoke(OPERATIONS["delete_task"], user, "me", task_id)
-    query = {"limit": "1", "status": status}
-    while query.get("cursor", "") is not None:
-        seen.requests.clear()
-        response = invoke(OPERATIONS["list_tasks"], user, "me", query=query)
-        (_, body), *others = seen.requests
-        assert (others, "ExclusiveStartKey" in body) == ([], "cursor" in query)
-        assert seen.partitions == {f"USER#{user}"}
-        query["cursor"] = response.json["next_cursor"]
 
 
 def test_a_cursor_of_another_user_reaches_no_request(seen: Seen, invoke: Invoke, user: str) -> None:

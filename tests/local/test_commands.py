@@ -16,7 +16,7 @@ import pytest
 
 from load import __main__ as load
 from local import dynamodb, tokens
-from tests.conftest import eventually
+from tests.conftest import eventually, free_port
 from tests.local.conftest import descendants, gone
 
 LOCAL = Path(dynamodb.__file__).parent
@@ -39,12 +39,6 @@ def clone(folder: Path, tmp_path: Path) -> Path:
     text = (folder / "template.yaml").read_text()
     (tmp_path / "template.yaml").write_text(text.replace("\nResources:\n", f"\nResources:{ROUTES}"))
     return tmp_path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def environment(**more: str) -> dict[str, str]:
