@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: object) -> Any:
         payload = token.split(".")[1]
         try:
             claims = dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
-        except (ValueError, TypeError):  # it is no JWT: the function answers 401
+        except (ValueError, TypeError):  # not a JWT: the function returns 401
             claims = {}
         texts = {name: as_text(value) for name, value in claims.items()}
         event["requestContext"]["authorizer"] = {"jwt": {"claims": texts, "scopes": None}}

@@ -71,10 +71,10 @@ class Contract:
         operation = self.operation_at("GET" if method == "HEAD" else method, path)
         if operation is None:
             return
-        name, said = operation["operationId"], operation["responses"].get(str(status))
-        if said is None:
+        name, declared = operation["operationId"], operation["responses"].get(str(status))
+        if declared is None:
             raise OutsideContract(f"{name} does not return {status}")
-        response = self.resolved(said)
+        response = self.resolved(declared)
         self._check_headers(f"{name} {status}", response["headers"], headers)
         if method == "HEAD":
             if content:

@@ -87,7 +87,7 @@ class Recorder:
                 # Only the headers differ from those of the first response.
                 yield replace(self._ask(name, keyed), is_example=False)
         declared = self._handlers[name]
-        for query in _MORE_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
+        for query in _OTHER_QUERIES.get(declared.query, ()) if isinstance(declared, Declaration) else ():
             yield self._ask(name, _event(name, query=query))
         if isinstance(declared, Declaration) and tasks.UnusableId in declared.raises:
             event = self._event(name)
@@ -110,12 +110,12 @@ class Recorder:
         yield response
 
     def _problems(self, name: str, kind: str) -> Iterator[Recording]:
-        yield self._problem(name, kind, _SPOIL)
-        if kind in _SPOIL_IN_ANOTHER_WAY:
+        yield self._problem(name, kind, _TRIGGERS)
+        if kind in _OTHER_TRIGGERS:
             # Only the headers differ from those of the first.
-            yield replace(self._problem(name, kind, _SPOIL_IN_ANOTHER_WAY), is_example=False)
+            yield replace(self._problem(name, kind, _OTHER_TRIGGERS), is_example=False)
 
-    def _problem(self, name: str, kind: str, spoils: Mapping[str, Callable[[Event], object]]) -> Recording:
+    def _problem(self, name: str, kind: str, triggers: Mapping[str, Callable[[Event], object]]) -> Recording:
         event, declared = self._event(name), self._handlers[name]
         if kind in _FAILURES and isinstance(declared, Declaration):
 
@@ -127,7 +127,7 @@ class Recorder:
             if kind == "idempotency-key-reused":
                 event["headers"]["idempotency-key"] = f"used by {name}"
                 self._ask(name, event)
-            spoils[kind](event)
+            triggers[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
             raise AssertionError(f"{name} returned {recorded}, not {kind}")
@@ -197,7 +197,7 @@ def _batch(event: Event, **operation: str | None) -> None:
     _body(event, json.dumps({"operations": [{"op": "toggle", "id": _TASK_ID, **operation}]}).encode())
 
 
-def _not_there(event: Event) -> None:
+def _unknown_task(event: Event) -> None:
     if "task_id" in event["pathParameters"]:
         event["pathParameters"]["task_id"] = _NO_TASK
     else:
@@ -243,22 +243,22 @@ def _forbidden(event: Event) -> None:
     event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = ""
 
 
-def _garbled(event: Event) -> None:
+def _garbled_cursor(event: Event) -> None:
     parameter = "since" if event["routeKey"].endswith("/changes") else "cursor"
     event["queryStringParameters"] = {parameter: "x"}
 
 
-# The id of the live task that events/ speak of.
+# The id of the live task in the events of events/.
 _TASK_ID = _event("get_task")["pathParameters"]["task_id"]
 _OLD = cursors.encode("000000000000001", "USER#alice", "changes")
-# Queries whose responses look different.
-_MORE_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
+# Queries with other kinds of responses.
+_OTHER_QUERIES: Mapping[type[NoQuery], Sequence[Mapping[str, str]]] = {
     TaskQuery: [{"limit": "1"}, {"status": "deleted"}]
 }
-# How a good event becomes one that ends in a problem.
-_SPOIL: Mapping[str, Callable[[Event], object]] = {
+# Changes to a valid event that trigger a kind of problem.
+_TRIGGERS: Mapping[str, Callable[[Event], object]] = {
     "bad-query": lambda event: event.update(queryStringParameters={"colour": "red"}),
-    "bad-cursor": _garbled,
+    "bad-cursor": _garbled_cursor,
     "sync-token-expired": lambda event: event.update(queryStringParameters={"since": _OLD}),
     "bad-user-id": _of_another_user,
     "no-identity": lambda event: event["requestContext"].pop("authorizer"),
@@ -268,7 +268,7 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),
     "idempotency-key-required": lambda event: event["headers"].pop("idempotency-key"),
     "idempotency-key-reused": lambda event: event["headers"].update({"if-match": "*"}),
-    "task-not-found": _not_there,
+    "task-not-found": _unknown_task,
     "unusable-id": lambda event: _create(event, _OLD_ID),
     "not-deleted": _not_in_trash,
     "no-list": lambda event: _move(event, after=None),
@@ -281,11 +281,11 @@ _SPOIL: Mapping[str, Callable[[Event], object]] = {
     "duplicate-key": lambda event: _body(event, b'{"title": "Buy milk", "title": "Buy bread"}'),
     "invalid-body": lambda event: _body(event, b'{"title": "", "colour": "red"}'),
 }
-# The same kind of problem, with other headers.
-_SPOIL_IN_ANOTHER_WAY: Mapping[str, Callable[[Event], object]] = {
+# Other changes that trigger the same kind of problem, with other headers.
+_OTHER_TRIGGERS: Mapping[str, Callable[[Event], object]] = {
     "unsupported-media-type": lambda event: event["headers"].update({"content-encoding": "gzip"}),
 }
-# What of our own doing makes them fail.
+# Errors of the handler that become a kind of problem.
 _FAILURES: Mapping[str, Exception] = {
     "database-throttled": Unavailable(Failure.THROTTLED),
     "database-unavailable": Unavailable(Failure.UNREACHABLE),
