@@ -72,6 +72,16 @@ class Recorder:
 
     def __init__(self, handlers: Mapping[str, Declaration | Handler], client: DynamoDBClient) -> None:
         self._handlers, self._client = handlers, client
+        # The tasks that the sample events refer to, by their ids.
+        self._samples: dict[str, items.Item] = {}
+        for name, declared in handlers.items():
+            path = _event(name).get("pathParameters", {})
+            if "task_id" in path:
+                new = NewTask(title="Buy milk", description="Two bottles", due="2026-12-24", tags=["shop"])
+                task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
+                if isinstance(declared, Declaration) and tasks.NotDeleted in declared.raises:
+                    task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
+                self._samples[task.id] = items.to_item(task, "sample")
 
     def responses(self, name: str, kinds: Iterable[str]) -> list[Recording]:
         """Return the responses to requests that cause problems of these kinds, and to valid requests."""
@@ -135,14 +145,8 @@ class Recorder:
 
     def _event(self, name: str) -> Event:
         """Return the sample event of an operation, after storing the tasks that the samples refer to."""
-        for other, declared in self._handlers.items():
-            path = _event(other).get("pathParameters", {})
-            if "task_id" in path:
-                new = NewTask(title="Buy milk", description="Two bottles", due="2026-12-24", tags=["shop"])
-                task = tasks.create(None, path["task_id"], path["user_id"], new, _NOW - 60_000)
-                if isinstance(declared, Declaration) and tasks.NotDeleted in declared.raises:
-                    task = tasks.delete(task, tasks.ANY_VERSION, _NOW - 60_000)
-                self._client.put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
+        puts: Any = [{"PutRequest": {"Item": item}} for item in self._samples.values()]
+        self._client.batch_write_item(RequestItems={"TaskTable": puts})
         return _event(name)
 
     def _ask(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:

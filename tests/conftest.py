@@ -143,7 +143,7 @@ def deadline_in(seconds: float) -> float:
     return time.monotonic() + seconds
 
 
-def eventually[T](ask: Callable[[], T | None], within: float = 5.0) -> T:
+def eventually[T](ask: Callable[[], T | None], within: float = 120.0) -> T:
     """Call `ask` until it returns a value, and return the value."""
     deadline = deadline_in(within)
     while time.monotonic() < deadline:

@@ -43,7 +43,7 @@ SETTINGS = next(
 )
 WORKERS = 8
 # After how many requests the publisher is killed.
-KILL_AFTER = sized(14, 25, 40)
+KILL_AFTER = sized(8, 25, 40)
 SEED = int(os.environ.get("SEED") or uuid.uuid4().int % 2**32)
 
 type Version = tuple[str, str, int]
@@ -463,7 +463,7 @@ def test_a_publisher_that_is_killed_repeatedly_loses_nothing(table: Table, engin
     command = [sys.executable, "-m", "tests.publisher", *arguments]
     settings = {"AWS_ENDPOINT_URL_DYNAMODB": engine_url, "EVENT_BUS": "events", "EVENT_CONTENT": "full"}
     publisher = Publisher(command, {**os.environ, **settings}, checkpoints)
-    writes, writers, sink = sized(320, 2000, 20_000), writers_of(table, WORKERS), Sink(publisher.kill)
+    writes, writers, sink = sized(160, 2000, 20_000), writers_of(table, WORKERS), Sink(publisher.kill)
 
     def write(writer: Writer) -> None:
         for _ in range(writes // WORKERS):

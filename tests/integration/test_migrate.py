@@ -33,7 +33,7 @@ from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
 from tests.wire import Wire, fail_with
 
-COUNT = 100_000 if SCALE > 1 else 1_500
+COUNT = 100_000 if SCALE > 1 else 400
 USERS = 50
 CREATED = 1_795_415_874_917
 
@@ -161,7 +161,7 @@ def test_a_migration_killed_under_traffic_loses_nothing(table: Table, run: Run, 
     with Writers(table, list(titles)[: COUNT * 3 // 4]) as writers:
         # Slow, so that the migration can be killed half-way. A page may be a whole segment, so there are many segments.
         first = started(table, state, "--segments", "16", "--units", str(COUNT * 2))
-        eventually(lambda: state.exists() or None, within=600)
+        eventually(lambda: state.exists() or None)
         first.send_signal(signal.SIGKILL)
         first.communicate()
         half = json.loads(state.read_text())
@@ -224,7 +224,7 @@ def test_a_migration_respects_its_rate_and_stops_on_a_signal(table: Table, tmp_p
     fill(table, 100)
     since = time.monotonic()
     process = started(table, tmp_path / "state.json", "--units", "100", "--segments", "1")
-    eventually(lambda: any(item["schema"]["N"] == "1" for item in everything(table).values()) or None, within=60)
+    eventually(lambda: any(item["schema"]["N"] == "1" for item in everything(table).values()) or None)
     process.terminate()
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130, err

@@ -18,11 +18,11 @@ from shared.store.dynamodb import OutcomeUnknown, Unavailable
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, NotDeleted, TaskNotFound
-from tests.conftest import SCALE, deadline_in, sized, table_at
+from tests.conftest import deadline_in, sized, table_at
 from tests.wire import Crash, Fault, Held, Send, Wire, after, late_after_crash, late_after_reset
 
 WRITERS = 8
-WRITES = 1000 * SCALE
+WRITES = sized(400, 1000, 10_000)
 SKEW = 2.0  # seconds, either way
 DELAY = 0.3
 LATEST = sized(1, 1, 5)  # the maximum seconds between the end of a function and the arrival of its request
@@ -177,7 +177,7 @@ def test_without_the_overlap_the_same_replica_misses_changes(
 ) -> None:
     """The negative control: the test above can fail."""
     monkeypatch.setattr(task_store, "SYNC_OVERLAP", 100)
-    replica, _ = run(dynamodb_local_url, user, 400, 1)
+    replica, _ = run(dynamodb_local_url, user, 200, 1)
     assert replica.live != stored(dynamodb_local_url, user)
 
 

@@ -13,7 +13,7 @@ from shared.tasks import ANY_VERSION
 from tests.api import Api, Backend, serving
 from tests.conftest import SCALE, deadline_in, sized, table_at
 
-TASKS = 10_000 if SCALE > 1 else 400
+TASKS = 10_000 if SCALE > 1 else 250
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +14,7 @@ from local import template as templates
 from local.gateway import serve
 from local.template import Template
 from tests.api import Response
+from tests.conftest import eventually
 
 PARAMETERS = {"JwtIssuer": tokens.ISSUER, "JwtAudience": f"other, {tokens.AUDIENCE}"}
 
@@ -215,8 +215,6 @@ def alive(pids: set[int]) -> set[int]:
     return running
 
 
-def gone(pids: set[int], within: float) -> bool:
-    deadline = time.monotonic() + within
-    while alive(pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not alive(pids)
+def gone(pids: set[int]) -> bool:
+    """Wait until all these processes have ended."""
+    return eventually(lambda: not alive(pids) or None)

@@ -84,7 +84,7 @@ def test_the_command_serves_and_leaves_no_processes(clone: Path, ending: signal.
         (os.killpg if ending is signal.SIGINT else os.kill)(process.pid, ending)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
-        assert gone(below, within=10)
+        assert gone(below)
 
 
 @pytest.mark.usefixtures("needs_dynamodb_local")
@@ -95,7 +95,7 @@ def test_it_serves_on_dynamodb_local(clone: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
-        assert gone(below, within=10)
+        assert gone(below)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_function_whose_code_has_changed_runs_the_new_code(clone: Path) -> Non
 
         assert get() == "old"
         code.write_text("this is no Python")
-        eventually(lambda: "Internal Server Error" in get() or None, within=20)
+        eventually(lambda: "Internal Server Error" in get() or None)
         code.write_text(CODE % "newer")
-        eventually(lambda: get() == "newer" or None, within=20)
+        eventually(lambda: get() == "newer" or None)
         os.killpg(process.pid, signal.SIGINT)
         errors = process.communicate(timeout=60)[1]
     assert "functions/reload/app.py changed: the functions start again" in errors
