@@ -1,5 +1,6 @@
 """The template translated by SAM, and artifacts built by `make build`."""
 
+import atexit
 import json
 import platform
 import subprocess
@@ -26,17 +27,24 @@ OPERATIONS = template.operations(_DOCUMENT)
 
 def sam(command: str, *arguments: object) -> Any:
     """The result of a command of tests/deployment/sam.py, run in the environment of SAM CLI."""
+    process = _sam_process()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(json.dumps([command, *arguments]), file=process.stdin, flush=True)
+    result = process.stdout.readline()
+    assert result, f"{command} failed: see standard error"
+    return json.loads(result)
+
+
+@cache
+def _sam_process() -> subprocess.Popen[str]:
+    # Importing SAM takes seconds, so one process runs all commands.
     python = ROOT / ".build" / "sam" / "bin" / "python"
     assert python.exists(), "SAM CLI is not installed: make .build/sam/.ready"
-    ran = subprocess.run(
-        [python, Path(__file__).with_name("sam.py")],
-        input=json.dumps([command, *arguments]),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    command = [python, Path(__file__).with_name("sam.py")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
 
 
 @pytest.fixture(scope="session")

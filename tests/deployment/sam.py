@@ -1,6 +1,6 @@
 """Runs SAM on a template, an artifact and parameters. Runs in the environment of SAM CLI.
 
-Reads `[command, argument, ...]` from stdin and writes the result to stdout, both as JSON.
+Reads lines of `[command, argument, ...]` from stdin and writes each result to stdout as a line, all as JSON.
 """
 
 import json
@@ -72,5 +72,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    command, *arguments = json.load(sys.stdin)
-    json.dump(COMMANDS[command](*arguments), sys.stdout)
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        sys.stdout.write(json.dumps(COMMANDS[command](*arguments)) + "\n")
+        sys.stdout.flush()
