@@ -83,7 +83,7 @@ def test_a_local_api_publishes_through_a_real_bus(
         deleted = api.delete(task_id)
         assert deleted.status == 204
         end_erasure(dynamodb_local_url, own.tables[0].arguments["TableName"], user)
-        eventually(lambda: len(mine()) >= 4 or None, 60)
+        eventually(lambda: len(mine()) >= 4 or None)
     *found, erased = mine()
     assert (erased["detail-type"], "task_id" in erased["detail"]) == ("user.erased", False)
     assert [one["detail-type"] for one in found] == ["task.created", "task.completed", "task.deleted"]
