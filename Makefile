@@ -74,7 +74,7 @@ coverage: .venv/.ready ## Show the lines that neither the unit nor the contract 
 prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long
 	@PROVE=1 $(BIN)/python -m pytest
 
-proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (four minutes)
+proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (some minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/faults/test_crashes.py \
 	  tests/faults/test_keys.py tests/integration/test_sync.py tests/integration/test_export.py
 

@@ -32,7 +32,9 @@ def sam(command: str, *arguments: object) -> Any:
     assert process.stdout is not None
     print(json.dumps([command, *arguments]), file=process.stdin, flush=True)
     result = process.stdout.readline()
-    assert result, f"{command} failed: see standard error"
+    if not result:
+        _sam_process.cache_clear()  # the process has ended: the next test gets a new one
+        pytest.fail(f"{command} failed: see standard error")
     return json.loads(result)
 
 
