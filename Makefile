@@ -2,12 +2,14 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run events token openapi test coverage prove proof browser mutants check validate schemas contract \
+.PHONY: help setup run events token openapi test coverage prove proof browser mutants check lint validate schemas contract \
   scan bench bench-gate cost format build plain rehearse deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || uv python find 3.13 2>/dev/null || command -v python3)
 BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
+# Without bytecode, each of the many processes of the tests compiles the code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The architecture of the artifacts, `arm64` or `x86_64`, for the template and for the wheels.
 ARCH ?= arm64
@@ -87,13 +89,10 @@ browser: .venv/.ready ## Test the page /docs in a headless Chromium
 mutants: .venv/.ready ## Run mutation tests, and show the mutants that no unit test kills (five minutes)
 	@$(BIN)/python -m tests.mutants
 
-check: .venv/.ready ## Check format, lint, types, the template and the contract
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(MAKE) validate
-	@$(MAKE) schemas
-	@$(MAKE) contract
-	@$(MAKE) scan
+check: lint validate schemas contract scan ## Check format, lint, types, the template and the contract
+
+lint: .venv/.ready ## Check format, lint and types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
 validate: .build/sam/.ready ## Check the template with SAM and cfn-lint
 	@# SAM and cfn-lint need a region even if they do not call AWS.

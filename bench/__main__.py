@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -314,12 +315,13 @@ def _interleaved(every: Sequence[Contender], rounds: int, take: Callable[[Conten
 def _ratio(samples: Samples, ours: Contender, peer: Contender, what: str) -> str:
     """Return the median and quartiles of the ratios of samples from the same round."""
     pairs = zip(samples[ours], samples[peer], strict=True)
-    low, middle, high = measure.quartiles([getattr(a, what) / getattr(b, what) for a, b in pairs])
+    ratios = [getattr(a, what) / getattr(b, what) for a, b in pairs]
+    low, middle, high = statistics.quantiles(ratios, method="inclusive")
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _milliseconds(costs: Sequence[measure.Cost], what: str) -> str:
-    taken = measure.quartiles([getattr(cost, what) * 1000 for cost in costs])
+    taken = statistics.quantiles((getattr(cost, what) * 1000 for cost in costs), method="inclusive")
     low, middle, high = (f"{time:,.0f}" if time >= 100 else f"{time:.3g}" for time in taken)  # noqa: PLR2004 - 3 digits
     return f"{middle} ({low} to {high})"
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,16 +159,3 @@ def warm_instructions(contender: Contender, operation: str, url: str) -> float:
     """Count the instructions of one call of a warm process."""
     few, many = (instructions(contender, operation, url, 2, calls) for calls in (1, 11))
     return (many - few) / 10
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first quartile, the median and the third quartile."""
-    ordered = sorted(values)
-    last = len(ordered) - 1
-
-    def at(share: float) -> float:
-        below = int(share * last)
-        above = min(below + 1, last)
-        return ordered[below] + (ordered[above] - ordered[below]) * (share * last - below)
-
-    return at(0.25), at(0.5), at(0.75)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -60,11 +61,6 @@ class Recording:
     def body(self) -> Any:
         """The body, read as JSON; None where there is none."""
         return json.loads(self.content) if self.content else None
-
-
-class _Context:
-    def get_remaining_time_in_millis(self) -> int:
-        return 10_000
 
 
 class Recorder:
@@ -152,7 +148,7 @@ class Recorder:
     def _ask(self, name: str, event: Event, declared: Declaration | None = None) -> Recording:
         handler = declared or self._handlers[name]
         framed: Handler = frame.framed(handler) if isinstance(handler, Declaration) else handler
-        response = framed(event, _Context())
+        response = framed(event, SimpleNamespace(get_remaining_time_in_millis=lambda: 10_000))
         content = str(response.get("body") or "").encode()
         kind = ""
         if "problem" in response["headers"].get("Content-Type", ""):

@@ -77,7 +77,7 @@ class Template:
     cors: Mapping[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with the short forms of CloudFormation: `!Ref X` is `{Ref: X}`, `!Sub X` is `{"Fn::Sub": X}`."""
 
 

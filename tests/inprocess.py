@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,14 +42,6 @@ class Reply:
     def kind(self) -> str:
         """The kind of the problem; empty if it is not a problem."""
         return str(self.json["type"]).removeprefix("urn:problem:tasks:") if self.status >= 400 else ""
-
-
-@dataclass
-class _Context:
-    seconds: float
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
 
 
 @dataclass
@@ -87,8 +80,9 @@ class Functions:
             "body": _encoded(body),
             "isBase64Encoded": isinstance(body, bytes),
         }
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: int(seconds * 1000))
         with self.one_at_a_time:
-            response = self.handlers[name](event, _Context(seconds))
+            response = self.handlers[name](event, context)
         return Reply(response["statusCode"], response["headers"], response["body"])
 
 

@@ -10,8 +10,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import boto3
@@ -19,16 +19,6 @@ import boto3
 from local.streams import Record, StreamMapping
 from local.workers import FunctionError
 from shared.store.bus import RESERVE
-
-
-@dataclass(frozen=True)
-class Context:
-    """The context of Lambda."""
-
-    seconds: float
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
 
 
 def streams(url: str) -> Any:
@@ -49,7 +39,8 @@ def invoking(handler: Callable[[Any, Any], Any], seconds: float = RESERVE + 0.1)
 
     def invoke(event: dict[str, Any]) -> Any:
         try:
-            return handler(json.loads(json.dumps(event)), Context(seconds))
+            context = SimpleNamespace(get_remaining_time_in_millis=lambda: int(seconds * 1000))
+            return handler(json.loads(json.dumps(event)), context)
         except Exception as error:
             raise FunctionError from error
 

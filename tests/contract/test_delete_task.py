@@ -1,7 +1,5 @@
 """DELETE /v1/users/{user_id}/tasks/{task_id}: 204, and 204 again while the task is in the trash."""
 
-import pytest
-
 from tests.api import Api, Backend, Response
 from tests.contract.shapes import NO_STORE, is_problem
 
@@ -42,23 +40,11 @@ def test_deleting_again_under_the_same_condition_is_204(api: Api) -> None:
     assert is_done(api.delete(task["id"], if_match=task["etag"]))
 
 
-def test_an_unknown_task_is_404(backend: Backend, api: Api) -> None:
-    assert is_problem(api.delete("018f3a5c-0000-7000-8000-000000000000"), 404, "task-not-found")
-    assert backend.stored(api.caller) == []
-
-
 def test_a_task_whose_time_in_the_trash_is_over_is_404_before_ttl_removes_it(backend: Backend, api: Api) -> None:
     task = api.made()
     api.delete(task["id"])
     backend.expire(api.caller, task["id"])
     assert is_problem(api.delete(task["id"]), 404, "task-not-found")
-
-
-@pytest.mark.parametrize("again", ["get", "toggle"])
-def test_a_deleted_task_cannot_be_reached(api: Api, again: str) -> None:
-    task = api.made()
-    api.delete(task["id"])
-    assert is_problem(getattr(api, again)(task["id"]), 404, "task-not-found")
 
 
 def test_a_body_is_not_read(api: Api) -> None:

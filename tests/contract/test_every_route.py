@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import JSON, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task
+from tests.api import JSON, MERGE_PATCH, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task
 from tests.conftest import mixed
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
@@ -82,20 +82,13 @@ BAD_TASK_IDS = {
     "an emoji": "%F0%9F%98%80",
     "other digits": quote("\uff1018f3a5c-0000-7000-8000-000000000000"),
 }
+# tests/unit/test_identity.py has more of both.
 USER_IDS = [
     "auth0|abc",
     "a+b@example.com",
-    "eu-central-1:018f3a5c-0000-4000-8000-000000000000",
-    "google-oauth2|1234",
-    "o'brien@example.com",
-    "user=1",
-    "~tilde",
-    "_x.y-z",
     "x" * 255,
-    "0",
-    # A hash in base64, and in base64url.
+    # A hash in Base64.
     "u8Lk3/9fQ+0=",
-    "-lK3_9fQ",
     "repo:acme/app:ref:refs/heads/main",
     "ad|corp|CORP\\jdoe",
     "https://issuer.example/users?id=7#me",
@@ -104,23 +97,12 @@ USER_IDS = [
     "a%23b#c",
     " blank ",
     '"quoted"',
-    "<a>",
-    ".x",
     ".",
     "..",
     "me",
     "USER#alice",
-    "alice#TASK#1",
 ]
-BAD_USER_IDS = [
-    "caf\u00e9",
-    "\u0430lice",
-    "x" * 256,
-    "a\nb",
-    "a\n",
-    "a\0b",
-    "a\x7f",
-]
+BAD_USER_IDS = ["caf\u00e9", "x" * 256, "a\nb", "a\0b"]
 BAD_MEDIA_TYPES: dict[str, dict[str, str | None]] = {
     "none": {"Content-Type": None},
     "text": {"Content-Type": "text/plain"},
@@ -308,7 +290,8 @@ def test_the_limit_is_exact_and_counts_bytes(api: Api) -> None:
 def test_a_body_of_another_type_is_415(kept: Kept, media_type: str, name: str) -> None:
     response = OPERATIONS[name].ask(kept.api, kept.task["id"], headers=BAD_MEDIA_TYPES[media_type])
     assert is_problem(response, 415, "unsupported-media-type")
-    assert ("Accept-Patch" in response.headers) == (OPERATIONS[name].method == "PATCH")
+    patch = f"{MERGE_PATCH}, {JSON}" if OPERATIONS[name].method == "PATCH" else None
+    assert response.headers["Accept-Patch"] == patch
     assert response.headers["Accept-Encoding"] == (
         "identity" if "Content-Encoding" in BAD_MEDIA_TYPES[media_type] else None
     )
@@ -342,12 +325,14 @@ def test_a_bad_task_id_is_400(kept: Kept, task_id: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ON_A_TASK.keys() - {"delete_task", "restore_task"}))
-def test_an_unknown_task_and_a_deleted_one_have_the_same_404(api: Api, task: Task, name: str) -> None:
+def test_an_unknown_task_and_a_deleted_one_have_the_same_404(backend: Backend, api: Api, task: Task, name: str) -> None:
     api.delete(task["id"])
+    before = backend.stored(api.caller)
     never, trashed = (OPERATIONS[name].ask(api, one) for one in (str(uuid.uuid4()), task["id"]))
     assert is_problem(never, 404, "task-not-found")
     assert is_problem(trashed, 404, "task-not-found")
     assert {**never.json, "instance": ""} == {**trashed.json, "instance": ""}
+    assert backend.stored(api.caller) == before
 
 
 # Headers

@@ -1,7 +1,6 @@
 """GET /v1/users/{user_id}/tasks: filters, orders, pages, cursors, links."""
 
 import uuid
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import parse_qs, quote, urlsplit
@@ -31,14 +30,10 @@ BAD_QUERIES = {
     "another user": "user_id=someone",
     "a hidden parameter": "page_size=5",
 }
+# tests/unit/test_queries.py has more.
 BAD_POSITIONS = {
-    "nothing": "",
-    "words": "first",
-    "a capital": "018F3A5C-0000-7000-8000-000000000000",
-    "too much": "018f3a5c-0000-7000-8000-000000000000x",
     "another list": "open#9999-12-31T23:59:59Z#018f3a5c-0000-7000-8000-000000000000",
     "another user": "USER#someone-018f3a5c-0000-7000-8000-000000000000",
-    "a line more": "018f3a5c-0000-7000-8000-000000000000\n",
 }
 
 
@@ -222,25 +217,10 @@ def test_a_cursor_stays_valid_after_its_task_is_deleted(api: Api) -> None:
     assert ids(api.page(cursor=cursor).json["items"]) == others
 
 
-@pytest.mark.parametrize(
-    "garble",
-    [
-        lambda _: "x",
-        lambda _: "%00",
-        lambda _: "%C3%A9",
-        lambda _: "..%2F..",
-        lambda cursor: cursor[:-1],
-        lambda cursor: cursor[1:],
-        lambda cursor: cursor + "A",
-        lambda cursor: cursor + "%3D",
-        lambda cursor: cursor + "%0A",
-        lambda cursor: cursor.swapcase(),
-        lambda cursor: f"{cursor},{cursor}",
-    ],
-    ids=["x", "NUL", "e acute", "dots", "short", "beheaded", "long", "padded", "newline", "swapped case", "doubled"],
-)
-def test_a_broken_cursor_is_400(reader: Api, tasks: dict[str, list[Task]], garble: Callable[[str], str]) -> None:  # noqa: ARG001
-    response = reader.send("GET", f"{reader.tasks}?cursor={garble(cursor_of(reader, 'all', 'asc'))}")
+# tests/unit/test_cursors.py has more.
+@pytest.mark.parametrize("garble", ["x", "%00", "%C3%A9", "{0}A", "{0}%3D", "{0}%0A", "{0},{0}"])
+def test_a_broken_cursor_is_400(reader: Api, tasks: dict[str, list[Task]], garble: str) -> None:  # noqa: ARG001
+    response = reader.send("GET", f"{reader.tasks}?cursor={garble.format(cursor_of(reader, 'all', 'asc'))}")
     assert is_problem(response, 400, "bad-cursor")
 
 
@@ -278,14 +258,8 @@ def test_at_most_50_errors_of_a_query_are_listed(api: Api) -> None:
 def test_open_tasks_are_listed_by_due_date(api: Api) -> None:
     dues = [None, "2026-12-25", "2026-12-24T17:00:00", "2026-12-24", "2026-12-24T00:00:00", None]
     made = [api.made(due=due, title=str(number)) for number, due in enumerate(dues)]
-    assert [task["due"] for task in api.walk(status="open", limit=2)] == [
-        dues[4],
-        dues[2],
-        dues[3],
-        dues[1],
-        None,
-        None,
-    ]
+    expected = [dues[4], dues[2], dues[3], dues[1], None, None]
+    assert [task["due"] for task in api.walk(status="open", limit=2)] == expected
     assert [task["title"] for task in api.walk(status="open", order="desc")] == ["5", "0", "1", "3", "2", "4"]
     assert [task["title"] for task in api.walk()] == [task["title"] for task in made]
     week = api.walk(status="open", due_after="2026-12-23", due_before="2026-12-25", limit=1)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.api import MERGE_PATCH, Api, Backend, Task, new_id
 from tests.contract.conftest import Kept
-from tests.contract.inputs import READ_ONLY
 from tests.contract.shapes import is_problem, shows_task
+from tests.inputs import READ_ONLY
 
 OTHER = {"title": "new", "description": "other", "completed": True}
 
@@ -97,19 +97,6 @@ def test_the_same_text_in_another_normal_form_changes_nothing(api: Api) -> None:
     task = api.made(title="Caf\u00e9")
     response = api.replace(task["id"], {"title": "Cafe\u0301", "description": None, "completed": False})
     assert response.json == task
-
-
-def test_a_put_never_creates(backend: Backend, api: Api) -> None:
-    response = api.replace("018f3a5c-0000-7000-8000-000000000000", OTHER)
-    assert is_problem(response, 404, "task-not-found")
-    assert backend.stored(api.caller) == []
-
-
-def test_a_deleted_task_is_404_and_stays_deleted(backend: Backend, api: Api, task: Task) -> None:
-    api.delete(task["id"])
-    before = backend.stored(api.caller)
-    assert is_problem(api.replace(task["id"], OTHER), 404, "task-not-found")
-    assert backend.stored(api.caller) == before
 
 
 WHOLE = {"title": "Buy milk", "description": None, "completed": False, "due": "2026-12-24", "tags": ["shop"]}

@@ -52,12 +52,7 @@ def test_an_unknown_task_cannot_be_restored(backend: Backend, api: Api, headers:
 @pytest.mark.parametrize("keyed", [False, True])
 def test_an_expired_task_is_404_before_ttl_removes_it(backend: Backend, api: Api, task: Task, keyed: bool) -> None:
     api.delete(task["id"])
-    backend.table.client.update_item(
-        TableName=backend.table.name,
-        Key={"pk": {"S": f"USER#{api.caller}"}, "sk": {"S": f"TASK#{task['id']}"}},
-        UpdateExpression="SET expires_at = :past",
-        ExpressionAttributeValues={":past": {"N": "1000"}},
-    )
+    backend.expire(api.caller, task["id"])
     before = backend.stored(api.caller)
     response = api.restore(task["id"], **({"idempotency_key": "k"} if keyed else {}))
     assert is_problem(response, 404, "task-not-found")

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.api import JSON, MERGE_PATCH, Api, Backend, Task
-from tests.contract.conftest import Kept
 from tests.contract.shapes import is_problem, shows_task
 
 CHANGES: dict[str, dict[str, object]] = {
@@ -87,21 +86,8 @@ def test_a_patch_is_json_or_a_merge_patch(api: Api, task: Task, content_type: st
     assert shows_task(api.update(task["id"], {"title": "new"}, content_type=content_type), api.caller, title="new")
 
 
-@pytest.mark.parametrize("content_type", ["application/json-patch+json", "text/plain", "application/jsonx"])
-def test_other_media_types_are_415_with_the_accepted_ones(kept: Kept, content_type: str) -> None:
-    response = kept.api.update(kept.task["id"], {"title": "new"}, content_type=content_type)
-    assert is_problem(response, 415, "unsupported-media-type")
-    assert response.headers["Accept-Patch"] == f"{MERGE_PATCH}, {JSON}"
-
-
 def test_an_empty_description_is_not_null(api: Api, task: Task) -> None:
     assert shows_task(api.update(task["id"], {"description": ""}), api.caller, description="")
-
-
-def test_a_patch_never_creates(backend: Backend, api: Api) -> None:
-    response = api.update("018f3a5c-0000-7000-8000-000000000000", {"title": "new"})
-    assert is_problem(response, 404, "task-not-found")
-    assert backend.stored(api.caller) == []
 
 
 def test_metadata_is_merged_by_key(api: Api) -> None:

@@ -3,6 +3,7 @@
 import atexit
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -23,6 +24,11 @@ FUNCTIONS = [
 ]
 # The operations of the API; the other functions have no route.
 OPERATIONS = template.operations(_DOCUMENT)
+
+
+def operation(function: str) -> str:
+    """Return the name of the operation of a function: GetTask is get_task."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", function).lower()
 
 
 def sam(command: str, *arguments: object) -> Any:

@@ -19,7 +19,7 @@ from artifacts import trim
 from local.serving import running
 from shared.store import dynamodb
 from tests.conftest import ROOT
-from tests.deployment.conftest import HOST, OPERATIONS, built
+from tests.deployment.conftest import HOST, OPERATIONS, built, operation
 
 PATHS = Path(__file__).parent / "paths.py"
 # botocore with all its handlers and rules.
@@ -29,6 +29,8 @@ ORDINARY = Session()
 def test_every_path_of_every_function_runs_with_only_the_artifacts(folder: Path, moto_url: str) -> None:
     # The Python of Lambda differs from this one only in its packages, and -I and -S hide all of them here.
     artifacts = [str(built(folder, function, HOST)) for function in OPERATIONS]
+    names = [operation(function) for function in OPERATIONS if function != "GetOpenapi"]
+    routes = {name: json.loads((ROOT / "events" / f"{name}.json").read_text())["routeKey"] for name in names}
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -41,7 +43,7 @@ def test_every_path_of_every_function_runs_with_only_the_artifacts(folder: Path,
         "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
     }
     python = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", str(PATHS), *artifacts],
+        [sys.executable, "-I", "-S", "-B", str(PATHS), json.dumps(routes), *artifacts],
         env=environment, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert python.returncode == 0, python.stderr
@@ -68,12 +70,11 @@ def test_the_artifact_of_events_publishes_in_every_region(folder: Path) -> None:
     """Its botocore has only EventBridge."""
     artifact = built(folder, "PublishEvents", HOST)
     script = (
-        "import json, os, sys\n"
+        "import json, os, sys, types\n"
         f"sys.path[:] = [path for path in sys.path if 'site-packages' not in path] + [{str(artifact)!r}]\n"
         "from functions.publish_events import app\n"
         "from shared.store import bus\n"
-        "class Context:\n"
-        "    def get_remaining_time_in_millis(self): return 10_000\n"
+        "context = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 10_000)\n"
         "endpoints = {}\n"
         "for region in json.loads(sys.argv[1]):\n"
         "    os.environ['AWS_DEFAULT_REGION'] = region\n"
@@ -81,7 +82,7 @@ def test_the_artifact_of_events_publishes_in_every_region(folder: Path) -> None:
         "    endpoints[region] = bus.new_client().meta.endpoint_url\n"
         "bus.session.cache_clear()\n"
         "os.environ.update(AWS_DEFAULT_REGION='eu-central-1', AWS_ENDPOINT_URL_EVENTBRIDGE=sys.argv[2])\n"
-        "response = app.handler(json.load(sys.stdin), Context())\n"
+        "response = app.handler(json.load(sys.stdin), context)\n"
         "sys.stderr.write(json.dumps([endpoints, response, sorted(sys.modules)]))\n"
     )
     regions = ["eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"]

@@ -14,7 +14,7 @@ import pytest
 
 from artifacts import trim
 from tests.conftest import ROOT
-from tests.deployment.conftest import FUNCTIONS, HOST, OPERATIONS, built
+from tests.deployment.conftest import FUNCTIONS, HOST, OPERATIONS, built, operation
 
 # `make plain` runs this suite on artifacts with unchanged pydantic.
 PLAIN = bool(os.environ.get("PLAIN"))
@@ -24,10 +24,6 @@ PINNED = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 ARCHITECTURES = ["arm64", "x86_64"]
 ON_TASKS = [function for function in FUNCTIONS if function != "GetOpenapi"]
 WITH_TOKEN = [function for function in ON_TASKS if function in OPERATIONS]
-
-
-def operation(function: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", function).lower()
 
 
 @pytest.mark.parametrize("function", ON_TASKS)
@@ -113,12 +109,11 @@ def test_no_deployable_artifact_accepts_unverified_identities(function: str, fol
 def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
     """Return the response of the function when only its artifact can be imported."""
     script = (
-        "import importlib, json, sys\n"
-        "class Context:\n"
-        "    def get_remaining_time_in_millis(self): return 10_000\n"
+        "import importlib, json, sys, types\n"
         f"sys.path[:] = [path for path in sys.path if 'site-packages' not in path] + [{str(artifact)!r}]\n"
         f"handler = importlib.import_module('functions.{operation(function)}.app').handler\n"
-        "response = handler(json.load(sys.stdin), Context())\n"
+        "context = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 10_000)\n"
+        "response = handler(json.load(sys.stdin), context)\n"
         "sys.stderr.write(json.dumps(response))\n"
     )
     environment = {

@@ -34,7 +34,7 @@ from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
 from shared.tasks import Precondition
 from tests.conftest import ROOT, deadline_in, eventually, sized, table_at
-from tests.publisher import Context, invoking, stream_of, streams
+from tests.publisher import invoking, stream_of, streams
 
 SETTINGS = next(
     one.stream
@@ -307,7 +307,7 @@ def test_nothing_is_lost_between_the_stream_and_the_bus(table: Table, engine_url
         fate = next(fates)
         if fate == "before":
             raise RuntimeError(fate)
-        response = publish(event, Context(next(seconds)))
+        response = invoking(publish, next(seconds))(event)
         if fate == "after":
             raise RuntimeError(fate)
         return response

@@ -26,7 +26,7 @@ from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api
 from tests.conftest import ROOT, TABLE, deadline_in, eventually
-from tests.publisher import Context
+from tests.publisher import invoking
 
 
 @pytest.fixture(scope="module")
@@ -164,5 +164,5 @@ def test_the_sample_event_has_the_format_of_lambda(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(app, "_client", Bus)
     event = json.loads((ROOT / "events" / "publish_events.json").read_text())
-    assert app.handler(event, Context(10)) == {"batchItemFailures": []}
+    assert invoking(app.handler, 10)(event) == {"batchItemFailures": []}
     assert [one["DetailType"] for one in sent] == ["task.created", "task.completed", "task.purged"]

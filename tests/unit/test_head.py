@@ -1,6 +1,7 @@
 """HEAD: the decorator of the handlers removes the body, and so does get_openapi, which has no decorator."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,12 +15,6 @@ from shared.http.settings import settings
 from shared.models import Cleared, NoQuery
 from shared.store import dynamodb
 from shared.tasks import TaskNotFound
-
-
-class _Context:
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +38,8 @@ def missing(_: Request) -> Response[Cleared]:
 def responses(handle: operation.Handle) -> list[dict[str, Any]]:
     declaration = operation.Declaration(handle, "get_task", None, NoQuery, Cleared, [])
     handler: Handler = operation.framed(declaration)
-    return [handler(event(method), _Context()) for method in ("GET", "HEAD")]
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 10_000)
+    return [handler(event(method), context) for method in ("GET", "HEAD")]
 
 
 def event(method: str) -> dict[str, Any]:

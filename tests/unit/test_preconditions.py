@@ -79,7 +79,10 @@ def test_the_precondition_in_a_batch() -> None:
 
 @pytest.mark.parametrize(
     ("value", "known"),
-    [(None, False), ("*", True), ('"3-1"', True), ('W/"3-1"', True), ('"2-1"', False), ('"2-1", "3-1"', True)],
+    [
+        *((value, True) for value in ("*", '"3-1"', 'W/"3-1"', '"2-1", "3-1"')),
+        *((value, False) for value in (None, '"2-1"', '"3-9999"', 'W/"abc", "", "3"', '"0-1"', '"03-1"')),
+    ],
 )
 def test_not_modified(value: str | None, known: bool) -> None:
     assert not_modified({} if value is None else {"if-none-match": value}, 3) is known
