@@ -93,7 +93,8 @@ class Workers:
         self, function: Function, environment: Mapping[str, str], max_workers: int, queue_timeout: float
     ) -> None:
         self._function = function
-        self._environment = {**_lambda_variables(function), **function.environment, **environment}
+        # Complete, because a process of the fork server would otherwise have the variables of the server's start.
+        self._environment = {**os.environ, **_lambda_variables(function), **function.environment, **environment}
         self._slots = threading.Semaphore(max_workers)
         self._queue_timeout = queue_timeout
         self._idle: list[_Worker] = []
@@ -213,6 +214,7 @@ def _serve(connection: Connection, function: Function, environment: Mapping[str,
     # If the gateway was killed, it cannot stop a handler that hangs. SIGALRM then ends this process.
     signal.alarm(_INIT_SECONDS + 1)
     stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
+    os.environ.clear()
     os.environ.update(environment, AWS_LAMBDA_LOG_STREAM_NAME=stream)
     time.tzset()
     if _ROOT not in sys.path:

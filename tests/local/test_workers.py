@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from local.gateway import serve
 from local.template import Template
 from tests.local.conftest import Ask, descendants, gone, request
@@ -27,6 +29,17 @@ def test_a_process_is_reused(ask: Ask) -> None:
 
 def test_processes_belong_to_one_function(ask: Ask) -> None:
     assert ask("GET", "/trouble/none").json[0] != ask("GET", "/things/a").json["pid"]
+
+
+def test_a_function_has_the_environment_of_its_gateway(
+    tiny: Template, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the first gateway, which started the server that forks the processes."""
+    for region in ("eu-west-1", "eu-central-1"):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        with serve(tiny, {}, workers=1) as url:
+            seen = request(url, "GET", "/things/a", None, {"Authorization": f"Bearer {token}"}).json
+        assert seen["environment"]["AWS_DEFAULT_REGION"] == region
 
 
 def test_a_request_that_waits_too_long_is_503(ask: Ask) -> None:
