@@ -70,8 +70,9 @@ openapi: .venv/.ready ## Generate the contract: docs/openapi.json, requests.http
 test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-coverage: .venv/.ready ## Show the lines that neither the unit nor the contract suite runs
-	@$(BIN)/python -m pytest tests/unit tests/contract --cov --cov-report=term:skip-covered --cov-fail-under=95
+coverage: .venv/.ready ## Show the lines that neither the unit tests nor a request with each status runs
+	@$(BIN)/python -m pytest tests/unit $(addprefix tests/contract/test_,every_status.py batch_tasks.py erase_user.py list_changes.py) \
+	  --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long
 	@PROVE=1 $(BIN)/python -m pytest

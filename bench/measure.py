@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ PROCESS = str(ROOT / "bench" / "process.py")
 EVENTS = BUILD / "events"
 WITH_KEY, EMPTY = "_with_key", "_empty"
 STATUS = {"create_task": 201, f"create_task{WITH_KEY}": 201, "delete_task": 204}
-_INSTRUCTIONS = re.compile(r"Collected\s*:\s*(\d+)")
+_INSTRUCTIONS = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
 @dataclass(frozen=True)
@@ -139,20 +138,19 @@ def warm(contender: Contender, operation: str, url: str, warm_ups: int, calls: i
 
 
 def instructions(contender: Contender, operation: str, url: str, *counts: int) -> int:
-    """Count the instructions of a fresh process with callgrind."""
-    with tempfile.NamedTemporaryFile(suffix=".callgrind") as out:
-        callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
-        done = subprocess.run(
-            [*callgrind, *command(contender, operation, *counts)],
-            env={"PATH": os.environ["PATH"], **environment(contender, url)},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+    """Count the instructions of a fresh process with cachegrind."""
+    cachegrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    done = subprocess.run(
+        [*cachegrind, *command(contender, operation, *counts)],
+        env={"PATH": os.environ["PATH"], **environment(contender, url)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     found = _INSTRUCTIONS.search(done.stderr)
     if done.returncode or not found:
         sys.exit(f"{contender.name}: {done.stderr}")
-    return int(found[1])
+    return int(found[1].replace(",", ""))
 
 
 def warm_instructions(contender: Contender, operation: str, url: str) -> float:

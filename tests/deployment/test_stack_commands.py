@@ -35,7 +35,7 @@ def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
         stacks.delete_stack(StackName=name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def backend_url(moto_url: str) -> Iterator[str]:
     with serving(moto_url, moto_url) as backend:
         yield backend.url
@@ -87,7 +87,7 @@ def test_e2e_runs_the_conformance_suite_with_two_temporary_users(
     real_token, real_outputs = stack.access_token, stack.outputs
     monkeypatch.setattr(stack, "access_token", token)
     monkeypatch.setattr(stack, "outputs", lambda name: {**real_outputs(name), "ApiUrl": backend_url})
-    assert main(["e2e", "tasks-dev", "--only", "isolation"]) == 0
+    assert main(["e2e", "tasks-dev", "--only", "get"]) == 0
     assert re.search(r"\b[1-9]\d* passed, 0 FAILED, 0 not judged\.", capfd.readouterr().out)
     assert cognito.list_users(UserPoolId=pool)["Users"] == []
 
