@@ -40,7 +40,7 @@ from tests.wire import (
     lost_after_and,
 )
 
-OPERATIONS = sized(800, 5_000, 50_000)
+OPERATIONS = sized(800, 2_000, 50_000)
 WORKERS = sized(8, 8, 16)
 USERS, TASKS = 4, 3
 LATE, LATEST = 0.05, sized(1, 1, 20)  # the share of requests that are late, and the maximum delay in seconds

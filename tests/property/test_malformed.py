@@ -19,8 +19,8 @@ from tests.conftest import PROVE, sized, table_at
 from tests.inprocess import Functions, Reply, functions
 from tests.wire import Wire
 
-REQUESTS = sized(1_000, 10_000, 200_000)
-MUTATIONS = sized(200, 2_000, 20_000)  # of each kind
+REQUESTS = sized(1_000, 3_000, 200_000)
+MUTATIONS = sized(200, 600, 20_000)  # of each kind
 SKIPPED = sized(10, 1, 1)
 SEED = 11 if PROVE in {"", "ci"} else random.SystemRandom().randrange(2**32)
 NAUGHTY: list[str] = json.loads((Path(__file__).parent / "naughty_strings.json").read_text())
