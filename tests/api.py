@@ -34,6 +34,8 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT = 35
 _PROCESSES = multiprocessing.get_context("spawn")
+# No test changes the code of these functions, so their processes start with it.
+multiprocessing.set_forkserver_preload(["tests.guard", "shared.http.operation"])
 
 type Task = dict[str, Any]
 # None removes a default header. A sequence is sent as several headers of the same name.
