@@ -59,7 +59,7 @@ class Recording:
 
     @property
     def body(self) -> Any:
-        """The body, read as JSON; None where there is none."""
+        """The body, read as JSON; None without a body."""
         return json.loads(self.content) if self.content else None
 
 

@@ -1,9 +1,9 @@
 """`python -m ops.import_`: brings the tasks of an export into a deployment, through the API, under their old ids.
 
-Kept are ids, texts and all other fields that clients set, the order of creation, of lists, of completion and of
-deletion, and the trash. Versions begin again, and other times are those of the import. The command compares the file
-with the tasks of the user, and does what is missing. So it can be stopped and repeated. A task whose content differs
-from the file stays as it is.
+It keeps ids, texts and all other fields that clients set, the order of creation, of lists, of completion and of
+deletion, and the trash. It does not keep versions, and other times are those of the import. The command compares the
+file with the tasks of the user, and does what is missing. So it can be stopped and repeated. A task whose content
+differs from the file stays as it is.
 """
 
 import argparse
