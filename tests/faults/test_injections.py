@@ -52,8 +52,8 @@ from tests.wire import (
 LIMIT = 10.0  # s: the time limit of every function (template.yaml)
 # How many requests in a row a fault affects. Smaller sizes test a part of the pairs of a fault and an operation.
 TIMES = {"": (1,), "ci": (1, 3)}.get(PROVE, (1, 2, 3, 4, 5, 20))
-SKIPPED = sized(5, 2, 1)
-WANTED = sized(80, 500, 8_000)
+SKIPPED = sized(5, 4, 1)
+WANTED = sized(80, 300, 8_000)
 NOTHING_CHANGED = {"database-throttled", "database-unavailable", "contended"}
 READS = {"get", "list", "changes"}
 

@@ -146,7 +146,7 @@ def writes_to(table: Table, user: str) -> int:
     return sum(versions_of(table, user).values()) - 1
 
 
-@settings(max_examples=sized(80, 400, 30_000))
+@settings(max_examples=sized(80, 200, 30_000))
 @given(name=st.sampled_from(list(OPERATIONS)), garble=GARBLES, always=st.booleans())
 @example(name="create", garble=Header(b"Date", b"yesterday"), always=True)
 @example(name="create", garble=Header(b"x-amz-crc32", b"x"), always=True)

@@ -26,7 +26,7 @@ from tests.property.model import ANY, Condition, Expected, Model, Refused, is_lo
 from tests.publisher import stream_of, streams
 
 USERS = ("ann", "bob")
-SEQUENCES, STEPS = sized(3, 30, 10_000), sized(30, 30, 50)  # on each of the two engines
+SEQUENCES, STEPS = sized(3, 20, 10_000), sized(30, 30, 50)  # on each of the two engines
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NEVER = "018f3a5c-0000-7000-8000-000000000000"
 
