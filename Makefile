@@ -71,7 +71,8 @@ test: .venv/.ready .build/sam/.ready ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
 coverage: .venv/.ready ## Show the lines that neither the unit tests nor a request with each status runs
-	@$(BIN)/python -m pytest tests/unit $(addprefix tests/contract/test_,every_status.py batch_tasks.py erase_user.py list_changes.py) \
+	@$(BIN)/python -m pytest tests/unit tests/contract/test_every_status.py tests/contract/test_batch_tasks.py \
+	  tests/contract/test_erase_user.py tests/contract/test_list_changes.py \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which takes long

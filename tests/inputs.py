@@ -66,6 +66,7 @@ FAULTY: dict[str, tuple[dict[str, object], list[str]]] = {
     "an hour that does not exist": ({"due": "2026-12-24T25:00"}, ["/due"]),
     "an unknown time zone": ({"due": "2026-12-24T17:00", "time_zone": "Mars/Base"}, ["/time_zone"]),
     "a priority of 10": ({"priority": 10}, ["/priority"]),
+    "a priority of 10.0": ({"priority": 10.0}, ["/priority"]),
     "a negative priority": ({"priority": -1}, ["/priority"]),
     "a fraction for a priority": ({"priority": 1.5}, ["/priority"]),
     "a priority in quotes": ({"priority": "1"}, ["/priority"]),

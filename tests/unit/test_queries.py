@@ -55,6 +55,7 @@ def test_a_list_rejects_a_position_outside_it(status: Status) -> None:
         own[1:],
         f"x{own}",
         f"{own}0",
+        f"{own}\n",
         own[:-1],
         own.upper(),
         own.replace("task", "list"),
