@@ -27,7 +27,7 @@ from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.store.uuid7 import uuid7
 from tests import guard
-from tests.conftest import REGION, ROOT, deadline_in, eventually, table_at
+from tests.conftest import ROOT, deadline_in, eventually, table_at
 
 WORKERS = 2
 JSON = "application/json"
@@ -263,7 +263,6 @@ TEMPLATE = replace(
             environment={
                 **function.environment,
                 "AWS_ACCESS_KEY_ID": function.name,
-                "AWS_DEFAULT_REGION": REGION,  # independent of the region of the test that starts the first process
             },
         )
         for function in _TEMPLATE.functions
