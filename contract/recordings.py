@@ -24,7 +24,7 @@ from shared.http import bodies, problems, requests, telemetry
 from shared.http import operation as frame
 from shared.http.operation import Declaration
 from shared.models import Erased, NewTask, NoQuery, TaskQuery
-from shared.positions import NoRoom
+from shared.positions import CHANCE_BITS, NoRoom
 from shared.store import cursors, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, StorageFull, Unavailable, new_client
 from shared.store.engine import BatchTooLarge
@@ -166,8 +166,7 @@ def recorder(template: Template, handlers: Mapping[str, Declaration | Handler]) 
         patch.dict("os.environ", _ENVIRONMENT, AWS_ENDPOINT_URL_DYNAMODB=url),
         patch.object(telemetry, "report"),
         patch.object(requests, "TaskStore", store),
-        patch("shared.store.uuid7.secrets.randbits", lambda _: next(chances)),
-        patch("shared.store.places.secrets.randbelow", lambda below: below // 2),
+        patch("secrets.randbits", lambda bits: 1 << bits - 1 if bits == CHANCE_BITS else next(chances)),
     ):
         engines.create_tables(template, url)
         yield Recorder(handlers, new_client(url))

@@ -101,7 +101,7 @@ def _described(of: type[Any], schema: Schema) -> Schema:
         # Generators of clients require or send a field that has a default, so words say it.
         default = field.pop("default", None)
         if name in fields and fields[name].exclude:
-            text = "Ignored: only the server sets it."
+            text = text or "Ignored: only the server sets it."
         elif default not in (None, "") and not hasattr(of, "changes"):  # a change keeps the value of an absent field
             text += f" Default: `{default if isinstance(default, str) else json.dumps(default)}`."
         if text:

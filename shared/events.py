@@ -87,7 +87,7 @@ def replayed(task: Task) -> TaskEvent:
     """Return the event of the last write of a task, as far as the task itself shows it."""
     if isinstance(task, DeletedTask):
         kind = "deleted"
-    elif task.version == 1:
+    elif task.version == task.first_version:
         kind = "created"
     else:
         kind = "completed" if task.completed_at == task.updated_at else "updated"
@@ -105,7 +105,7 @@ def _type(before: Task | None, after: Task, changed: set[str]) -> str:
         return "deleted"
     if before is None:
         # A lost task is restored from a backup with a higher version (ops/restore.py).
-        return "created" if after.version == 1 else "restored"
+        return "created" if after.version == after.first_version else "restored"
     if isinstance(before, DeletedTask):
         return "restored"
     if "completed" in changed:

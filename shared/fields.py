@@ -5,13 +5,15 @@ Validators are functions of this module, because the build refers to them by nam
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import groupby
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from shared.positions import LONGEST, PATTERN
 
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 8192
@@ -29,6 +31,8 @@ MARKS_MOST = 1000
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)
 _EPOCH = datetime(1970, 1, 1)  # in UTC
+# The longest RFC 3339 time that is accepted: with nanoseconds and an offset.
+_TIME_LENGTH = 40
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
 _DUE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 # The sort key of tasks without a due date. It is after all due dates.
@@ -55,6 +59,17 @@ def rfc3339(milliseconds: int) -> str:
 @lru_cache(1024)
 def _date(days: int) -> str:
     return (_EPOCH + timedelta(days)).date().isoformat()
+
+
+def milliseconds(time: object) -> int | None:
+    """Return an RFC 3339 time in milliseconds since 1970; None if it is no such time, or before 1970."""
+    try:
+        moment = datetime.fromisoformat(_limited(_TIME_LENGTH, time)) if isinstance(time, str) else None
+    except (PydanticCustomError, ValueError):
+        return None
+    if moment is None or moment.tzinfo is None or moment < _EPOCH.replace(tzinfo=UTC):
+        return None
+    return (moment - _EPOCH.replace(tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _text(longest: int, text: str) -> str:
@@ -165,6 +180,12 @@ def _list_key(key: str) -> str:
     return key
 
 
+def _position(position: str) -> str:
+    if not re.fullmatch(PATTERN, _limited(LONGEST, position)):
+        raise PydanticCustomError("position", "Must have only the characters 0-9 a-z, and no 0 at the end")
+    return position
+
+
 def _metadata_key(key: str) -> str:
     if not re.fullmatch(METADATA_KEY, key):
         raise PydanticCustomError("metadata_key", "Must have 1 to 40 of the characters A-Z a-z 0-9 _ . : -")
@@ -220,6 +241,7 @@ Tags = Annotated[list[Tag], AfterValidator(_tags)]
 # In a model that has a field `list`, the type of that name cannot be used.
 Texts = list[str]
 ListKey = Annotated[str, AfterValidator(_list_key), Field(json_schema_extra={"pattern": f"^{LIST_KEY}$"})]
+Position = Annotated[str, AfterValidator(_position), Field(json_schema_extra={"pattern": f"^{PATTERN}$"})]
 _Key = Annotated[str, AfterValidator(_metadata_key)]
 _Value = Annotated[
     str,

@@ -1,6 +1,6 @@
 """The models of the API: what clients send, and what they get back."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, computed_field, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from shared.fields import (
     ListKey,
     Metadata,
     MetadataPatch,
+    Position,
     Priority,
     Tag,
     Tags,
@@ -30,6 +31,10 @@ CHANGES_LIMIT = 500
 
 # The version of the JSON of tasks in responses. Increase it if this JSON changes, so that every ETag changes.
 REPRESENTATION = 1
+
+
+# Imported tasks have versions above 2^31. Generators of clients make 32 bits of an integer without this format.
+Version = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 
 
 def etag_of(version: int) -> str:
@@ -71,6 +76,8 @@ class _Fields(Input):
     """At most 20 different tags. They are stored in Unicode form NFC, and sorted."""
     list: ListKey | None = None
     """The list of the task. A list exists while tasks name it. A change of it sorts the task by its creation."""
+    position: Position | None = None
+    """The place in the list, for clients that order tasks themselves. Null sorts the task by its creation."""
 
 
 class NewTask(_Fields):
@@ -90,15 +97,18 @@ class TaskReplacement(_Fields):
     metadata: Metadata = {}
     """Data of the client: at most 20 members and 2,048 bytes in UTF-8."""
 
+    position: Position | None = Field(default=None, exclude=True)
+    """Ignored, unless the request creates the task: a replacement does not move a task in its list."""
     id: object = Field(None, exclude=True)
     user_id: object = Field(None, exclude=True)
     completed_at: object = Field(None, exclude=True)
+    """Ignored, except with `import=true`: only the server sets it."""
     created_at: object = Field(None, exclude=True)
     updated_at: object = Field(None, exclude=True)
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
-    position: object = Field(None, exclude=True)
     deleted_at: object = Field(None, exclude=True)
+    """Ignored, except with `import=true`, which creates a task with this time in the trash."""
     purge_at: object = Field(None, exclude=True)
 
     def changes(self) -> dict[str, Any]:
@@ -107,7 +117,19 @@ class TaskReplacement(_Fields):
 
     def new_task(self) -> NewTask:
         """The task to create with these values."""
-        return NewTask(**self.model_dump(exclude_unset=True))
+        return NewTask(**self.model_dump(exclude_unset=True), position=self.position)
+
+    def imported_task(self) -> "ImportedTask":
+        """The task to import."""
+        return ImportedTask(self.new_task(), self.completed_at, self.deleted_at)
+
+
+class ImportedTask(NamedTuple):
+    """A task of an export: the fields of a new task, and two times of the server in JSON, not validated."""
+
+    new: NewTask
+    completed_at: object
+    deleted_at: object
 
 
 class Merge(dict[str, str | None]):
@@ -156,8 +178,10 @@ class Task(Model):
     """The place in the list, for comparing: by bytes, then by id. Null without a list."""
     created_at: Timestamp
     updated_at: Timestamp
-    version: int
-    """How often it was written."""
+    version: Version
+    """It increases with every write. It begins at 1, and far above for a task that was imported: at the time in ms."""
+    first_version: int = Field(default=1, exclude=True)
+    """The version at which this life of the task began. For the rules: clients do not see it."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property: python/mypy#1362
     @property
@@ -244,7 +268,7 @@ class Tombstone(Model):
 
     id: str
     deleted: Literal[True]
-    version: int
+    version: Version
     deleted_at: Timestamp
 
 

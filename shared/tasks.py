@@ -5,12 +5,13 @@ the new state, or the same object if nothing changes. It raises an error if the 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared import positions
-from shared.fields import metadata_fault
-from shared.models import ClearQuery, DeletedTask, Merge, NewTask, Task
+from shared.fields import metadata_fault, milliseconds
+from shared.models import ClearQuery, DeletedTask, ImportedTask, Merge, Move, NewTask, Task
+from shared.positions import Place
 
 _DAY = 24 * 3600 * 1000
 # The time of a deleted task in the trash, in milliseconds.
@@ -79,37 +80,41 @@ class Precondition(NamedTuple):
 ANY_VERSION = Precondition()
 
 
-def create(  # noqa: PLR0913 - the parts of a new task
-    found: Task | None, task_id: str, user_id: str, new: NewTask, now: int, *, importing: bool = False
-) -> Task:
+def create(found: Task | None, task_id: str, user_id: str, new: NewTask, now: int) -> Task:
     """Create a task. If it already exists with the same content and is unchanged, return it.
 
-    An imported task may have an id of any age, and its creation time is the time in its id. Raises UnusableId,
-    InvalidTask, and VersionMismatch if another task has this id.
+    Raises UnusableId, InvalidTask, and VersionMismatch if another task has this id.
     """
-    fields = vars(new)
     if found is not None:
-        if found.version == 1 and all(getattr(found, name) == value for name, value in fields.items()):
-            return found
-        raise VersionMismatch(found.version)
-    if not _UUID7.fullmatch(task_id):
+        return _repeated(found, new, {})
+    if now - _checked_time(task_id, now) > OLDEST_ID:
         raise UnusableId
-    age = now - _time_of(task_id)
-    if age < -NEWEST_ID or (age > OLDEST_ID and not importing):
-        raise UnusableId
-    completed_at = now if new.completed else None
-    task = Task(
-        id=task_id,
-        user_id=user_id,
-        **fields,
-        position=_first_position(task_id, new.list),
-        completed_at=completed_at,
-        created_at=now - max(age, 0) if importing else now,
-        updated_at=now,
-        version=1,
-    )
-    _check(task)
-    return task
+    return _new_task(task_id, user_id, new, now, {"created_at": now, "version": 1})
+
+
+def import_task(found: Task | None, task_id: str, user_id: str, imported: ImportedTask, now: int) -> Task:
+    """Create a task of an export. If it already exists with the same content and is unchanged, return it.
+
+    Its id may have any age, and it was created at the time in its id. An earlier task may have had the same id, so the
+    first version is the time in milliseconds, which is above every version of that task: no ETag, event or replica
+    takes one for the other. With `deleted_at`, the task is in the trash. Raises as `create` does.
+    """
+    new = imported.new
+    completed_at = _imported_time("completed_at", imported.completed_at, now)
+    deleted_at = _imported_time("deleted_at", imported.deleted_at, now)
+    if completed_at is not None and not new.completed:
+        raise InvalidTask("completed_at", "Must be null unless completed is true")
+    completion = {} if completed_at is None else {"completed_at": completed_at}
+    if found is not None:
+        return _repeated(found, new, completion if deleted_at is None else {**completion, "deleted_at": deleted_at})
+    life = {"created_at": min(_checked_time(task_id, now), now), "version": now, "first_version": now}
+    task = _new_task(task_id, user_id, new, now, {**life, **completion})
+    if deleted_at is None:
+        return task
+    trashed = _deleted(task, deleted_at)
+    if is_expired(trashed, now):
+        raise InvalidTask("deleted_at", "Must be at most 30 days ago")
+    return trashed
 
 
 def get(found: Task | None) -> Task:
@@ -132,13 +137,14 @@ def change(found: Task | None, changes: Mapping[str, Any], precondition: Precond
     }
     if "due" in values and not _has_time(values["due"]):
         values.setdefault("time_zone", None)
+    name = values.get("list", task.list)
+    if name != task.list or "position" in values:
+        values["position"] = _position_of(task.id, task.created_at, name, values.get("position"))
     changed = {name: value for name, value in values.items() if getattr(task, name) != value}
     if not changed:
         return task
     if "completed" in changed:
         changed["completed_at"] = now if changed["completed"] else None
-    if "list" in changed:
-        changed["position"] = _first_position(task.id, changed["list"])
     changed_task = _next_version(task, now, changed)
     _check(changed_task)
     return changed_task
@@ -150,22 +156,54 @@ def toggle(found: Task | None, precondition: Precondition, now: int) -> Task:
     return change(task, {"completed": not task.completed}, ANY_VERSION, now)
 
 
-def move(
-    found: Task | None, to_list: str | None, place: Callable[[Task, str], str], precondition: Precondition, now: int
-) -> Task:
-    """Put a task at a place of `to_list`, or of its current list.
+class Target(NamedTuple):
+    """The requested place of a move: next to an edge, among the tasks of a list that are open, or completed."""
 
-    `place` returns the position for a task in a list. Raises TaskNotFound, VersionMismatch, NoList, and the errors of
-    raises.
+    task: Task
+    list: str
+    # The place of the anchor. None is the beginning or the end of the list.
+    edge: Place | None
+    is_after: bool
+
+
+def target_of(found: Task | None, move: Move, anchor: Task | None, precondition: Precondition) -> Target:
+    """Return the requested place of a move. `anchor` is the task that the move names, if there is one.
+
+    Raises TaskNotFound, VersionMismatch, NoList, AnchorNotInList, and InvalidTask if the anchor is the task itself.
     """
     task = _writable(found, precondition)
-    name = to_list or task.list
+    name = move.list or task.list
     if name is None:
         raise NoList
-    position = place(task, name)
-    if (name, position) == (task.list, task.position):
+    if move.anchor is None:
+        return Target(task, name, None, move.is_after)
+    if move.anchor == task.id:
+        raise InvalidTask("after" if move.is_after else "before", "Must be the id of another task")
+    edge = place_in(name, anchor)
+    if edge is None:
+        raise AnchorNotInList
+    return Target(task, name, edge, move.is_after)
+
+
+def place_in(name: str, task: Task | None) -> Place | None:
+    """Return the place of a task in a list, or None if it is not there."""
+    if task is None or isinstance(task, DeletedTask) or task.list != name or task.position is None:
+        return None
+    return Place(task.position, task.id)
+
+
+def move(target: Target, nearest: Place | None, chance: int, now: int) -> Task:
+    """Put a task between the edge of its target and the nearest task behind that, which can be the end of the list.
+
+    `chance` is a random number for positions.choose. Raises NoRoom.
+    """
+    task = target.task
+    low, high = (target.edge, nearest) if target.is_after else (nearest, target.edge)
+    initial = positions.first(task.id, task.created_at)
+    position = positions.choose(place_in(target.list, task), low, high, initial, chance)
+    if (target.list, position) == (task.list, task.position):
         return task
-    return _next_version(task, now, {"list": name, "position": position})
+    return _next_version(task, now, {"list": target.list, "position": position})
 
 
 def delete(found: Task | None, precondition: Precondition, now: int) -> DeletedTask:
@@ -173,10 +211,7 @@ def delete(found: Task | None, precondition: Precondition, now: int) -> DeletedT
     trashed = _in_trash(found, now)
     if trashed is not None:
         return trashed
-    task = _writable(found, precondition)
-    # The TTL of the table counts whole seconds.
-    purge_at = (now + RETENTION) // 1000 * 1000
-    return DeletedTask(**vars(_next_version(task, now, {})), deleted_at=now, purge_at=purge_at)
+    return _deleted(_next_version(_writable(found, precondition), now, {}), now)
 
 
 def clear(found: Task | None, query: ClearQuery, now: int) -> DeletedTask:
@@ -202,9 +237,56 @@ def is_expired(task: Task, now: int) -> bool:
     return isinstance(task, DeletedTask) and task.purge_at <= now
 
 
-def _first_position(task_id: str, name: str | None) -> str | None:
-    """The position of a task that is added to a list without a move."""
-    return None if name is None else positions.of_id(task_id)
+def _repeated(found: Task, new: NewTask, times: Mapping[str, int]) -> Task:
+    """Return the task that an earlier attempt has created, or raise VersionMismatch if it is another one."""
+    wanted = {**vars(new), **times}
+    if wanted["position"] is None:  # the server chose it
+        del wanted["position"]
+    is_same = all(getattr(found, name, None) == value for name, value in wanted.items())
+    if is_same and found.version == found.first_version and isinstance(found, DeletedTask) == ("deleted_at" in times):
+        return found
+    raise VersionMismatch(found.version)
+
+
+def _new_task(task_id: str, user_id: str, new: NewTask, now: int, values: Mapping[str, Any]) -> Task:
+    """Return a new task. `values` are those that the server sets. Raises InvalidTask."""
+    fields = {**vars(new), "position": _position_of(task_id, values["created_at"], new.list, new.position)}
+    stamps = {"updated_at": now, "completed_at": now if new.completed else None}
+    task = Task(**{"id": task_id, "user_id": user_id, **fields, **stamps, **values})
+    _check(task)
+    return task
+
+
+def _deleted(task: Task, at: int) -> DeletedTask:
+    # The TTL of the table counts whole seconds.
+    return DeletedTask(**vars(task), deleted_at=at, purge_at=(at + RETENTION) // 1000 * 1000)
+
+
+def _position_of(task_id: str, created_at: int, name: str | None, given: str | None) -> str | None:
+    """Return the position of a task in a list: the given one, or that of its creation. Raises InvalidTask."""
+    if name is not None:
+        return given or positions.first(task_id, created_at)
+    if given is not None:
+        raise InvalidTask("position", "Must be null unless the task is in a list")
+    return None
+
+
+def _checked_time(task_id: str, now: int) -> int:
+    """Return the time in the id of a new task. Raises UnusableId if the id is malformed, or too far in the future."""
+    if not _UUID7.fullmatch(task_id) or (time := _time_of(task_id)) - now > NEWEST_ID:
+        raise UnusableId
+    return time
+
+
+def _imported_time(field: str, time: object, now: int) -> int | None:
+    """Return a time of an imported task in milliseconds since 1970. Raises InvalidTask if it is no time of the past."""
+    if time is None:
+        return None
+    found = milliseconds(time)
+    # The clock of the deployment that made the export may have been ahead.
+    if found is None or found - now > NEWEST_ID:
+        raise InvalidTask(field, "Must be null, or a time of the past such as 2026-12-24T17:00:00.000Z")
+    return found
 
 
 def _merged(members: Mapping[str, str], changes: Merge) -> dict[str, str]:

@@ -12,12 +12,11 @@ from shared.tasks import InvalidTask, TaskNotFound, UnusableId, VersionMismatch
 @operation(raises=[TaskNotFound, VersionMismatch, UnusableId, InvalidTask, UserErased])
 def handler(request: Request[TaskReplacement, ReplaceQuery]) -> Response[Task]:
     """Set every field that the request names, and return the task. With `If-None-Match: *`, create the task."""
-    importing = request.query.importing is not None
-    if importing:
+    if request.query.importing is not None:
         request.require_service_scope()
         if not request.must_create:
             raise problems.bad_request("bad-query", "import=true needs the header If-None-Match: *.")
+        return created(request.tasks.import_task(request.task_id, request.body.imported_task()), request)
     if request.must_create:
-        new = request.body.new_task()
-        return created(request.tasks.create(new, request.task_id, importing=importing), request)
+        return created(request.tasks.create(request.body.new_task(), request.task_id), request)
     return ok(request.tasks.update(request.task_id, request.body.changes(), request.precondition))

@@ -127,7 +127,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911 - one return for e
         case InvalidTask():
             return problems.invalid_body([Fault(pointer=f"/{error.field}", detail=error.message)])
         case OperationRefused(__cause__=Exception() as cause):
-            return problem_of(cause).inside(f"/operations/{error.place}", error.part)
+            return problem_of(cause).inside(f"/operations/{error.index}", error.part)
         case VersionMismatch():
             detail = f"The task's current ETag is {etag_of(error.version)}, which does not satisfy the precondition."
             return Problem(412, "precondition-failed", "Precondition failed", detail)

@@ -69,23 +69,27 @@ class NotPublished(Exception):
     """EventBridge accepted a request, but refused some of its events."""
 
 
+class OutOfTime(Exception):
+    """The time of the function is over before a request could end."""
+
+
 def _send(client: Any, batch: Sequence[Entry], deadline: float) -> tuple[list[int], Exception | None]:
-    """Send a batch until all of it is published or time is up; return the places of what is left, and why."""
+    """Send a batch until all of it is published or time is up; return the indexes of what is left, and why."""
     left, delay = list(range(len(batch))), _FIRST_DELAY
-    error: Exception | None
-    while True:
+    error: Exception | None = OutOfTime()
+    pause = 0.0
+    while left and time.monotonic() + pause + RESERVE <= deadline:
+        time.sleep(pause)
         try:
-            results = client.put_events(Entries=[batch[place] for place in left])["Entries"]
+            results = client.put_events(Entries=[batch[index] for index in left])["Entries"]
         except (ClientError, BotoCoreError) as failed:
             error = failed
         else:
-            refused = {place: one["ErrorCode"] for place, one in zip(left, results, strict=True) if "ErrorCode" in one}
+            refused = {index: one["ErrorCode"] for index, one in zip(left, results, strict=True) if "ErrorCode" in one}
             left, error = list(refused), NotPublished(", ".join(sorted(set(refused.values()))))
         pause = random.uniform(0, delay)  # noqa: S311 - full jitter, as in shared/store/dynamodb.py
-        if not left or time.monotonic() + pause + RESERVE > deadline:
-            return left, error
-        time.sleep(pause)
         delay = min(2 * delay, _LONGEST_DELAY)
+    return left, error
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

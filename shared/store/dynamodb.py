@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -223,7 +223,7 @@ class Retries:
             raise (OutcomeUnknown() if self.unanswered else StorageFull()) from error
         failure = failure_of(error)
         if failure is None:
-            raise error
+            raise error  # also Unavailable and OutcomeUnknown of `send`
         if failure is Failure.CONTENDED:
             self.wait_after_conflict(error)
             return
@@ -241,10 +241,14 @@ class Retries:
         if not self._pause(CONFLICT_DELAYS, self._conflicts):
             raise self._final_error(Failure.CONTENDED) from error
 
-    def check_time(self) -> None:
-        """Raise OutcomeUnknown or Unavailable if a request that starts now could not end in time."""
+    def send[Response](self, request: Callable[[], Response]) -> Response:
+        """Send a request. All requests of the store are sent here, so none starts that could not end in time.
+
+        Raises OutcomeUnknown or Unavailable instead of sending a request too late, and the errors of the request.
+        """
         if time.monotonic() > self._last_start:
             raise self._final_error(Failure.UNANSWERED)
+        return request()
 
     def _final_error(self, failure: Failure) -> Exception:
         return OutcomeUnknown() if self.unanswered else Unavailable(failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
 from shared.models import Task
 from shared.store import items
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         TransactWriteItemTypeDef,
     )
 
-type Decide = Callable[[Task | None, int], Task]
+# Takes the current tasks by id, and the time in ms since 1970. Returns the new states of the tasks to write.
+type Decide = Callable[[Mapping[str, Task], int], Sequence[Task]]
 
 
 class KeyReused(Exception):
@@ -38,18 +39,6 @@ class KeyReused(Exception):
 
 class BatchTooLarge(Exception):
     """The tasks of a batch are together too large for the record of its key. Nothing was changed."""
-
-
-class Write(NamedTuple):
-    """A task to write. `decide` takes its current state and the time in ms since 1970, and returns its new state.
-
-    If `read` is False, the engine does not read the task first: `found` is then its item, or None for a new task.
-    """
-
-    task_id: str
-    decide: Decide
-    read: bool = True
-    found: Item | None = None
 
 
 class Replayed(Exception):
@@ -94,7 +83,7 @@ class Engine:
         retries = Retries(self._deadline)
         while True:
             try:
-                return send()
+                return retries.send(send)
             except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help
                 retries.wait_after_failure(error)
 
@@ -111,97 +100,102 @@ class Engine:
         response = self.read(lambda: self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True))
         return response.get("Item")
 
-    def items(self, task_ids: Collection[str]) -> dict[str, Item]:
-        """Read the items of tasks that exist, by their ids, with consistent reads: one request."""
-        if len(task_ids) == 1:
-            (task_id,) = task_ids
-            item = self.item(task_id)
-            return {} if item is None else {task_id: item}
-        keys = [items.key_of(self.partition, task_id) for task_id in sorted(task_ids)]
+    def write(
+        self,
+        decide: Decide,
+        read: Collection[str] = (),
+        *,
+        around: Collection[str] = (),
+        found: Mapping[str, Item] | None = None,
+    ) -> Sequence[Task]:
+        """Read tasks, decide, and write all new states or none. Return the states that this call wrote.
 
-        def send() -> Sequence[Item]:
-            wanted = {self.table: {"Keys": keys, "ConsistentRead": True}}
-            response = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
-            if response["UnprocessedKeys"]:
-                raise IncompleteResponse
-            return response["Responses"][self.table]
-
-        return {items.task_id_of(item): item for item in self.read(send)}
-
-    def write(self, *writes: Write) -> list[Task]:
-        """Write all of these tasks, or none, and return the states that this call wrote.
-
-        Writes nothing if no `decide` changes its task and there is no idempotency key. Raises the exceptions of
-        `decide`, KeyReused, Replayed and BatchTooLarge.
+        `read` has the ids of the tasks to write, and `around` those of others that the decision depends on. `found` has
+        items that were read before. After a conflict, `decide` is called with the current tasks: they are in the
+        response, but if there are others, all are read again. Writes nothing if no task changes and there is no
+        idempotency key. Raises the exceptions of `decide`, KeyReused, Replayed and BatchTooLarge.
         """
-        found, conflicted = self._found(writes), False
-        retries = Retries(self._deadline, writing=True)
+        found = dict(found or (self._items({*read, *around}) if read else {}))
+        retries, conflicted = Retries(self._deadline, writing=True), False
         while True:
             now = self.now
-            found = [None if item is None else items.current(item) for item in found]
-            before = [None if item is None else items.from_item(item) for item in found]
-            after = [write.decide(state, now) for write, state in zip(writes, before, strict=True)]
-            if self._key is None and all(new is old for new, old in zip(after, before, strict=True)):
+            found = {task_id: items.current(item) for task_id, item in found.items()}
+            before = {task_id: items.from_item(item) for task_id, item in found.items()}
+            after = decide(before, now)
+            written = {task.id for task in after if task is not before.get(task.id)}
+            if self._key is None and not written:
                 return after
             if conflicted:
                 retries.wait_after_conflict()
             token = secrets.token_urlsafe(12)
             parts = [
-                self._check(item) if new is old and item is not None else self._put(new, token, item)
-                for new, old, item in zip(after, before, found, strict=True)
+                self._put(task, token, found.get(task.id)) if task.id in written else self._check(found[task.id])
+                for task in after
             ]
             refused = self._send(parts, after, token, now, retries)
             if refused is None or _is_applied(refused, token):
                 return after
-            written = {place for place, (new, old) in enumerate(zip(after, before, strict=True)) if new is not old}
             if retries.unanswered and not _never_applied(refused, found, written):
                 raise OutcomeUnknown
             # No request of this attempt can be applied later: the task is past the version that they were made for.
             retries.unanswered, conflicted = False, True
-            found = [refused.get(place, item) for place, item in enumerate(found)]
+            if around:
+                found = self._items({*read, *around})
+            else:
+                found = {task_id: item for task_id, item in {**found, **refused}.items() if item is not None}
 
-    def _found(self, writes: Sequence[Write]) -> list[Item | None]:
-        """Return the current item of each write. Raises KeyReused and Replayed."""
-        unread = [write.task_id for write in writes if write.read]
-        if not unread:
-            return [write.found for write in writes]
-        if self._key is None and len(unread) == 1:
-            read = [self.item(unread[0])]
-        else:
-            keys = [items.key_of(self.partition, task_id) for task_id in unread]
-            if self._key is not None:
-                keys.append(items.record_key(self.partition, self._key))
+    def _items(self, task_ids: Collection[str]) -> dict[str, Item]:
+        """Read the items of tasks that exist, by their ids, with consistent reads: one request.
+
+        With an idempotency key, its record is read, too. Raises KeyReused and Replayed.
+        """
+        keys = [items.key_of(self.partition, task_id) for task_id in sorted(task_ids)]
+        found: Sequence[Item | None]
+        if self._key is not None:
+            keys.append(items.record_key(self.partition, self._key))
             gets = [{"Get": {"TableName": self.table, "Key": key}} for key in keys]
             response = self.read(lambda: self._client.transact_get_items(TransactItems=gets))  # type: ignore[arg-type]
-            read = [part.get("Item") for part in response["Responses"]]
-            if self._key is not None and (record := read.pop()) is not None:
+            *found, record = [part.get("Item") for part in response["Responses"]]
+            if record is not None:
                 self._replay(record, self._key)
-        remaining = iter(read)
-        return [next(remaining) if write.read else write.found for write in writes]
+        elif len(keys) == 1:
+            found = [self.item_at(keys[0])]
+        else:
+            found = self.read(lambda: self._batch(keys))
+        return {items.task_id_of(item): item for item in found if item is not None}
+
+    def _batch(self, keys: Sequence[Mapping[str, AttributeValueTypeDef]]) -> Sequence[Item]:
+        wanted = {self.table: {"Keys": keys, "ConsistentRead": True}}
+        response = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
+        if response["UnprocessedKeys"]:
+            raise IncompleteResponse
+        return response["Responses"][self.table]
 
     def _send(
         self, parts: Sequence[TransactWriteItemTypeDef], after: Sequence[Task], token: str, now: int, retries: Retries
-    ) -> dict[int, Item | None] | None:
+    ) -> dict[str, Item | None] | None:
         """Send a write, with retries. Return None if it was applied.
 
-        If it was refused, return the current items of the tasks that changed since they were read, by their index in
-        `parts`. A request without a response is sent again byte for byte: the condition expression makes this safe.
+        If it was refused, return the current items of the tasks that changed since they were read, by their ids; None
+        is a task that is gone. A request without a response is sent again byte for byte: the condition expression makes
+        this safe.
         """
         send = self._request(parts, after, token, now)
         while True:
-            retries.check_time()
             try:
-                send()
+                retries.send(send)
             except self._client.exceptions.ConditionalCheckFailedException as refusal:
-                return {0: cast("Item | None", refusal.response.get("Item"))}
+                return {after[0].id: cast("Item | None", refusal.response.get("Item"))}
             except self._client.exceptions.TransactionCanceledException as cancelled:
                 reasons = cancelled.response["CancellationReasons"]
+                failed = [reason.get("Code") == "ConditionalCheckFailed" for reason in reasons]
                 refused = {
-                    place: cast("Item | None", reason.get("Item"))
-                    for place, reason in enumerate(reasons)
-                    if reason.get("Code") == "ConditionalCheckFailed"
+                    task.id: cast("Item | None", reason.get("Item"))
+                    for task, reason, has_failed in zip(after, reasons, failed, strict=False)
+                    if has_failed
                 }
-                if self._key is not None and (record := refused.pop(len(parts), None)) is not None:
+                if self._key is not None and any(failed[len(parts) :]):
+                    record = cast("Item", reasons[-1]["Item"])
                     if items.from_record(record).write_token == token:
                         return None
                     self._replay(record, self._key)
@@ -268,7 +262,10 @@ class _Condition(TypedDict):
 
 
 def _unchanged(item: Item | None) -> _Condition:
-    """The condition that a task has not changed since it was read. If it has, DynamoDB returns the current item."""
+    """The condition that a task has not changed since it was read. If it has, DynamoDB returns the current item.
+
+    The time of its creation belongs to it: an erased task can be created again, and has versions of its earlier life.
+    """
     if item is None:
         return {
             "ConditionExpression": "attribute_not_exists(#sk)",
@@ -276,27 +273,28 @@ def _unchanged(item: Item | None) -> _Condition:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     return {
-        "ConditionExpression": "#version = :version",
-        "ExpressionAttributeNames": {"#version": "version"},
-        "ExpressionAttributeValues": {":version": item["version"]},
+        "ConditionExpression": "#version = :version AND #created_at = :created_at",
+        "ExpressionAttributeNames": {"#version": "version", "#created_at": "created_at"},
+        "ExpressionAttributeValues": {":version": item["version"], ":created_at": item["created_at"]},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
 
-def _is_applied(refused: Mapping[int, Item | None], token: str) -> bool:
+def _is_applied(refused: Mapping[str, Item | None], token: str) -> bool:
     """Whether an earlier request of this attempt was applied: each item that it wrote then holds its token."""
     return any(item is not None and token in items.write_tokens(item) for item in refused.values())
 
 
-def _never_applied(refused: Mapping[int, Item | None], found: Sequence[Item | None], written: Container[int]) -> bool:
+def _never_applied(refused: Mapping[str, Item | None], found: Mapping[str, Item], written: Container[str]) -> bool:
     """Whether it is certain that no request of this attempt was applied, given that no item holds its token.
 
-    It is certain if an item is gone, or still holds the tokens of all writes since the version that was read.
+    It is certain if an item is in the life that was read, and holds the tokens of all writes since then. A task that is
+    gone, or that was created since then, may have been written before it was removed.
     """
-    for place, item in refused.items():
-        if place in written:
-            before = found[place]
-            read_at = 0 if before is None else items.version_of(before)
-            if item is None or items.version_of(item) - read_at <= REMEMBERED_WRITES:
-                return True
+    for task_id, item in refused.items():
+        before = found.get(task_id)
+        if task_id not in written or item is None or before is None or item["created_at"] != before["created_at"]:
+            continue
+        if 0 < items.version_of(item) - items.version_of(before) <= REMEMBERED_WRITES:
+            return True
     return False

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.models import Erased, Receipt
 from shared.store import items, marks
@@ -114,9 +115,9 @@ class Erasure:
         retries, table = Retries(self._deadline, writing=True), self._engine.table
         left = [{"DeleteRequest": {"Key": key}} for key in keys]
         while left:
-            retries.check_time()
+            request: Any = {table: left}
             try:
-                response = self._client.batch_write_item(RequestItems={table: left})  # type: ignore[dict-item]
+                response = retries.send(partial(self._client.batch_write_item, RequestItems=request))
             except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help
                 retries.wait_after_failure(error)
                 continue
@@ -131,17 +132,18 @@ class Erasure:
         now, version = self._engine.now, 0 if before is None else items.version_of(before)
         expires_at = items.number((now + self._mark_days * _DAY) // 1000)
         item: Mark = {**mark, "version": items.number(version + 1), "expires_at": expires_at}
+        put = partial(
+            self._client.put_item,
+            TableName=self._engine.table,
+            Item=item,
+            ConditionExpression="attribute_not_exists(#version) OR #version = :version",
+            ExpressionAttributeNames={"#version": "version"},
+            ExpressionAttributeValues={":version": items.number(version)},
+        )
         retries = Retries(self._deadline, writing=True)
         while True:
-            retries.check_time()
             try:
-                self._client.put_item(
-                    TableName=self._engine.table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(#version) OR #version = :version",
-                    ExpressionAttributeNames={"#version": "version"},
-                    ExpressionAttributeValues={":version": items.number(version)},
-                )
+                retries.send(put)
             except self._client.exceptions.ConditionalCheckFailedException:
                 return False  # also if our own request was applied and its response was lost
             except Exception as error:  # noqa: BLE001 - raised again if a retry cannot help

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
+from shared import positions
 from shared.fields import due_slot
 from shared.models import DeletedTask, Task
 
@@ -84,6 +85,7 @@ FIELDS: Final[dict[str, Field]] = {
     "created_at": NUMBER,
     "updated_at": NUMBER,
     "version": NUMBER,
+    "first_version": replace(NUMBER, absent=1),
     "deleted_at": NUMBER,
 }
 # Fields that are computed: id and user_id from the keys, completed from completed_at, and purge_at
@@ -134,6 +136,8 @@ def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> di
             if name not in _DERIVED and value != FIELDS[name].absent
         },
     }
+    if task.position == positions.first(task.id, task.created_at):
+        del content["position"]  # it is computed again: the position of most tasks
     if isinstance(task, DeletedTask):
         content["expires_at"] = number(task.purge_at // 1000)
     return content
@@ -153,6 +157,8 @@ def from_item(item: Item) -> Task | DeletedTask:
     for name, decode in decoders:
         if name in item:
             fields[name] = decode(item[name])
+    if fields["list"] is not None and fields["position"] is None:
+        fields["position"] = positions.first(fields["id"], int(fields["created_at"]))
     if "deleted_at" in item:
         return DeletedTask(**fields, purge_at=int(item["expires_at"]["N"]) * 1000)
     return Task.model_validate(fields)  # takes two thirds of the time of Task(**fields)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
 
     from shared.store.items import Item
+    from shared.tasks import Target
 
 
 # The maximum number of tasks that a filtered query reads. DynamoDB reads up to 1 MB, which is at most this number.
@@ -68,20 +69,18 @@ def of_list(
     return request
 
 
-def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
-    table: str,
-    partition: AttributeValueTypeDef,
-    name: str,
-    completed: bool,
-    edge: str | None,
-    forward: bool,
-    limit: int,
-) -> QueryInputTypeDef:
-    """Read the tasks next to a position or an end of a list: after it if `forward`, else before it."""
-    prefix = items.list_prefix(name, completed)
-    # In a key, # follows the position; $ is the next character, and ~ is after all characters of positions.
-    start = f"{prefix}{edge}$" if edge is not None and forward else prefix
-    end = f"{prefix}{edge}#" if edge is not None and not forward else f"{prefix}~"
+def of_neighbours(table: str, partition: AttributeValueTypeDef, target: Target, limit: int) -> QueryInputTypeDef:
+    """Read the tasks behind the edge of a target, the nearest first: those after it, or those before it."""
+    prefix = items.list_prefix(target.list, target.task.completed)
+    # ~ is after all characters of positions and ids.
+    start, end = prefix, f"{prefix}~"
+    if target.edge is not None:
+        key = f"{prefix}{target.edge.position}#{target.edge.task_id}"
+        # Both limits of BETWEEN are inclusive: without the edge itself, the range begins or ends with the next text.
+        if target.is_after:
+            start = f"{key}~"
+        else:
+            end = f"{key[:-1]}{chr(ord(key[-1]) - 1)}~"
     request = _query(table, partition, "by_list", limit, None)
     request["KeyConditionExpression"] = "#pk = :pk AND #index BETWEEN :start AND :end"
     request["ExpressionAttributeValues"] = {
@@ -89,7 +88,7 @@ def of_neighbours(  # noqa: PLR0913, PLR0917 - a place in a list, and whose list
         ":start": items.text(start),
         ":end": items.text(end),
     }
-    request["ScanIndexForward"] = forward
+    request["ScanIndexForward"] = target.is_after
     return request
 
 

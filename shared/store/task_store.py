@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared import tasks
+from shared import positions, tasks
 from shared.fields import DESCRIPTION_LENGTH, METADATA_BYTES, TITLE_LENGTH
 from shared.models import (
     BatchResult,
@@ -19,6 +19,7 @@ from shared.models import (
     ClearQuery,
     DeletedTask,
     Erased,
+    ImportedTask,
     Move,
     NewTask,
     Task,
@@ -27,12 +28,11 @@ from shared.models import (
     Tombstone,
 )
 from shared.positions import NoRoom
-from shared.store import cursors, items, marks, queries
+from shared.store import cursors, items, marks, places, queries
 from shared.store.cursors import InvalidCursor
-from shared.store.dynamodb import RESERVE, SETTLED, Retries, StorageFull, Table, Unavailable
-from shared.store.engine import Decide, Engine, Replayed, Write
+from shared.store.dynamodb import SETTLED, StorageFull, Table, Unavailable
+from shared.store.engine import Decide, Engine, Replayed
 from shared.store.items import IdempotencyKey
-from shared.store.places import PlaceChanged, Places
 from shared.store.uuid7 import uuid7
 from shared.tasks import (
     AnchorNotInList,
@@ -65,6 +65,17 @@ PAGE_TEXT = 800_000
 SURE_TO_FIT = PAGE_TEXT // (TITLE_LENGTH + DESCRIPTION_LENGTH + METADATA_BYTES)
 
 _TIME = re.compile(r"[0-9]{15}")
+# The errors of an operation of a batch.
+_REFUSALS = (
+    AnchorNotInList,
+    InvalidTask,
+    NoList,
+    NoRoom,
+    NotDeleted,
+    TaskNotFound,
+    UnusableId,
+    VersionMismatch,
+)
 
 
 class KeyMissing(Exception):
@@ -74,9 +85,9 @@ class KeyMissing(Exception):
 class OperationRefused(Exception):
     """One operation of a batch failed, so none was applied. The cause of this error is the reason."""
 
-    def __init__(self, place: int, part: str) -> None:
-        super().__init__(f"operation {place}")
-        self.place = place
+    def __init__(self, index: int, part: str) -> None:
+        super().__init__(f"operation {index}")
+        self.index = index
         # The path of the task's fields in the operation: the beginning of a JSON Pointer.
         self.part = part
 
@@ -118,15 +129,28 @@ class TaskStore:
         self._key = key
         self._engine = Engine(table, self._partition, deadline, clock, key)
 
-    def create(self, new: NewTask, task_id: str | None = None, *, importing: bool = False) -> Task:
+    def create(self, new: NewTask, task_id: str | None = None) -> Task:
         """Create a task, under the id of the client if there is one: one request, with or without a key.
 
-        With an id of the client it can be repeated: a task at version 1 with the same content is returned.
-        The id of an imported task may have any age. Raises UnusableId, VersionMismatch if the id belongs to
-        another task, and InvalidTask.
+        With an id of the client it can be repeated: an unchanged task with the same content is returned. Raises
+        UnusableId, VersionMismatch if the id belongs to another task, and InvalidTask.
         """
         marks.check(self._engine)
-        return self._write(self._creation(new, task_id, importing=importing))
+        new_id = task_id or self._new_id()
+        # An id can become too old. A retry of a request with a key must find its record before this check.
+        read = [new_id] if task_id is not None and self._key is not None else []
+        return self._write(new_id, lambda found, now: tasks.create(found, new_id, self._user_id, new, now), read)
+
+    def import_task(self, task_id: str, imported: ImportedTask) -> Task:
+        """Create a task of an export, under its old id: one request. It can be repeated as a create.
+
+        Raises UnusableId if its time is in the future, VersionMismatch if the id belongs to another task, and
+        InvalidTask.
+        """
+        marks.check(self._engine)
+        return self._write(
+            task_id, lambda found, now: tasks.import_task(found, task_id, self._user_id, imported, now), []
+        )
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
@@ -196,38 +220,37 @@ class TaskStore:
         A change without effect writes nothing and keeps the version. Raises TaskNotFound, VersionMismatch and
         InvalidTask.
         """
-        return self._write(Write(task_id, lambda found, now: tasks.change(found, changes, precondition, now)))
+        return self._write(task_id, lambda found, now: tasks.change(found, changes, precondition, now))
 
     def toggle(self, task_id: str, precondition: Precondition) -> Task:
         """Flip a task between open and completed: two requests. Raises TaskNotFound and VersionMismatch."""
-        return self._write(Write(task_id, lambda found, now: tasks.toggle(found, precondition, now)))
+        return self._write(task_id, lambda found, now: tasks.toggle(found, precondition, now))
 
     def delete(self, task_id: str, precondition: Precondition) -> None:
         """Move a task to the trash: two requests. A task that is already there is unchanged.
 
         Raises TaskNotFound and VersionMismatch.
         """
-        self._write(Write(task_id, lambda found, now: tasks.delete(found, precondition, now)))
+        self._write(task_id, lambda found, now: tasks.delete(found, precondition, now))
 
     def restore(self, task_id: str, precondition: Precondition) -> Task:
         """Bring a task back from the trash: two requests.
 
         Raises TaskNotFound if its time there is over, NotDeleted, and VersionMismatch.
         """
-        return self._write(Write(task_id, lambda found, now: tasks.restore(found, precondition, now)))
+        return self._write(task_id, lambda found, now: tasks.restore(found, precondition, now))
 
     def move(self, task_id: str, move: Move, precondition: Precondition) -> Task:
         """Put a task at a place of a list, even if its neighbours change meanwhile: three requests.
 
-        With an idempotency key it takes four. A move to the current place writes nothing. Raises
-        TaskNotFound, VersionMismatch, NoList, AnchorNotInList, NoRoom, and InvalidTask if the anchor is the task.
+        A move to the current place writes nothing. Raises TaskNotFound, VersionMismatch, NoList, AnchorNotInList,
+        NoRoom, and InvalidTask if the anchor is the task.
         """
 
-        def write(places: Places) -> Sequence[Write]:
-            moving = _moving(task_id, move, precondition, places.position)
-            return [moving._replace(read=self._key is not None, found=places.items.get(task_id))]
+        def decide(found: Mapping[str, Task], now: int) -> Sequence[Task]:
+            return [self._moved(task_id, move, precondition, found, {}, now)]
 
-        (task,) = self._commit_with_places({task_id: move}, 1, write)
+        (task,) = self._commit(decide, [task_id], [] if move.anchor is None else [move.anchor])
         return task
 
     def clear(self, query: ClearQuery) -> Cleared:
@@ -241,14 +264,14 @@ class TaskStore:
         request = queries.of_list(self._table, self._partition, listed, MOST_CLEARED, None)
         page = self._engine.query(request)
 
-        def decide(found: Task | None, now: int) -> Task:
-            return tasks.clear(found, query, now)
+        for item in page["Items"]:
+            task_id = items.task_id_of(item)
 
-        for item in map(items.current, page["Items"]):
-            if time.monotonic() > self._deadline - RESERVE:
-                return Cleared(cleared=cleared, more=True)
+            def decide(found: Mapping[str, Task], now: int, task_id: str = task_id) -> Sequence[Task]:
+                return [tasks.clear(found.get(task_id), query, now)]
+
             try:
-                self._engine.write(Write(items.task_id_of(item), decide, read=False, found=item))
+                self._engine.write(decide, found={task_id: item})
                 cleared += 1
             except NotMatching:
                 continue
@@ -261,25 +284,27 @@ class TaskStore:
     def batch(self, operations: Sequence[BatchOperation]) -> BatchResults:
         """Apply several operations on different tasks, all or none: two requests, or one if all create tasks.
 
-        Moves take more requests to read their neighbours. Raises KeyMissing without a key, and OperationRefused
-        if one cannot be applied.
+        The result is that of the operations one after the other. Each move takes one more request to read its
+        neighbours. Raises KeyMissing without a key, and OperationRefused if one cannot be applied.
         """
         if self._key is None:
             raise KeyMissing
         if any(one.op == "create" for one in operations):
             marks.check(self._engine)
+        task_ids = [one.id or self._new_id() for one in operations]
 
-        def writes(places: Places) -> Sequence[Write]:
-            results: list[Task] = []
-            return [
-                write._replace(decide=_in_batch(place, one, write.decide, results))
-                for place, one in enumerate(operations)
-                for write in [self._part_of_batch(one, places, results)]
-            ]
+        def decide(found: Mapping[str, Task], now: int) -> Sequence[Task]:
+            results: dict[str, Task] = {}
+            for index, (one, task_id) in enumerate(zip(operations, task_ids, strict=True)):
+                try:
+                    results[task_id] = self._result(one, task_id, found, results, now)
+                except _REFUSALS as refusal:
+                    raise OperationRefused(index, {"create": "/task", "update": "/patch"}.get(one.op, "")) from refusal
+            return list(results.values())
 
-        done = self._commit_with_places(
-            {one.id: one for one in operations if one.op == "move"}, len(operations), writes
-        )
+        read = {one.id for one in operations if one.id is not None}
+        anchors = {one.anchor for one in operations if one.op == "move" and one.anchor is not None}
+        done = self._commit(decide, read, anchors - read)
 
         def result(operation: BatchOperation, task: Task) -> BatchResult:
             return BatchResult(op=operation.op, id=task.id, task=None if operation.op == "delete" else task)
@@ -302,42 +327,46 @@ class TaskStore:
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 
-    def _creation(self, new: NewTask, client_id: str | None, *, importing: bool = False) -> Write:
-        task_id = client_id or str(uuid7(self._clock()))
-        # An id can become too old. A retry of a request with a key must find its record before this check.
-        read = client_id is not None and self._key is not None
-
-        def decide(found: Task | None, now: int) -> Task:
-            return tasks.create(found, task_id, self._user_id, new, now, importing=importing)
-
-        return Write(task_id, decide, read=read)
-
-    def _part_of_batch(self, one: BatchOperation, places: Places, results: Sequence[Task]) -> Write:
-        """The write of an operation; `results` are those of the operations before it."""
+    def _result(
+        self, one: BatchOperation, task_id: str, found: Mapping[str, Task], earlier: Mapping[str, Task], now: int
+    ) -> Task:
+        """The result of an operation of a batch; `earlier` has those of the operations before it."""
         if one.op == "create":
-            return self._creation(one.task, one.id)
+            return tasks.create(found.get(task_id), task_id, self._user_id, one.task, now)
         if one.op == "move":
-            return _moving(one.id, one, one.precondition, partial(places.position, earlier=results))
-        return Write(one.id, one.decide)
+            return self._moved(task_id, one, one.precondition, found, earlier, now)
+        return one.decide(found.get(task_id), now)
 
-    def _commit_with_places(
-        self, moves: Mapping[str, Move], operations: int, writes: Callable[[Places], Sequence[Write]]
-    ) -> Sequence[Task]:
-        """Commit writes that depend on places in lists. Read the places again if they have changed."""
-        retries = Retries(self._deadline)
-        while True:
-            try:
-                return self._commit(*writes(Places(self._engine, moves, operations)))
-            except PlaceChanged as changed:
-                retries.wait_after_conflict(changed)
+    def _moved(  # noqa: PLR0913, PLR0917 - a move, and the state before it
+        self,
+        task_id: str,
+        move: Move,
+        precondition: Precondition,
+        found: Mapping[str, Task],
+        earlier: Mapping[str, Task],
+        now: int,
+    ) -> Task:
+        """The result of a move: reads the neighbours of its target, and decides."""
+        anchor = None if move.anchor is None else {**found, **earlier}.get(move.anchor)
+        target = tasks.target_of(found.get(task_id), move, anchor, precondition)
+        chance = secrets.randbits(positions.CHANCE_BITS)
+        return tasks.move(target, places.nearest(self._engine, target, earlier), chance, now)
 
-    def _write(self, write: Write) -> Task:
-        (task,) = self._commit(write)
+    def _new_id(self) -> str:
+        return str(uuid7(self._clock()))
+
+    def _write(
+        self, task_id: str, decide: Callable[[Task | None, int], Task], read: Collection[str] | None = None
+    ) -> Task:
+        """Commit the new state of one task, which is read before, unless `read` says otherwise."""
+        (task,) = self._commit(
+            lambda found, now: [decide(found.get(task_id), now)], [task_id] if read is None else read
+        )
         return task
 
-    def _commit(self, *writes: Write) -> Sequence[Task]:
+    def _commit(self, decide: Decide, read: Collection[str], around: Collection[str] = ()) -> Sequence[Task]:
         try:
-            return self._engine.write(*writes)
+            return self._engine.write(decide, read, around=around)
         except Replayed as replayed:
             self.replayed = True
             return replayed.results
@@ -347,10 +376,6 @@ class TaskStore:
             if isinstance(refusal.__cause__ or refusal, TaskNotFound):
                 marks.check(self._engine)
             raise
-
-
-def _moving(task_id: str, move: Move, precondition: Precondition, place: Callable[[Task, str], str]) -> Write:
-    return Write(task_id, lambda found, now: tasks.move(found, move.list, place, precondition, now))
 
 
 def _fitting(page: Sequence[Task]) -> int:
@@ -370,26 +395,3 @@ def _change(task: Task) -> Task | Tombstone:
     if isinstance(task, DeletedTask):
         return Tombstone(id=task.id, deleted=True, version=task.version, deleted_at=task.deleted_at)
     return task
-
-
-def _in_batch(place: int, one: BatchOperation, decide: Decide, results: list[Task]) -> Decide:
-    """Wrap the decision of an operation of a batch: it adds its result to `results`, and its number to an error."""
-
-    def decide_in_batch(found: Task | None, now: int) -> Task:
-        del results[place:]  # of an attempt before a conflict
-        try:
-            results.append(decide(found, now))
-        except (
-            AnchorNotInList,
-            InvalidTask,
-            NoList,
-            NoRoom,
-            NotDeleted,
-            TaskNotFound,
-            UnusableId,
-            VersionMismatch,
-        ) as refusal:
-            raise OperationRefused(place, {"create": "/task", "update": "/patch"}.get(one.op, "")) from refusal
-        return results[place]
-
-    return decide_in_batch

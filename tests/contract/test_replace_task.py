@@ -1,5 +1,6 @@
 """PUT /v1/users/{user_id}/tasks/{task_id}: replaces a task, or creates it under the client's id."""
 
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -136,7 +137,10 @@ def test_a_service_imports_a_task_of_any_age(api: Api, days_ago: float) -> None:
     response = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
     created_at = datetime.fromtimestamp(int(task_id[:13].replace("-", ""), 16) / 1000, UTC)
     shown = f"{created_at:%Y-%m-%dT%H:%M:%S}.{created_at.microsecond // 1000:03}Z"
-    assert shows_task(response, api.caller, 201, id=task_id, version=1, created_at=shown, **WHOLE)
+    version = response.json["version"]
+    assert shows_task(response, api.caller, 201, id=task_id, version=version, created_at=shown, **WHOLE)
+    # It begins at the time in ms, above every version of an earlier task with this id.
+    assert 0 <= time.time() * 1000 - version < 600_000
     assert response.json["updated_at"] > created_at.isoformat()
     assert service.send("PUT", path, WHOLE, {"If-None-Match": "*"}).json == response.json
     service.toggle(task_id)

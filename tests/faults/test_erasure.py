@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse
 from pydantic import TypeAdapter
 
 from shared.batches import BatchOperation
-from shared.models import Erased, NewTask, TaskQuery
+from shared.models import Erased, ImportedTask, NewTask, TaskQuery
 from shared.store import erasure, marks
 from shared.store.dynamodb import RESERVE, OutcomeUnknown, StorageFull, Table, Unavailable
 from shared.store.items import IdempotencyKey
@@ -144,7 +144,7 @@ def test_everything_of_the_user_is_erased_and_similar_users_stay(scene: Scene) -
 WRITES: dict[str, Callable[[TaskStore, str], object]] = {
     "create": lambda store, _: store.create(NewTask(title="x")),
     "create with an id": lambda store, task_id: store.create(NewTask(title="x"), task_id),
-    "import": lambda store, task_id: store.create(NewTask(title="x"), task_id, importing=True),
+    "import": lambda store, task_id: store.import_task(task_id, ImportedTask(NewTask(title="x"), None, None)),
     "update": lambda store, task_id: store.update(task_id, {"title": "y"}, ANY_VERSION),
     "toggle": lambda store, task_id: store.toggle(task_id, ANY_VERSION),
     "delete": lambda store, task_id: store.delete(task_id, ANY_VERSION),

@@ -35,6 +35,8 @@ class Refused(Exception):
 
 UNUSABLE = Refused(422, "unusable-id")
 LONE_ZONE = Refused(422, "invalid-body", ("/time_zone",))
+NO_PLACE = Refused(422, "invalid-body", ("/position",))
+NO_ROOM = Refused(409, "no-room")
 GONE = Refused(404, "task-not-found")
 STALE = Refused(412, "precondition-failed")
 NO_LIST = Refused(409, "no-list")
@@ -77,6 +79,7 @@ class Task:
     metadata: Mapping[str, str] = field(default_factory=dict)
     list: str | None = None
     position: str | None = None
+    first_version: int = 1
 
     @property
     def completed(self) -> bool:
@@ -136,9 +139,19 @@ def due_order(due: str | None) -> tuple[int, str, int, str]:
     return 0, day, 0 if clock else 1, clock
 
 
-def is_lone_zone(fields: Mapping[str, Any]) -> bool:
-    """Whether a new task has a time zone without a time."""
-    return bool(fields.get("time_zone")) and "T" not in (fields.get("due") or "")
+def faulty(fields: Mapping[str, Any]) -> Refused | None:
+    """What does not fit together in a new task: a position without a list, or a time zone without a time."""
+    if fields.get("position") is not None and fields.get("list") is None:
+        return NO_PLACE
+    return LONE_ZONE if fields.get("time_zone") and "T" not in (fields.get("due") or "") else None
+
+
+def first_position(task_id: str, created_at: int) -> str:
+    """The position of a task that no client has placed: that of its creation."""
+    digits = task_id.replace("-", "")
+    if int(digits[:12], 16) > created_at:
+        digits = f"{created_at:012x}{digits}"
+    return digits.rstrip("0")
 
 
 def normal(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,8 +190,6 @@ class Model:
         self.events: dict[tuple[str, str, int], tuple[str, Task]] = {}
         # The positions that the server chose in the current response, by the ids of the tasks.
         self.chosen: Mapping[str, str | None] = {}
-        # The positions of tasks that were added to a list without a move.
-        self.first: dict[str, str] = {}
 
     def of(self, user: str) -> User:
         return self.users.setdefault(user, User())
@@ -234,22 +245,51 @@ class Model:
         """Create a task; `made` is the time in an id of the client."""
         if made is not None and not -29 * 86_400_000 <= made - self.now <= 86_400_000:
             raise UNUSABLE
-        kept = normal(fields)
-        completed = kept.pop("completed", False)
-        if is_lone_zone(kept):
-            raise LONE_ZONE
-        kept["position"] = self.first_position(task_id, kept.get("list"))
-        values = {"description": None, **kept, "completed_at": self.now if completed else None}
-        task = Task(id=task_id, user=user, created_at=self.now, updated_at=self.now, **values)
-        there = self.of(user).tasks.get(task_id)
+        return self._create(user, task_id, fields, {"created_at": self.now})
+
+    def import_task(self, user: str, task_id: str, fields: Mapping[str, Any], made: int) -> Task:
+        """Create a task of an export. Its life begins far above the versions of an earlier one."""
+        kept, life = dict(fields), {"version": self.now, "first_version": self.now, "created_at": min(made, self.now)}
+        times = {name: kept.pop(name, None) for name in ("completed_at", "deleted_at")}
+        if times["completed_at"] is not None and not kept["completed"]:
+            raise Refused(422, "invalid-body", ("/completed_at",))
+        given = {name: time for name, time in times.items() if time is not None}
+        if made - self.now > 86_400_000:
+            raise UNUSABLE
+        return self._create(user, task_id, kept, {**life, **given})
+
+    def _create(self, user: str, task_id: str, fields: Mapping[str, Any], values: Mapping[str, int]) -> Task:
+        invalid = faulty(fields)
+        if invalid is not None:
+            raise invalid
+        deleted_at = values.get("deleted_at")
+        if deleted_at is not None and (deleted_at // 1000 + RETENTION) * 1000 <= self.now:
+            raise Refused(422, "invalid-body", ("/deleted_at",))
+        kept, there = normal(fields), self.of(user).tasks.get(task_id)
+        completed, position = kept.pop("completed", False), kept.pop("position", None)
         if there is not None:
-            times: dict[str, Any] = {"created_at": there.created_at, "updated_at": there.updated_at}
-            as_created = replace(task, completed_at=there.completed_at, **times)
-            if there != as_created or there.completed != task.completed:
+            defaults: dict[str, Any] = {
+                "description": None,
+                "due": None,
+                "time_zone": None,
+                "priority": 0,
+                "tags": (),
+                "metadata": {},
+            }
+            wanted = {**defaults, "list": None, **kept, **({} if position is None else {"position": position})}
+            times = {name: values.get(name, getattr(there, name)) for name in ("completed_at", "deleted_at")}
+            same = all(getattr(there, name) == value for name, value in {**wanted, **times}.items())
+            if not same or there.completed != completed or there.version != there.first_version:
+                raise STALE
+            if (there.deleted_at is None) != ("deleted_at" not in values):
                 raise STALE
             return there
+        if kept.get("list") is not None:
+            kept["position"] = position or first_position(task_id, values["created_at"])
+        stamps = {"completed_at": self.now if completed else None, "updated_at": self.now}
+        task = Task(**{"id": task_id, "user": user, "description": None, **kept, **stamps, **values})
         self.of(user).tasks[task_id] = task
-        self.events[user, task_id, 1] = ("task.created", task)
+        self.events[user, task_id, task.version] = ("task.created" if task.deleted_at is None else "task.deleted", task)
         return task
 
     def update(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
@@ -260,26 +300,24 @@ class Model:
             if kept.get("time_zone"):
                 raise LONE_ZONE
             kept["time_zone"] = None
+        if kept.get("list", task.list) != task.list or "position" in kept:
+            if kept.get("list", task.list) is None:
+                if kept.get("position") is not None:
+                    raise NO_PLACE
+                kept["position"] = None
+            else:
+                kept["position"] = kept.get("position") or first_position(task_id, task.created_at)
         changed = {name: value for name, value in kept.items() if getattr(task, name) != value}
         if not changed:
             return task
         if "completed" in changed:
             changed["completed_at"] = self.now if changed.pop("completed") else None
-        if "list" in changed:
-            changed["position"] = self.first_position(task_id, changed["list"])
         return self.write(task, **changed)
 
-    def first_position(self, task_id: str, name: str | None) -> str | None:
-        """The position of a task that is added to a list: always the same, in the order of the ids."""
-        if name is None:
-            return None
-        position = self.first.get(task_id) or self.chosen.get(task_id)
-        if position is None:  # the response does not show it: the request is rejected for another reason
-            return None
-        self.first[task_id] = position
-        by_id = [self.first[one] for one in sorted(self.first)]
-        assert by_id == sorted(by_id)
-        return position
+    def replace(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
+        """Like update, but a task keeps its position unless its list changes."""
+        named = {name: value for name, value in fields.items() if name != "position"}
+        return self.update(user, task_id, named, condition)
 
     def move(self, user: str, task_id: str, place: Mapping[str, Any], condition: Condition) -> Task:
         """Put a task after or before an anchor: between it and the next of the tasks with the same status."""
@@ -296,27 +334,29 @@ class Model:
             anchor = self.of(user).tasks.get(place[side])
             if anchor is None or anchor.deleted_at is not None or anchor.list != name:
                 raise NO_ANCHOR
-            edge = anchor.position
-        positions = sorted(
-            other.position
+            edge = anchor.position or "", anchor.id
+        others = sorted(
+            (other.position or "", other.id)
             for other in self.of(user).tasks.values()
             if other.deleted_at is None and (other.list, other.completed) == (name, task.completed)
-            if other.id != task_id and other.position is not None
+            if other.id != task_id
         )
+        first, last = ("", ""), ("~", "")
         if side == "after":
-            low, high = edge, next((one for one in positions if edge is None or one > edge), None)
+            low, high = edge or first, next((one for one in others if edge is None or one > edge), last)
         else:
-            low, high = next((one for one in reversed(positions) if edge is None or one < edge), None), edge
-
-        def fits(position: str | None) -> bool:
-            return position is not None and (low or "") < position < (high or "~")
-
-        if task.list == name and fits(task.position):
+            low, high = next((one for one in reversed(others) if edge is None or one < edge), first), edge or last
+        if task.list == name and low < (task.position or "", task_id) < high:
             return task
+        if low[0] == high[0]:
+            raise NO_ROOM
         if task_id not in self.chosen:
             return task  # in a batch that is rejected for another reason
-        assert fits(self.chosen[task_id]), (low, self.chosen[task_id], high)
-        return self.write(task, list=name, position=self.chosen[task_id])
+        chosen = self.chosen[task_id] or ""
+        assert low[0] < chosen < high[0], (low, chosen, high)
+        if (low, high) == (first, last):
+            assert chosen == first_position(task_id, task.created_at)
+        return self.write(task, list=name, position=chosen)
 
     def patch(self, user: str, task_id: str, fields: Mapping[str, Any], condition: Condition) -> Task:
         """Like update, but metadata is merged by key."""

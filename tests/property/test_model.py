@@ -22,11 +22,11 @@ from shared.store import items
 from shared.store.uuid7 import uuid7
 from tests.conftest import PROVE, TABLE, forget, sized, table_at
 from tests.inprocess import Reply, functions
-from tests.property.model import ANY, Condition, Expected, Model, Refused, is_lone_zone
+from tests.property.model import ANY, Condition, Expected, Model, Refused, at, faulty
 from tests.publisher import stream_of, streams
 
 USERS = ("ann", "bob")
-SEQUENCES, STEPS = sized(3, 20, 10_000), sized(30, 30, 50)  # on each of the two engines
+SEQUENCES, STEPS = sized(20, 40, 10_000), sized(30, 30, 50)  # on each of the two engines
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NEVER = "018f3a5c-0000-7000-8000-000000000000"
 
@@ -46,6 +46,8 @@ details = {
     "priority": st.integers(0, 9),
     "tags": st.lists(st.sampled_from(["a", "b", "caf\u00e9"]), max_size=3),
     "list": lists,
+    # Equal ones, too.
+    "position": st.sampled_from([None, None, None, "1", "i", "ii"]),
 }
 metadata = st.dictionaries(st.sampled_from(["k", "l", "m"]), st.sampled_from(["", "1", "2"]), max_size=2)
 metadata_patches = st.none() | st.dictionaries(
@@ -230,8 +232,8 @@ class Handlers(RuleBasedStateMachine):
         def act() -> Expected:
             return Expected(201, self.model.create(me, reply.json["id"], fields).shown)
 
-        if is_lone_zone(fields):  # a body is validated before its key
-            self.compare(reply, Expected(422, kind="invalid-body", pointers=("/time_zone",)))
+        if (invalid := faulty(fields)) is not None:  # a body is validated before its key
+            self.compare(reply, Expected(422, kind="invalid-body", pointers=invalid.pointers))
             return
         self.compare(reply, self.model.once(me, _bare(key), ("create", body), act))
 
@@ -296,7 +298,7 @@ class Handlers(RuleBasedStateMachine):
     def replace(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
         # With "not any" a replace creates: create_under_an_id tests that.
         condition = "stale" if condition == "not any" else condition
-        self.change("replace_task", user, pick, condition, self.model.update, fields)
+        self.change("replace_task", user, pick, condition, self.model.replace, fields)
 
     @rule(user=users, pick=picks, fields=patches, condition=conditions)
     def update(self, user: str, pick: int, fields: Mapping[str, Any], condition: str) -> None:
@@ -323,6 +325,44 @@ class Handlers(RuleBasedStateMachine):
 
             def act(body: dict[str, Any] = body) -> Expected:
                 return Expected(201, self.model.create(me, task_id, body, made).shown)
+
+            self.compare(reply, Model.response(act))
+
+    @rule(
+        user=users,
+        pick=picks,
+        fields=replacements,
+        age=st.sampled_from([0, HOUR, 100 * DAY, -DAY - 1]),
+        completed=st.none() | st.sampled_from([0, HOUR, 99 * DAY]),
+        deleted=st.none() | st.none() | st.sampled_from([0, HOUR, 29 * DAY, 31 * DAY]),
+        again=st.booleans(),
+    )
+    def import_task(
+        self,
+        user: str,
+        pick: int,
+        fields: dict[str, Any],
+        age: int,
+        completed: int | None,
+        deleted: int | None,
+        again: bool,
+    ) -> None:
+        """Import a task of any age, twice, or one under the id of a task that is there."""
+        self.tick()
+        me, now = self.name(user), self.model.now
+        task_id = self.task(user, pick) if pick > 35 else str(uuid7((now - age) * 1_000_000))
+        times = {
+            name: now - ago for name, ago in (("completed_at", completed), ("deleted_at", deleted)) if ago is not None
+        }
+        body = {**fields, **{name: at(time) for name, time in times.items()}}
+        for _ in range(1 + again):
+            self.tick()
+            sent: dict[str, Any] = {"body": body, "headers": {"if-none-match": "*"}, "query": {"import": "true"}}
+            reply = self.ask("replace_task", "service", task_id, path_user=me, scope="tasks/service", **sent)
+
+            def act() -> Expected:
+                made = int(task_id.replace("-", "")[:12], 16)
+                return Expected(201, self.model.import_task(me, task_id, {**fields, **times}, made).shown)
 
             self.compare(reply, Model.response(act))
 
@@ -406,11 +446,13 @@ class Handlers(RuleBasedStateMachine):
         if len(ids) > len(set(ids)):
             self.compare(reply, Expected(422, kind="invalid-body", pointers=("/operations",)))
             return
-        if all(kind == "create" for kind, *_ in wanted) and any(is_lone_zone(one["task"]) for one in sent):
-            place = next(place for place, one in enumerate(sent) if is_lone_zone(one["task"]))
-            pointers = (f"/operations/{place}/task/time_zone",)
-            self.compare(reply, Expected(422, kind="invalid-body", pointers=pointers))
-            return
+        if all(kind == "create" for kind, *_ in wanted):
+            faults = [(index, fault) for index, one in enumerate(sent) if (fault := faulty(one["task"])) is not None]
+            if faults:
+                index, fault = faults[0]
+                pointers = tuple(f"/operations/{index}/task{pointer}" for pointer in fault.pointers)
+                self.compare(reply, Expected(422, kind="invalid-body", pointers=pointers))
+                return
         done = reply.json.get("results", []) if reply.status == 200 else []
         new_ids = [result["id"] for result in done if result["op"] == "create"]
         meant = [
