@@ -34,15 +34,16 @@ class ApiError(ValueError):
     """The API rejected a request."""
 
     def __init__(self, method: str, response: requests.Response) -> None:
-        detail = response.text
+        detail, faults = response.text, ""
         try:
             body = response.json()
             self.kind = body.get("type", "").rpartition(":")[2]
             detail = body.get("detail") or body.get("message") or detail
+            faults = "".join(f"\n  {fault['pointer']}: {fault['detail']}" for fault in body.get("errors", ()))
         except ValueError:
             self.kind = ""
         hint = " Set TOKEN to a new token and run the same command again." if response.status_code == 401 else ""  # noqa: PLR2004
-        super().__init__(f"{method} {response.url}: {response.status_code} {detail[:300]}{hint}")
+        super().__init__(f"{method} {response.url}: {response.status_code} {detail[:300]}{faults}{hint}")
         self.status = response.status_code
 
 

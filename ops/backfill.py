@@ -143,7 +143,7 @@ class State:
 def run(command: Callable[[threading.Event], Counter[str]]) -> int:
     """Run a command that signals can stop, and print its counts.
 
-    Return 0, or 1 if an item failed, 2 after any other error, 130 if stopped.
+    Return 0, or 1 if an item failed or differs, 2 after any other error, 130 if stopped.
     """
     try:
         with stop_on_signal() as stop:
@@ -155,7 +155,7 @@ def run(command: Callable[[threading.Event], Counter[str]]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(counts.items())))
-    return 1 if counts["failed"] else 0
+    return 1 if counts["failed"] or counts["different"] else 0
 
 
 def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from rich.progress import Progress
@@ -15,7 +15,6 @@ from local.tokens import make_token
 from ops import api, export, import_
 from ops.api import ApiError, UserApi
 from ops.backfill import Interrupted, State
-from shared import positions
 from shared.models import Move, NewTask
 from shared.store import marks
 from shared.store.dynamodb import Table
@@ -26,7 +25,7 @@ from tests.conftest import deadline_in, sized, table_at
 from tests.inprocess import Functions, functions
 
 # Fields that an import does not keep.
-NEW = {"user_id", "version", "etag", "position", "created_at", "updated_at", "completed_at", "deleted_at", "purge_at"}
+NEW = {"user_id", "version", "etag", "created_at", "updated_at"}
 LISTS = ("groceries", "task:1", "x")
 
 type Shown = dict[str, Any]
@@ -90,13 +89,14 @@ def exported(user: UserApi, folder: Path, attempts: Callable[[], object] = lambd
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def imported(user: UserApi, lines: list[Shown]) -> dict[str, int]:
-    wanted: dict[str, Shown] = {}
-    for task in lines:
-        if task["version"] > wanted.get(task["id"], {"version": 0})["version"]:
-            wanted[task["id"]] = task
+def imported(user: UserApi, lines: list[Shown], *, restore: bool = False) -> dict[str, int]:
+    """Import these lines, and return the number of tasks by outcome."""
+    wanted: dict[str, import_.Line] = {}
+    for number, task in enumerate(lines):
+        if task["id"] not in wanted or task["version"] > wanted[task["id"]].task["version"]:
+            wanted[task["id"]] = import_.Line(f"line {number}", task)
     with Progress(disable=True) as progress:
-        return import_.Import(user, wanted, threading.Event(), progress).run()
+        return dict(import_.Import(user, wanted, threading.Event(), progress, restore=restore).run())
 
 
 class Crash(BaseException):
@@ -174,16 +174,17 @@ def test_every_list_arrives_in_its_order(table: Table, call: Functions, user: st
     source, target = InProcess(call, user), InProcess(call, f"{user}-2")
     lines = exported(source, tmp_path)
     counts = imported(target, lines)
-    assert counts["created"] == len({task["id"] for task in lines}) > 10
+    assert counts == {"created": len({task["id"] for task in lines})}
+    assert counts["created"] > 10
     assert shown(target) == shown(source)
     assert all(shown(source).values())
     assert places(target) == places(source)
     # The time of creation is that of the id.
     assert {task["created_at"][:4] for page, _ in target.pages("all") for task in page} == {"2026"}
+    assert target.sent.count("replace_task") == counts["created"] == len(target.sent) - target.sent.count("list_tasks")
 
     target.sent.clear()
-    again = imported(target, lines)
-    assert {name: count for name, count in again.items() if count} == {"already there": counts["created"]}
+    assert imported(target, lines) == {"already there": counts["created"]}
     assert set(target.sent) == {"list_tasks"}
 
 
@@ -234,26 +235,6 @@ def test_two_imports_at_once(table: Table, call: Functions, user: str, tmp_path:
     imported(target, lines)
     assert shown(target) == shown(source)
     assert places(target) == places(source)
-
-
-def test_functions_whose_clocks_differ_do_not_change_the_order(table: Table, user: str, tmp_path: Path) -> None:
-    lived(table, user, 0, 60)
-    sent: list[str] = []
-
-    def clock() -> int:
-        # The second task that is completed, and the second one that is deleted, get an earlier time than the first.
-        behind = sent.count("update_task") == 1 or sent.count("delete_task") == 1
-        return time.time_ns() - (30_000_000_000 if behind else 0)
-
-    with functions(table, clock) as call:
-        source, target = InProcess(call, user), InProcess(call, f"{user}-2")
-        for task in next(source.pages("all"))[0][:4]:
-            source.send("DELETE", f"/tasks/{task['id']}")
-        target.sent = sent
-        counts = imported(target, exported(source, tmp_path))
-        assert shown(target) == shown(source)
-    assert not counts.get("failed")
-    assert "restore_task" in sent
 
 
 def test_a_task_that_changes_its_list_during_the_export_is_in_the_file(
@@ -326,51 +307,6 @@ def replica(call: Functions, user: str) -> dict[str, Any]:
     return items
 
 
-class Positions:
-    """The part of the API that moves tasks of one list, in memory."""
-
-    def __init__(self, ids: list[str]) -> None:
-        self.tasks: dict[str, Shown] = {
-            one: {"id": one, "list": "x", "position": positions.of_id(one), "title": ""} for one in ids
-        }
-        self.moves = 0
-
-    def send(self, method: str, path: str, body: Any, *_: object) -> Any:
-        assert method == "POST"
-        self.moves += 1
-        task_id = path.split("/")[2]
-        others = sorted(task["position"] for one, task in self.tasks.items() if one != task_id)
-        edge = None if body["after"] is None else self.tasks[body["after"]]["position"]
-        high = next((one for one in others if edge is None or one > edge), None)
-        self.tasks[task_id] = {**self.tasks[task_id], "position": positions.between(edge, high, lambda _: 0)}
-
-
-@pytest.mark.parametrize("block", [1, 2000])
-def test_an_import_with_many_moves_to_one_place_succeeds(block: int) -> None:
-    """A list in reverse order, and a long block of tasks that moves between two tasks."""
-    ids = [new_id(n / 1e5) for n in range(2002, 0, -1)]
-    wanted = list(reversed(ids)) if block == 1 else [ids[0], *ids[2:], ids[1]]
-    if block != 1:
-        wanted = [ids[0], *reversed(ids[1:-1]), ids[-1]]
-    memory = Positions(ids)
-    file = {
-        one: {"id": one, "list": "x", "position": f"{n:06}", "title": "", "version": 1} for n, one in enumerate(wanted)
-    }
-    with Progress(disable=True) as progress:
-        work = import_.Import(cast("UserApi", memory), file, threading.Event(), progress)
-        work._found = dict(memory.tasks)
-        work._move(list(file.values()))
-    assert sorted(ids, key=lambda one: memory.tasks[one]["position"]) == wanted
-    assert memory.moves == len(ids) - (1 if block == 1 else 3)
-    assert max(len(task["position"]) for task in memory.tasks.values()) < positions.LONGEST / 4
-
-
-def test_an_import_of_one_moved_task_sends_one_move() -> None:
-    ids = [new_id(n / 1e5) for n in range(100, 0, -1)]
-    keys = [(positions.of_id(one), one) for one in (ids[-1], *ids[:-1])]
-    assert import_.longest_ascending(keys) == set(range(1, 100))
-
-
 @pytest.fixture
 def backend(moto_url: str) -> Iterator[Backend]:
     with serving(moto_url, moto_url) as backend:
@@ -399,15 +335,66 @@ def test_the_export_and_import_commands(
 
     monkeypatch.setenv("TOKEN", make_token("service", "tasks/service"))
     assert import_.main(target) == 0
-    assert dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()) == {
-        "already there": "0",
-        "created": str(len(lines)),
-        "different": "0",
-    }
+    assert capsys.readouterr().out.split() == ["created", str(len(lines))]
     read = api.UserApi(backend.url, f"{user}|2", make_token(f"{user}|2"))
-    assert shown(read) == shown(api.UserApi(backend.url, f"{user}|x y", make_token(f"{user}|x y")))
-    (file.parent / "bad.jsonl").write_text("{")
-    assert import_.main((*target[:-1], str(file.parent / "bad.jsonl"))) == 2
+    before = shown(api.UserApi(backend.url, f"{user}|x y", make_token(f"{user}|x y")))
+    assert shown(read) == before
+
+    # Two tasks are deleted, and one is changed.
+    live = [task["id"] for task in lines if "deleted_at" not in task]
+    for task_id in live[:2]:
+        read.send("DELETE", f"/tasks/{task_id}")
+    read.send("PATCH", f"/tasks/{live[2]}", {"title": "newer"})
+    capsys.readouterr()
+    assert import_.main(target) == 1
+    out, err = capsys.readouterr()
+    assert out.split() == ["already", "there", str(len(lines) - 3), "different", "3"]
+    assert all(f"task {task_id} of the user differs" in err for task_id in live[:3])
+    assert import_.main((*target, "--restore")) == 1
+    assert capsys.readouterr().out.split()[-4:] == ["different", "1", "restored", "2"]
+    read.send("PATCH", f"/tasks/{live[2]}", {"title": next(one["title"] for one in lines if one["id"] == live[2])})
+    assert import_.main(target) == 0
+    assert shown(read) == before
+
+
+GOOD = {"id": new_id(), "title": "x", "completed": False, "version": 1, "description": None}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["{", "[]", "null", "5", '"x"', "{}", '{"foo": 1}', "\ufeff{}", "[" * 100_000]
+    + [json.dumps({**GOOD, "version": "1"})]
+    + [
+        json.dumps({name: value for name, value in GOOD.items() if name != left}) for left in ("id", "title", "version")
+    ],
+)
+def test_a_line_that_is_no_task_is_named_and_nothing_is_sent(
+    bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text(f"{json.dumps(GOOD)}\n\n  \n{bad}\n{json.dumps(GOOD)}\n")
+    monkeypatch.setenv("TOKEN", "x")
+    assert import_.main(("--url", "http://127.0.0.1:9", "--user", "me", str(file))) == 2
+    reason = "this is not a task of an export. Nothing was imported"
+    assert capsys.readouterr().err == f"{file}, line 4: {reason}\n"
+
+
+def test_a_task_that_is_not_valid_is_named_with_its_faults(
+    backend: Backend, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are imported, empty lines are skipped, and a task whose time in the trash is over is left out."""
+    trashed = {"deleted_at": "2020-01-01T00:00:00.000Z", "purge_at": "2020-02-01T00:00:00.000Z"}
+    good, bad, old = ({**GOOD, "id": new_id(days), **more} for days, more in ((1, {}), (2, {"due": "x"}), (3, trashed)))
+    file = tmp_path / "mixed.jsonl"
+    file.write_text(f"\n{json.dumps(bad)}\n\n{json.dumps(good)}\n{json.dumps(old)}\n")
+    monkeypatch.setenv("TOKEN", make_token("service", "tasks/service"))
+    assert import_.main(("--url", backend.url, "--user", user, str(file))) == 1
+    out, err = capsys.readouterr()
+    assert out.split() == ["created", "1", "expired", "1", "failed", "1"]
+    assert f"{file}, line 2: PUT {backend.url}" in err
+    assert "\n  /due: Must be a day, such as 2026-12-24" in err
+    (task,) = api.UserApi(backend.url, user, make_token(user)).send("GET", "/tasks")["items"]
+    assert task["id"] == good["id"]
 
 
 def test_a_signal_stops_export_and_import(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
