@@ -45,6 +45,7 @@ SETTINGS = next(
     if one.stream is not None
 )
 WORKERS = 8
+LIMIT = 10.0  # s: the time limit of the function (template.yaml)
 # After how many requests the publisher is killed.
 KILL_AFTER = sized(8, 25, 40)
 SEED = int(os.environ.get("SEED") or uuid.uuid4().int % 2**32)
@@ -375,6 +376,45 @@ def test_an_outage_of_the_bus_only_delays_events(
     mapping.invoke = invoking(counted, seconds=30)
     mapping.poll()
     judge(bus.events, table, [writer])
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.1, 1.9])
+def test_a_slow_bus_ends_in_a_partial_failure_in_time(
+    table: Table, engine_url: str, handler: Handle, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """100 records are ten requests. None of them starts that could not end in time."""
+    passed, starts = [0.0], list[float]()
+
+    class Slow(Refusals):
+        def put_events(self, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            starts.append(passed[0])
+            passed[0] += seconds
+            return super().put_events(Entries)
+
+    bus = Slow()
+    publish = handler(bus)
+    start = time.monotonic()
+    monkeypatch.setattr(event_bus, "time", SimpleNamespace(monotonic=lambda: start + passed[0], sleep=lambda _: None))
+    monkeypatch.setattr("functions.publish_events.app.time", SimpleNamespace(monotonic=lambda: start + passed[0]))
+    (writer,) = writers_of(table, 1)
+    while len(writer.expected) < 100:
+        writer.write()
+    mapping = mapping_of(table, engine_url, publish)
+    mapping.settings = {**mapping.settings, "BatchSize": 100}
+    batches: list[int] = []
+
+    def timed(event: dict[str, Any]) -> Any:
+        passed[0] = 0.0
+        batches.append(len(event["Records"]))
+        result = invoking(publish, seconds=LIMIT)(event)
+        assert passed[0] <= LIMIT - 0.5
+        return result
+
+    mapping.invoke = timed
+    mapping.poll()
+    judge(bus.events, table, [writer])
+    assert batches[0] > 90  # ten requests
+    assert max(starts) <= LIMIT - RESERVE
 
 
 def test_records_without_a_task_do_not_reach_the_function(table: Table, engine_url: str) -> None:
