@@ -48,8 +48,8 @@ _PROBLEMS: Mapping[type[Exception], tuple[int, str, str, str]] = {
         "no-room",
         "No room",
         (
-            "Too many tasks were moved to this place. To make room, move the task that you named to another place of "
-            "the list, and then back."
+            "There is no position left between the two tasks at this place. To make room, change the `position` of one "
+            "of them with PATCH. Then move the task again."
         ),
     ),
     SyncTokenExpired: (

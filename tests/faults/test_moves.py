@@ -11,7 +11,6 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from pydantic import TypeAdapter
 
-from shared import positions
 from shared.batches import BatchOperation
 from shared.models import Move, NewTask, TaskQuery
 from shared.store.dynamodb import Table
@@ -109,6 +108,23 @@ def test_a_task_that_changes_its_list_during_a_move_gets_its_place_there(scene: 
 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+@pytest.mark.parametrize("side", ["after", "before"])
+def test_a_move_that_loses_a_conflict_follows_its_anchor(scene: Scene, ask: Ask, side: str) -> None:
+    """The anchor moves, and then the task changes: both are acknowledged before the move."""
+    ids = {title: scene.create(title, place * 1000, "home") for place, title in enumerate("abxcd")}
+    anchor, far = (ids["a"], {"before": None}) if side == "after" else (ids["d"], {"after": None})
+
+    def elsewhere() -> None:
+        scene.other.move(anchor, Move.model_validate(far), ANY_VERSION)
+        scene.other.update(ids["x"], {"description": "new"}, ANY_VERSION)
+
+    scene.wire.faults = [None, then(elsewhere)]
+    ask(scene, ids["x"], Move.model_validate({side: anchor}))
+    assert scene.order("home") == ("bcdax" if side == "after" else "xdabc")
+    assert scene.other.get(ids["x"]).description == "new"
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
 @pytest.mark.parametrize("leave", ["delete", "move"])
 def test_a_move_succeeds_while_its_neighbours_move(scene: Scene, ask: Ask, leave: str) -> None:
     a, b, _, x = (scene.create(title, place * 1000, "home") for place, title in enumerate("abcx"))
@@ -165,28 +181,3 @@ def test_keys_that_stay_unread_count_as_throttling(scene: Scene) -> None:
     assert "Retry-After" in reply.headers
     assert len(scene.wire.requests) == 5
     assert scene.order("home") == "abx"
-
-
-@pytest.mark.parametrize(("side", "other"), [("after", "before"), ("before", "after")])
-def test_an_anchor_without_free_positions_can_move_away_and_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, side: str, other: str
-) -> None:
-    """As the response advises: it moves to another place of the list, and back."""
-    monkeypatch.setattr(positions, "LONGEST", 20)
-    ids = {title: scene.create(title, place, "home") for place, title in enumerate("axyb")}
-    anchor = ids["a" if side == "after" else "b"]
-    with functions(scene.table) as call:
-
-        def move(task_id: str, **place: str | None) -> tuple[int, str]:
-            reply = call("move_task", scene.user, task_id, body=place)
-            return reply.status, reply.kind
-
-        responses = [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(100)]
-        full = responses.index((409, "no-room"))
-        assert set(responses[:full]) == {(200, "")}
-        before = scene.order("home")
-        nearest = ids[before[1] if side == "after" else before[-2]]
-        assert move(anchor, **({"before": None} if side == "after" else {"after": None})) == (200, "")
-        assert move(anchor, **{other: nearest}) == (200, "")
-        assert scene.order("home") == before
-        assert [move(ids["xy"[count % 2]], **{side: anchor}) for count in range(10)] == [(200, "")] * 10

@@ -75,7 +75,7 @@ def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
         for path in ("README.md", "docs/clients.md")
     )
     shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
-    (python,) = re.findall(r"```python\n(.*?)```", clients, re.DOTALL)
+    python = "\n".join(re.findall(r"```python\n(.*?)```", clients, re.DOTALL))
     (tmp_path / "client.py").write_text(python)
     javascript = "\n".join(re.findall(r"```js\n(.*?)```", clients, re.DOTALL))
     call = 'create("Buy milk", process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
@@ -113,7 +113,7 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
             paths.append(request)
             self.wfile.write(responses[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
 
-    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
+    (python, _) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
     monkeypatch.setattr("time.sleep", lambda _: None)
     with TCPServer(("127.0.0.1", 0), Damaged) as server:
