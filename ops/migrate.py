@@ -67,9 +67,13 @@ class Migration:
         return {
             "TableName": self._table,
             "Item": upgraded,
-            "ConditionExpression": "#schema = :schema AND #version = :version",
-            "ExpressionAttributeNames": {"#schema": "schema", "#version": "version"},
-            "ExpressionAttributeValues": {":schema": found["schema"], ":version": found["version"]},
+            "ConditionExpression": "#schema = :schema AND #version = :version AND #created_at = :created_at",
+            "ExpressionAttributeNames": {"#schema": "schema", "#version": "version", "#created_at": "created_at"},
+            "ExpressionAttributeValues": {
+                ":schema": found["schema"],
+                ":version": found["version"],
+                ":created_at": found["created_at"],
+            },
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             "ReturnConsumedCapacity": "TOTAL",
         }

@@ -56,8 +56,8 @@ class Restoration:
             condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(sk)"}
             if live is not None:
                 condition = {
-                    "ConditionExpression": "version = :version",
-                    "ExpressionAttributeValues": {":version": live["version"]},
+                    "ConditionExpression": "version = :version AND created_at = :created_at",
+                    "ExpressionAttributeValues": {":version": live["version"], ":created_at": live["created_at"]},
                 }
             try:
                 request = {"TableName": self._table, "Item": after, "ReturnConsumedCapacity": "TOTAL", **condition}
