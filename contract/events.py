@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from contract.schemas import Schema, schema_of
-from shared.models import DeletedTask, Task
+from shared.models import DeletedTask, Task, Version
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "events.schema.json"
 
@@ -18,8 +18,8 @@ class TaskEvent(BaseModel):
     """The tenant of the user; null without tenants."""
     user_id: str
     task_id: str
-    version: int
-    """The version of the task that the write made. The versions of a task are 1, 2, 3 and so on."""
+    version: Version
+    """The version of the task that the write made: 1, 2, 3 and so on, or the same from the time of an import on."""
     changed: list[str] | None
     """The fields that the write changed, sorted; null if this is not known."""
     task: DeletedTask | Task | None = None
