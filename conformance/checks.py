@@ -488,6 +488,20 @@ def a_moved_task_is_where_it_was_asked_to_be(users: Users) -> None:
 
 
 @check("move")
+def a_position_of_the_client_orders_the_list(users: Users) -> None:
+    """A position that a create or a patch writes orders the list, and equal ones are ordered by id."""
+    mine, name = users.mine, new_key()
+    low, high = (mine.create(list=name, position=position) for position in ("c", "i"))
+    same("the written positions", (low["position"], high["position"]), ("c", "i"))
+    between = mine.create(list=name, position="cz")
+    same("the list", listed(mine, name), [low["id"], between["id"], high["id"]])
+    is_task(mine.update(low["id"], {"position": "i"}).expect(200).json, position="i", version=2)
+    same("the list after a patch", listed(mine, name), [between["id"], *sorted((low["id"], high["id"]))])
+    mine.move(between["id"], {"after": min(low["id"], high["id"])}).problem(409, "no-room")
+    mine.update(mine.create()["id"], {"position": "i"}).problem(422, "invalid-body")
+
+
+@check("move")
 def a_task_moves_to_another_list_with_its_id(users: Users) -> None:
     """A task moves to another list with its id, by a move or a patch, and returns there from the trash."""
     mine, home, work = users.mine, new_key(), new_key()

@@ -3,6 +3,8 @@
 No write, ETag, event or copy of the first life is taken for one of the second.
 """
 
+import itertools
+import random
 import threading
 import time
 import uuid
@@ -18,6 +20,7 @@ from rich.progress import Progress
 
 from ops import import_
 from shared.batches import BatchOperation
+from shared.events import happened
 from shared.models import ChangesQuery, ImportedTask, Move, NewTask, Task, TaskQuery
 from shared.store import items, marks
 from shared.store.dynamodb import OutcomeUnknown, Table
@@ -26,6 +29,7 @@ from shared.store.task_store import SyncTokenExpired, TaskStore
 from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import COMPLETED, deadline_in, table_at
+from tests.faults.test_event_faults import copied
 from tests.inprocess import Functions, functions
 from tests.integration.test_export import InProcess, exported
 from tests.integration.test_journeys import walk
@@ -291,3 +295,30 @@ def test_a_client_follows_an_erasure_and_an_import_into_the_same_deployment(
         changed(there, user)
         keeper.sync(there)
         assert keeper.matches(there)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_consumer_of_events_ends_with_the_later_life(scene: Scene, seed: int) -> None:
+    """In any order, with duplicates, and without a gap: the jump to the later life is none."""
+    dice, states = random.Random(seed), list[Task | None]([None])  # noqa: S311 - no secret
+    states.append(scene.create())
+    states += [scene.other.toggle(scene.task_id, ANY_VERSION) for _ in range(dice.randint(0, 5))]
+    scene.remove()
+    states.append(None)
+    states.append(scene.other.import_task(scene.task_id, ImportedTask(NewTask(title="x", list="home"), None, None)))
+    states += [scene.other.toggle(scene.task_id, ANY_VERSION) for _ in range(dice.randint(0, 5))]
+    events = [happened(*pair) for pair in itertools.pairwise(states)]
+    sent: list[Any] = [
+        {"detail-type": event.detail_type, "detail": event.detail("", full=True)}
+        for event in events
+        if event is not None
+    ]
+    assert [one["detail-type"] for one in sent].count("task.created") == 2
+    last = sent[-1]["detail"]
+    received = [*sent, *dice.choices(sent, k=3)]
+    dice.shuffle(received)
+    assert copied(received) == ({(scene.user, scene.task_id): (last["version"], last["task"])}, 0)
+    # A version that is really missing is a gap, in each of the two lives.
+    for missing in sent[:-1]:
+        if missing["detail-type"] not in {"task.created", "task.purged"}:
+            assert copied([one for one in received if one != missing])[1] == 1
