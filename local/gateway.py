@@ -23,11 +23,9 @@ from local import tokens
 from local.claims import as_text
 from local.serving import running
 from local.template import Route, Template
-from local.workers import FunctionError, Throttled, Workers
+from local.workers import MAX_PAYLOAD, FunctionError, Throttled, Workers
 
 _MAX_BODY = 10 * 1024 * 1024
-# Lambda's limit for an event and for a response, in bytes.
-_MAX_PAYLOAD = 6_291_556
 _MAX_DRAINED = 64 * 1024 * 1024
 _INTEGRATION_SECONDS = 29.0
 _TEXT = re.compile(r"text/|application/(json|javascript|xml)\s*(;|$)", re.IGNORECASE)
@@ -105,7 +103,7 @@ class Gateway:
         endpoint, parameters = self._match(request)
         claims = None if endpoint.route.public else self._claims(request)
         event = json.dumps(_event(request, request_id, endpoint, parameters, claims, body), ensure_ascii=False)
-        if len(event.encode(errors="surrogatepass")) > _MAX_PAYLOAD:
+        if len(event.encode(errors="surrogatepass")) > MAX_PAYLOAD:
             raise _HttpError(413, "Request Entity Too Large")
         try:
             response = _response(endpoint.workers.invoke(event))
@@ -309,8 +307,6 @@ def _response(result: Any) -> Response:
         raise ValueError(f"status {status}")
     body = result.get("body") or ""
     data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
-    if len(data) > _MAX_PAYLOAD:
-        raise ValueError("too large")
     response = Response(data, status=status, content_type="text/plain;charset=UTF-8")
     for name, value in (result.get("headers") or {}).items():
         response.headers[name] = str(value)

@@ -20,6 +20,8 @@ from typing import Any
 from local.template import Function
 
 _ROOT = str(Path(__file__).parent.parent)
+# Lambda's limit for an event and for a response, in bytes.
+MAX_PAYLOAD = 6_291_556
 _INIT_SECONDS = 10
 # A server process has already done the slow imports. It has no threads, so forking a worker from it is safe.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -27,7 +29,7 @@ _PROCESSES.set_forkserver_preload(["aws_lambda_powertools", "botocore.session", 
 
 
 class FunctionError(Exception):
-    """The function raised an exception, exited or timed out."""
+    """The function raised an exception, exited or timed out, or its response is too large."""
 
 
 class Throttled(Exception):
@@ -122,6 +124,11 @@ class Workers:
         finally:
             self._slots.release()
         if result is None:
+            raise FunctionError
+        size = len(result.encode(errors="surrogatepass"))
+        if size > MAX_PAYLOAD:
+            name = self._function.name
+            sys.stderr.write(f"{name} returned {size:,} bytes of JSON, and Lambda refuses more than {MAX_PAYLOAD:,}\n")
             raise FunctionError
         return json.loads(result)
 
@@ -232,7 +239,8 @@ def _serve(connection: Connection, function: Function, environment: Mapping[str,
         signal.alarm(function.timeout + 1)
         try:
             context = Context(function.name, str(function.memory), str(uuid.uuid4()), group, stream, deadline)
-            result = json.dumps(handler(json.loads(event), context))
+            # Lambda's runtime for Python 3.12 and later does not escape characters that are not ASCII.
+            result = json.dumps(handler(json.loads(event), context), ensure_ascii=False)
         except Exception:  # noqa: BLE001 - Lambda also catches every exception
             traceback.print_exc()
             result = None

@@ -69,6 +69,11 @@ Resources:
     Properties:
       Handler: tiny_handlers.respond
       Events: {Post: {Type: HttpApi, Properties: {Method: POST, Path: /respond, Auth: {Authorizer: NONE}}}}
+  Filled:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: tiny_handlers.filled
+      Events: {Post: {Type: HttpApi, Properties: {Method: POST, Path: /filled, Auth: {Authorizer: NONE}}}}
   Trouble:
     Type: AWS::Serverless::Function
     Properties:
@@ -113,6 +118,11 @@ def literal(event, context):
 
 def respond(event, context):
     return json.loads(event["body"])
+
+def filled(event, context):
+    response = json.loads(event["body"])
+    filler, count, rest = response.pop("filler")
+    return {**response, "body": filler * count + rest}
 
 def trouble(event, context):
     started = time.monotonic()

@@ -17,6 +17,7 @@ from local.gateway import serve
 from local.template import Template
 from tests.api import Response
 from tests.local.conftest import Ask, request
+from tests.sizes import MOST_BYTES, encoded
 
 NOT_FOUND = (404, {"message": "Not Found"})
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
@@ -226,6 +227,30 @@ def test_the_root_redirects_to_the_first_page(template: Template) -> None:
 def test_a_failing_function_is_a_500_and_does_not_affect_others(ask: Ask, how: str) -> None:
     assert status_and_json(ask("GET", f"/trouble/{how}")) == FAILED
     assert [ask("GET", "/trouble/none").status for _ in range(3)] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("filler", ['"', "\x01", "\N{LATIN SMALL LETTER E WITH ACUTE}"], ids=ascii)
+def test_the_limit_of_a_response_counts_what_lambda_sends(
+    ask: Ask, filler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON that the function returns, with the body as a string in it."""
+    result = {"statusCode": 200, "headers": {"x-filler": "x"}, "body": ""}
+    room = MOST_BYTES - len(encoded(result))
+    count, rest = divmod(room, len(encoded(filler)) - 2)
+
+    def filled(length: int) -> bytes:
+        # The request names the filler only once: it has the same limit, and JSON of it is larger.
+        return json.dumps({"filler": [filler, count, "x" * (rest + length)], **result}).encode()
+
+    full = ask("POST", "/filled", filled(0), headers=JSON)
+    assert (full.status, len(full.content)) == (200, len((filler * count).encode()) + rest)
+    assert capsys.readouterr().err == ""
+    larger = ask("POST", "/filled", filled(1), headers=JSON)
+    assert (larger.status, larger.content[:40]) == (500, b'{"message": "Internal Server Error"}')
+    assert (
+        capsys.readouterr().err == "Filled returned 6,291,557 bytes of JSON, and Lambda refuses more than 6,291,556\n"
+    )
+    assert ask("GET", "/trouble/none").status == 200
 
 
 def test_a_process_that_died_between_requests_is_replaced(ask: Ask) -> None:
