@@ -20,13 +20,16 @@ DESCRIPTION_LENGTH = 8192
 PRIORITY_MOST = 9
 TAG_LENGTH = 50
 TAGS_MOST = 20
-LIST_KEY = r"[A-Za-z0-9._~@:+=-]{1,64}"
+LIST_KEY_LENGTH = 64
+LIST_KEY = rf"[A-Za-z0-9._~@:+=-]{{1,{LIST_KEY_LENGTH}}}"
 METADATA_KEY = r"[A-Za-z0-9_.:-]{1,40}"
 METADATA_VALUE_LENGTH = 500
 METADATA_MOST = 20
 METADATA_BYTES = 2048
 # The maximum number of successive combining marks in a long text. Real text has fewer than ten.
 MARKS_MOST = 1000
+# The maximum number of characters in the id of a user: that of OpenID Connect Core 1.0, section 2.
+USER_ID_LENGTH = 255
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)

@@ -29,9 +29,20 @@ from tests.conftest import ROOT
 class Reply:
     """A response of a handler."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: str
+    response: Mapping[str, Any]
+
+    @property
+    def status(self) -> int:
+        return int(self.response["statusCode"])
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        headers: Mapping[str, str] = self.response["headers"]
+        return headers
+
+    @property
+    def body(self) -> str:
+        return str(self.response["body"])
 
     @property
     def json(self) -> Any:
@@ -83,7 +94,7 @@ class Functions:
         context = SimpleNamespace(get_remaining_time_in_millis=lambda: int(seconds * 1000))
         with self.one_at_a_time:
             response = self.handlers[name](event, context)
-        return Reply(response["statusCode"], response["headers"], response["body"])
+        return Reply(response)
 
 
 @contextmanager

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from shared.fields import USER_ID_LENGTH
 from shared.http import problems
 
 ME = "me"
 
 # Every subject that OpenID Connect Core 1.0, section 2, allows, if its characters are printable.
-USER_ID = re.compile(r"[ -~]{1,255}")
+USER_ID = re.compile(rf"[ -~]{{1,{USER_ID_LENGTH}}}")
 
 
 def actor_of(claims: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared import positions, tasks
-from shared.fields import DESCRIPTION_LENGTH, METADATA_BYTES, TITLE_LENGTH
 from shared.models import (
     BatchResult,
     BatchResults,
@@ -28,7 +27,7 @@ from shared.models import (
     Tombstone,
 )
 from shared.positions import NoRoom
-from shared.store import cursors, items, marks, places, queries
+from shared.store import cursors, items, marks, pages, places, queries
 from shared.store.cursors import InvalidCursor
 from shared.store.dynamodb import SETTLED, StorageFull, Table, Unavailable
 from shared.store.engine import Decide, Engine, Replayed
@@ -57,12 +56,6 @@ MOST_CLEARED = 500
 
 # Two walks of changes overlap by the time in which a write becomes visible.
 SYNC_OVERLAP = SETTLED
-
-# The maximum number of characters in all texts of a page. Lambda encodes a control character in seven bytes, and its
-# response has at most 6 MB.
-PAGE_TEXT = 800_000
-# This number of tasks fits with texts of any length.
-SURE_TO_FIT = PAGE_TEXT // (TITLE_LENGTH + DESCRIPTION_LENGTH + METADATA_BYTES)
 
 _TIME = re.compile(r"[0-9]{15}")
 # The errors of an operation of a batch.
@@ -322,8 +315,8 @@ class TaskStore:
         page = self._engine.query(request)
         shown, last_key = page["Items"], page.get("LastEvaluatedKey")
         found = [items.from_item(item) for item in shown[:size]]
-        found = found[: _fitting(found)]
-        if len(found) < len(shown):  # a filtered query reads more than a page, and texts can be long
+        found = found[: pages.fitting(found)]
+        if len(found) < len(shown):  # a filtered query reads more than a page, and tasks can be large
             last_key = shown[len(found) - 1]
         return found, queries.position_of(request, last_key) if last_key else None
 
@@ -376,18 +369,6 @@ class TaskStore:
             if isinstance(refusal.__cause__ or refusal, TaskNotFound):
                 marks.check(self._engine)
             raise
-
-
-def _fitting(page: Sequence[Task]) -> int:
-    """The number of tasks of a page that fit into a response: at least one."""
-    if len(page) <= SURE_TO_FIT:
-        return len(page)
-    total = 0
-    for place, task in enumerate(page):
-        total += len(task.title) + len(task.description or "") + sum(map(len, task.metadata.values()))
-        if total > PAGE_TEXT:
-            return max(place, 1)
-    return len(page)
 
 
 def _change(task: Task) -> Task | Tombstone:

@@ -1,6 +1,5 @@
 """The requests of the store, its retries, and how it handles each response, with scripted responses."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from shared.batches import Batch
-from shared.models import BatchResults, ChangesQuery, NewTask, Task, TaskPage, TaskQuery
+from shared.models import BatchResults, ChangesQuery, NewTask, Task, TaskQuery
 from shared.store import dynamodb, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.engine import KeyReused
@@ -554,17 +553,3 @@ def test_an_error_in_our_request_is_not_retried(name: str, code: str, store: Tas
     script.responses = [(400, code)]
     with pytest.raises(store._engine._client.exceptions.ClientError, match=code):
         OPERATIONS[name](store)
-
-
-@pytest.mark.parametrize("name", ["list", "changes"])
-@pytest.mark.parametrize(("text", "fitting"), [("x" * 8192, 97), ("\x01" * 8192, 97), ("x" * 7000, 100)])
-def test_a_page_of_long_texts_ends_at_the_response_limit_of_lambda(
-    name: str, text: str, fitting: int, store: TaskStore, script: Script
-) -> None:
-    stored = [item(description={"S": text}, by_change={"S": f"{NOW:015}#task#{TASK_ID}"}) for _ in range(100)]
-    script.responses = [{"Items": stored}]
-    page = store.list(TaskQuery(limit=100)) if name == "list" else store.changes(ChangesQuery(limit=100))
-    assert len(page.items) == fitting
-    more = page.next_cursor if isinstance(page, TaskPage) else page.has_more
-    assert bool(more) is (fitting < 100)
-    assert len(json.dumps({"body": page.model_dump_json()})) < 6 * 1024 * 1024
