@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 ROUTES: dict[str, str] = json.loads(sys.argv[1])
@@ -95,6 +96,9 @@ call(200, "clear_tasks", query={"list": "b"})
 call(200, "clear_tasks", query={"status": "completed"})
 changes = call(200, "list_changes")
 call(200, "list_changes", query={"since": changes["next_since"]})
+with patch("shared.store.pages.SURE_TO_FIT", 0):  # the page is measured, as one of many tasks
+    call(200, "list_changes")
+    call(200, "list_tasks", query={"status": "deleted"})
 
 # Rejected requests of every operation.
 for name, route in ROUTES.items():
