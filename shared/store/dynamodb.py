@@ -201,13 +201,15 @@ def _is_storage_full(error: Exception) -> bool:
 class Retries:
     """Counts the attempts of one read or write, waits between them, and decides when to stop.
 
-    `deadline` is a value of time.monotonic, in seconds. `unanswered` is true if a write was sent and got no response:
-    it may have been applied, or may still be applied later.
+    `deadline` is a value of time.monotonic, in seconds. `late` is the failure to report if there is no time for the
+    first attempt. `unanswered` is true if a write was sent and got no response: it may have been applied, or may still
+    be applied later.
     """
 
-    def __init__(self, deadline: float, *, writing: bool = False) -> None:
+    def __init__(self, deadline: float, *, writing: bool = False, late: Failure = Failure.UNANSWERED) -> None:
         self._last_start = deadline - RESERVE
         self._writing = writing
+        self._failure = late
         self._failures = 0
         self._conflicts = 0
         self.unanswered = False
@@ -228,18 +230,20 @@ class Retries:
             self.wait_after_conflict(error)
             return
         self.unanswered |= self._writing and failure is Failure.UNANSWERED
+        self._failure = failure
         self._failures += 1
         if self._failures == MAX_FAILURES or not self._pause(FAILURE_DELAYS, self._failures):
-            raise self._final_error(failure) from error
+            raise self._final_error() from error
 
     def wait_after_conflict(self, error: Exception | None = None) -> None:
         """Wait before the next attempt after a conflict with another write of the same task.
 
         Raises OutcomeUnknown or Unavailable if no time is left. The number of attempts is not limited.
         """
+        self._failure = Failure.CONTENDED
         self._conflicts += 1
         if not self._pause(CONFLICT_DELAYS, self._conflicts):
-            raise self._final_error(Failure.CONTENDED) from error
+            raise self._final_error() from error
 
     def send[Response](self, request: Callable[[], Response]) -> Response:
         """Send a request. All requests of the store are sent here, so none starts that could not end in time.
@@ -247,11 +251,11 @@ class Retries:
         Raises OutcomeUnknown or Unavailable instead of sending a request too late, and the errors of the request.
         """
         if time.monotonic() > self._last_start:
-            raise self._final_error(Failure.UNANSWERED)
+            raise self._final_error()
         return request()
 
-    def _final_error(self, failure: Failure) -> Exception:
-        return OutcomeUnknown() if self.unanswered else Unavailable(failure)
+    def _final_error(self) -> Exception:
+        return OutcomeUnknown() if self.unanswered else Unavailable(self._failure)
 
     def _pause(self, delays: tuple[float, float], count: int) -> bool:
         """Wait, and return True. Return False without waiting if the next attempt would start too late."""

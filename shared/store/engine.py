@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
 from shared.models import Task
 from shared.store import items
-from shared.store.dynamodb import IncompleteResponse, OutcomeUnknown, Retries, Table
+from shared.store.dynamodb import Failure, IncompleteResponse, OutcomeUnknown, Retries, Table
 from shared.store.items import REMEMBERED_WRITES, IdempotencyKey, Item
 from shared.store.sizes import MOST_BYTES, size_of
 
@@ -72,6 +72,7 @@ class Engine:
         self._deadline = deadline
         self._clock = clock
         self._key = key
+        self._late = Failure.UNANSWERED
 
     @property
     def now(self) -> int:
@@ -80,7 +81,7 @@ class Engine:
 
     def read[Response](self, send: Callable[[], Response]) -> Response:
         """Send a read, with retries, and return the response."""
-        retries = Retries(self._deadline)
+        retries = Retries(self._deadline, late=self._late)
         while True:
             try:
                 return retries.send(send)
@@ -139,6 +140,7 @@ class Engine:
                 raise OutcomeUnknown
             # No request of this attempt can be applied later: the task is past the version that they were made for.
             retries.unanswered, conflicted = False, True
+            self._late = Failure.CONTENDED  # of a read that has no time left: it is the conflict that took the time
             if around:
                 found = self._items({*read, *around})
             else:

@@ -32,6 +32,7 @@ class Clock:
     """Replaces the module `time`: its time passes only by `sleep` or when a test moves it."""
 
     seconds: float = 100.0
+    delay: float = 0.0  # by which each sleep takes longer than it should
     pauses: list[float] = field(default_factory=list)
 
     def monotonic(self) -> float:
@@ -39,7 +40,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
-        self.seconds += seconds
+        self.seconds += seconds + self.delay
 
     def time_ns(self) -> int:
         return (NOW + round((self.seconds - 100) * 1000)) * 1_000_000

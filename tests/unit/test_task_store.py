@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from shared.batches import Batch
-from shared.models import BatchResults, ChangesQuery, NewTask, Task, TaskQuery
+from shared.models import BatchResults, ChangesQuery, Move, NewTask, Task, TaskQuery
 from shared.store import dynamodb, items
 from shared.store.dynamodb import Failure, OutcomeUnknown, Table, Unavailable
 from shared.store.engine import KeyReused
@@ -166,6 +166,40 @@ def test_a_create_without_a_response_that_finds_another_task_is_unknown(store: T
     script.responses = [LOST, refused(at(1, "a"))]
     with pytest.raises(OutcomeUnknown):
         store.create(NewTask(title="Buy milk"))
+
+
+CONFLICT = (400, "TransactionConflictException")
+
+
+@pytest.mark.parametrize(
+    ("responses", "failure"),
+    [
+        ([CONFLICT], Failure.CONTENDED),
+        ([READ, CONFLICT], Failure.CONTENDED),
+        ([(400, "ThrottlingException")], Failure.THROTTLED),
+        ([AWAY], Failure.UNREACHABLE),
+        ([SILENT], Failure.UNANSWERED),
+    ],
+)
+def test_a_pause_that_takes_too_long_is_reported_with_its_reason(
+    responses: list[Any], failure: Failure, store: TaskStore, script: Script, clock: Clock
+) -> None:
+    """A machine may be slow: when the pause is over, there is no time for another attempt."""
+    clock.delay = 100
+    script.responses = responses
+    with pytest.raises(Unavailable) as late:
+        store.toggle(TASK_ID, ANY_VERSION)
+    assert late.value.failure is failure
+
+
+def test_a_move_without_time_to_read_again_after_a_conflict_is_contended(store: TaskStore, script: Script) -> None:
+    script.seconds_per_request = 2.0
+    anchor = item(sk={"S": f"TASK#{OTHER_ID}"}, list={"S": "home"}, position={"S": "i"})
+    read = {"Responses": {"tasks": [item(list={"S": "home"}), anchor]}, "UnprocessedKeys": {}}
+    script.responses = [read, {"Items": []}, refused(at(2, "a", list={"S": "home"}))]
+    with pytest.raises(Unavailable) as late:
+        store.move(TASK_ID, Move(after=OTHER_ID), ANY_VERSION)
+    assert late.value.failure is Failure.CONTENDED
 
 
 @pytest.mark.parametrize("name", WRITES)
