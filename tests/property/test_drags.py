@@ -1,7 +1,7 @@
 """Several clients move tasks in lists: every reader and every replica sees the same order.
 
-Each acknowledged move holds: the task is on the requested side of its anchor, and no task that did not move during
-the move is between the two.
+Each move holds: the task is on the requested side of its anchor, and no task that did not change during the move is
+between the two.
 """
 
 import random
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 from pydantic import TypeAdapter
@@ -21,44 +20,19 @@ from pydantic import TypeAdapter
 from shared import positions
 from shared.batches import BatchOperation
 from shared.models import ChangesQuery, Move, Task, TaskQuery
-from shared.store import items
-from shared.store.dynamodb import OutcomeUnknown, Unavailable
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
-from shared.tasks import ANY_VERSION, AnchorNotInList
+from shared.tasks import ANY_VERSION
 from tests.conftest import deadline_in, sized, table_at
 from tests.integration.test_sync import Replica
+from tests.property.histories import Asked, Event, Write, faults
+from tests.property.recording import Recorded, record, state_of, writes_of
 from tests.wire import Fault, Wire, after, late_after_reset, lost_after, lost_before
 
 OPERATIONS: TypeAdapter[list[BatchOperation]] = TypeAdapter(list[BatchOperation])
 SECONDS = sized(1, 5, 60)
 LEAST = 100  # moves, however slow the machine is
 LATEST = 1.0  # s
-ALWAYS = float("inf")
-
-
-class Version(NamedTuple):
-    """A version of a task, with the begin and end (s) of its write and of the next write."""
-
-    task: Task
-    began: float
-    ended: float
-    next_began: float = ALWAYS
-    next_ended: float = ALWAYS
-
-    def was_in(self, name: str | None, *, completed: bool | None = None) -> bool:
-        return self.task.list == name and completed in (None, self.task.completed)
-
-
-@dataclass
-class Moved:
-    """An acknowledged move: the request, the version in the response, and the times (s)."""
-
-    task_id: str
-    move: Move
-    version: int
-    began: float
-    ended: float
 
 
 @dataclass
@@ -70,8 +44,8 @@ class Drag:
     lists: Sequence[str]
     choose_fault: Callable[[], Fault | None] = lambda: None
     created: list[Task] = field(default_factory=list)
-    moves: list[Moved] = field(default_factory=list)
-    history: dict[str, list[Version]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def store(self, client: str = "") -> TaskStore:
@@ -84,6 +58,15 @@ class Drag:
             batch = OPERATIONS.validate_python((new * 25)[:25])
             store = TaskStore(table_at(self.url), self.user, deadline_in(60), key=key)
             self.created += [result.task for result in store.batch(batch).results if result.task]
+        for task in self.created:
+            asked, state = Asked(task.id, "create"), state_of(task)
+            self.events.append(Event("create", asked, "done", 0, 0, task.version, state))
+            self.writes.append(Write("create", task.id, 0, 0, task.version, state))
+
+    @property
+    def moves(self) -> list[Event]:
+        """The acknowledged moves."""
+        return [event for event in self.events if event.kind == "move" and event.outcome == "done"]
 
     @property
     def unmoved(self) -> list[Task]:
@@ -104,17 +87,7 @@ class Drag:
             for one in looking:
                 one.result()
         assert set(wire.applied.values()) == {1}
-        for task in self.created:
-            written = [Version(task, 0, 0)]
-            for write in wire.writes:
-                (item,) = write.items
-                if items.task_id_of(item) == task.id:
-                    written.append(Version(items.from_item(item), write.began, write.ended))
-            written.sort(key=lambda version: version.task.version)
-            self.history[task.id] = [
-                version._replace(next_began=following.began, next_ended=following.ended)
-                for version, following in zip(written, [*written[1:], Version(task, ALWAYS, ALWAYS)], strict=True)
-            ]
+        self.writes += [write for applied in wire.writes for write in writes_of(applied)]
         for replica in replicas:
             replica.sync()
         return replicas
@@ -134,17 +107,16 @@ class Drag:
             task_id, anchor = dice.choice(movable), dice.choice([None, *(task.id for task in self.created)])
             if anchor == task_id:
                 continue
-            side, name = dice.choice(["after", "before"]), dice.choice(self.lists)
-            move, began = Move.model_validate({side: anchor, "list": name}), time.monotonic()
-            try:
-                if dice.random() < 0.2:
-                    store.toggle(task_id, ANY_VERSION)
-                    continue
-                task = store.move(task_id, move, ANY_VERSION)
-            except (AnchorNotInList, OutcomeUnknown, Unavailable):
-                continue
-            assert task.list == name
-            self.moves.append(Moved(task_id, move, task.version, began, time.monotonic()))
+            self.events += self.act(dice, store, task_id, anchor).events
+
+    def act(self, dice: random.Random, store: TaskStore, task_id: str, anchor: str | None) -> Recorded:
+        operation = uuid.uuid4()
+        if dice.random() < 0.2:
+            return record(operation, [Asked(task_id, "toggle")], lambda: [store.toggle(task_id, ANY_VERSION)])
+        side, name = dice.choice(["after", "before"]), dice.choice(self.lists)
+        move = Move.model_validate({side: anchor, "list": name})
+        asked = Asked(task_id, "move", {"list": name}, move)
+        return record(operation, [asked], lambda: [store.move(task_id, move, ANY_VERSION)])
 
     def read(self) -> None:
         """A reader of all pages sees each task that is never moved once, and in order."""
@@ -160,39 +132,6 @@ class Drag:
             cursor = page.next_cursor
             if cursor is None:
                 return found
-
-    def faults(self) -> list[str]:
-        """Return the errors of the acknowledged moves."""
-        return [fault for moved in self.moves for fault in self.faults_of(moved)]
-
-    def faults_of(self, moved: Moved) -> Iterable[str]:
-        task = self.history[moved.task_id][moved.version - 1].task
-        low, high = "", "~"
-        if moved.move.anchor is not None:
-            # The places of the anchor during the move.
-            places = [
-                str(version.task.position)
-                for version in self.history[moved.move.anchor]
-                if version.was_in(task.list) and version.began <= moved.ended and moved.began <= version.next_ended
-            ]
-            is_after, position = moved.move.is_after, str(task.position)
-            places = [place for place in places if (place < position) == is_after and place != position]
-            if not places:
-                yield f"{moved} is not on its side of its anchor"
-                return
-            low, high = (max(places), high) if is_after else (low, min(places))
-        for other in self.history.values():
-            for version in other:
-                stayed = version.ended <= moved.began and moved.ended <= version.next_began
-                if not stayed or version.task.id == task.id or not version.was_in(task.list, completed=task.completed):
-                    continue
-                position = str(version.task.position)
-                if (
-                    (low < position < str(task.position))
-                    if moved.move.is_after
-                    else (str(task.position) < position < high)
-                ):
-                    yield f"{moved} went past {version}"
 
 
 def in_order(tasks: Iterable[Task], name: str) -> list[str]:
@@ -221,7 +160,7 @@ def test_two_clients_that_move_tasks_in_one_list_see_one_order(dynamodb_local_ur
     drag.create(200)
     replicas = drag.run(clients=2)
     assert_that_all_see_one_order(drag, replicas)
-    assert drag.faults() == []
+    assert faults(drag.events, drag.writes) == []
 
 
 @pytest.mark.parametrize("seed", range(sized(1, 2, 5)))
@@ -230,8 +169,8 @@ def test_acknowledged_moves_hold_with_lost_and_late_requests(dynamodb_local_url:
     drag.create(25)
     replicas = drag.run(clients=6)
     assert_that_all_see_one_order(drag, replicas)
-    assert drag.faults() == []
-    sys.stderr.write(f"{len(drag.moves)} moves, {sum(map(len, drag.history.values()))} versions\n")
+    assert faults(drag.events, drag.writes) == []
+    sys.stderr.write(f"{len(drag.moves)} moves, {len(drag.writes)} versions\n")
 
 
 def test_moves_to_wrong_places_are_detected(
@@ -243,4 +182,4 @@ def test_moves_to_wrong_places_are_detected(
     drag = Drag(dynamodb_local_url, user, ["home"])
     drag.create(50)
     drag.run(clients=2)
-    assert drag.faults()
+    assert faults(drag.events, drag.writes)
