@@ -8,6 +8,8 @@ from shared.tasks import Precondition
 
 # The maximum number of ETags in a list: more than any client needs.
 MOST_TAGS = 100
+# The maximum length of a list. API Gateway accepts 10,240 bytes for all headers together.
+MOST_CHARACTERS = 10_240
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 # The pattern of the headers in the contract: * or tags.
@@ -28,6 +30,8 @@ def versions_in(value: str, *, weak: bool) -> Versions:
 
     With `weak`, `W/"3-1"` also names version 3. Raises ValueError, with a message, if the value is malformed.
     """
+    if len(value) > MOST_CHARACTERS:
+        raise ValueError(f"Must have at most {MOST_CHARACTERS} characters")
     if value.strip(" \t") == "*":
         return "*"
     # Find the tags before splitting the value, because a tag may contain a comma.

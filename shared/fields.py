@@ -22,12 +22,20 @@ TAG_LENGTH = 50
 TAGS_MOST = 20
 LIST_KEY_LENGTH = 64
 LIST_KEY = rf"[A-Za-z0-9._~@:+=-]{{1,{LIST_KEY_LENGTH}}}"
-METADATA_KEY = r"[A-Za-z0-9_.:-]{1,40}"
+METADATA_KEY_LENGTH = 40
+METADATA_KEY = rf"[A-Za-z0-9_.:-]{{1,{METADATA_KEY_LENGTH}}}"
 METADATA_VALUE_LENGTH = 500
 METADATA_MOST = 20
 METADATA_BYTES = 2048
 # The maximum number of successive combining marks in a long text. Real text has fewer than ten.
 MARKS_MOST = 1000
+TASK_ID_LENGTH = 36
+# Longer than every valid due date and time zone, so that a client that sends an offset learns what is wrong.
+DUE_LENGTH = 40
+TIME_ZONE_LENGTH = 64
+# The maximum number of digits of a number in a query.
+NUMBER_LENGTH = 100
+TOKEN_LENGTH = 512
 # The maximum number of characters in the id of a user: that of OpenID Connect Core 1.0, section 2.
 USER_ID_LENGTH = 255
 
@@ -76,18 +84,21 @@ def milliseconds(time: object) -> int | None:
 
 
 def _text(longest: int, text: str) -> str:
-    """Normalize a text to NFC, and check its length in code points after that."""
+    """Normalize a text to NFC, and check its length in code points before and after that."""
+    # A character in NFC replaces at most four code points, so a longer text stays too long.
+    if len(text) > 4 * longest:
+        return _limited(longest, text)
     if "\0" in text:
         raise PydanticCustomError("nul", "Must not contain the NUL character")
-    # A character in NFC replaces at most four code points, so a longer text stays too long. The time to
-    # normalize successive combining marks grows with the square of their number.
-    if len(text) <= 4 * longest:
-        if len(text) > MARKS_MOST and _longest_run_of_marks(text) > MARKS_MOST:
-            raise PydanticCustomError(
-                "marks", "Must have at most {most} combining marks in a row", {"most": MARKS_MOST}
-            )
-        text = unicodedata.normalize("NFC", text)
-    return _limited(longest, text)
+    # The time to normalize successive combining marks grows with the square of their number.
+    if len(text) > MARKS_MOST and _longest_run_of_marks(text) > MARKS_MOST:
+        raise PydanticCustomError("marks", "Must have at most {most} combining marks in a row", {"most": MARKS_MOST})
+    return _limited(longest, unicodedata.normalize("NFC", text))
+
+
+def at_most(longest: int) -> AfterValidator:
+    """The first rule of a text. The time of the other rules can grow with the square of the length, or faster."""
+    return AfterValidator(partial(_limited, longest))
 
 
 def _limited(longest: int, text: str) -> str:
@@ -155,9 +166,10 @@ def _time_zone(name: str) -> str:
 
 
 def _tag(text: str) -> str:
+    text = _text(TAG_LENGTH, text)
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise PydanticCustomError("control", "Must not contain control characters")
-    return _not_blank(_text(TAG_LENGTH, text))
+    return _not_blank(text)
 
 
 def _task_id(text: str) -> str:
@@ -184,9 +196,15 @@ def _list_key(key: str) -> str:
 
 
 def _position(position: str) -> str:
-    if not re.fullmatch(PATTERN, _limited(LONGEST, position)):
+    if not re.fullmatch(PATTERN, position):
         raise PydanticCustomError("position", "Must have only the characters 0-9 a-z, and no 0 at the end")
     return position
+
+
+def _token(token: str) -> str:
+    if not token:
+        raise PydanticCustomError("empty", "Must not be empty")
+    return token
 
 
 def _metadata_key(key: str) -> str:
@@ -219,12 +237,14 @@ def _whole(number: object) -> object:
 
 def digits(text: object) -> object:
     """Accept only digits in a query parameter, not +1 or 1_0."""
-    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
+    if isinstance(text, str) and not (_limited(NUMBER_LENGTH, text).isascii() and text.isdecimal()):
         raise PydanticCustomError("whole_number", "Must be a whole number of 1 or more")
     return text
 
 
-TaskId = Annotated[str, AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})]
+TaskId = Annotated[
+    str, at_most(TASK_ID_LENGTH), AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})
+]
 Title = Annotated[
     str,
     AfterValidator(partial(_text, TITLE_LENGTH)),
@@ -236,19 +256,35 @@ Description = Annotated[
     AfterValidator(partial(_text, DESCRIPTION_LENGTH)),
     Field(json_schema_extra={"maxLength": DESCRIPTION_LENGTH, "pattern": _NO_NUL}),
 ]
-Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra={"pattern": _DUE_PATTERN})]
-TimeZone = Annotated[str, AfterValidator(_time_zone), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_+/-]+$"})]
+Due = Annotated[str, at_most(DUE_LENGTH), AfterValidator(_due), Field(json_schema_extra={"pattern": _DUE_PATTERN})]
+TimeZone = Annotated[
+    str,
+    at_most(TIME_ZONE_LENGTH),
+    AfterValidator(_time_zone),
+    Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_+/-]+$"}),
+]
+# A cursor or a sync token, which the server made.
+Token = Annotated[
+    str,
+    at_most(TOKEN_LENGTH),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TOKEN_LENGTH}),
+    AfterValidator(_token),
+]
 Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST), BeforeValidator(_whole)]
 Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
 Tags = Annotated[list[Tag], AfterValidator(_tags)]
 # In a model that has a field `list`, the type of that name cannot be used.
 Texts = list[str]
-ListKey = Annotated[str, AfterValidator(_list_key), Field(json_schema_extra={"pattern": f"^{LIST_KEY}$"})]
-Position = Annotated[str, AfterValidator(_position), Field(json_schema_extra={"pattern": f"^{PATTERN}$"})]
-_Key = Annotated[str, AfterValidator(_metadata_key)]
+ListKey = Annotated[
+    str, at_most(LIST_KEY_LENGTH), AfterValidator(_list_key), Field(json_schema_extra={"pattern": f"^{LIST_KEY}$"})
+]
+Position = Annotated[
+    str, at_most(LONGEST), AfterValidator(_position), Field(json_schema_extra={"pattern": f"^{PATTERN}$"})
+]
+_Key = Annotated[str, at_most(METADATA_KEY_LENGTH), AfterValidator(_metadata_key)]
 _Value = Annotated[
     str,
-    AfterValidator(partial(_limited, METADATA_VALUE_LENGTH)),
+    at_most(METADATA_VALUE_LENGTH),
     Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH}),
 ]
 Metadata = Annotated[

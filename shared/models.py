@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     PRIORITY_MOST,
+    USER_ID_LENGTH,
     Description,
     Due,
     ListKey,
@@ -21,6 +22,8 @@ from shared.fields import (
     Timestamp,
     TimeZone,
     Title,
+    Token,
+    at_most,
     digits,
     due_slot,
 )
@@ -311,7 +314,7 @@ class NoQuery(Model):
 class EraseQuery(NoQuery):
     """A confirmation, so that nobody is erased by mistake."""
 
-    confirm: str
+    confirm: Annotated[str, at_most(USER_ID_LENGTH)]
     """The user id again."""
 
 
@@ -341,7 +344,7 @@ class TaskQuery(NoQuery):
     """Only open tasks that are due before this day or local time."""
     limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 50
     """How many tasks a page has at most. A limit above 100 means 100."""
-    cursor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    cursor: Token | None = None
     """The next_cursor of the previous page, which had the same user and the same parameters except `limit`."""
 
     @model_validator(mode="after")
@@ -393,7 +396,7 @@ class TaskQuery(NoQuery):
 class ChangesQuery(NoQuery):
     """Which changes to list."""
 
-    since: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    since: Token | None = None
     """The next_since of the previous page. Without it, the sync returns all tasks."""
     limit: Annotated[int, Field(ge=1), BeforeValidator(digits)] = 100
     """How many items a page has at most. A limit above 500 means 500."""

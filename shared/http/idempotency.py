@@ -11,6 +11,8 @@ from shared.store.items import IdempotencyKey
 # A key has 1 to 255 printable ASCII characters, bare or as a quoted string (RFC 8941, section 3.3.3).
 _BARE = re.compile(r"[!#-~](?:[ -~]{0,253}[!-~])?")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
+# 255 characters in quotes, each of them escaped.
+_LONGEST = 2 * 255 + 2
 _HEADER = "idempotency-key"
 
 
@@ -23,7 +25,7 @@ def parse_idempotency_key(headers: Mapping[str, str], hours: int, body: bytes, *
     value = headers.get(_HEADER)
     if value is None:
         return None
-    value = value.strip(" \t")
+    value = value.strip(" \t")[: _LONGEST + 1]  # what is longer has no valid form
     if quoted := _QUOTED.fullmatch(value):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     elif _BARE.fullmatch(value):

@@ -9,6 +9,10 @@ from shared.http import problems
 
 ME = "me"
 
+# API Gateway converts claims to text in the format of Go: null to this text, arrays to "[a b]", objects to "map[k:v]".
+_NULL = "<nil>"
+_OBJECT = "map["
+
 # Every subject that OpenID Connect Core 1.0, section 2, allows, if its characters are printable.
 USER_ID = re.compile(rf"[ -~]{{1,{USER_ID_LENGTH}}}")
 
@@ -20,7 +24,7 @@ def actor_of(claims: Mapping[str, str]) -> str:
     tokens have `token_use: id`), or if the subject is not 1 to 255 printable ASCII characters.
     """
     actor = claims.get("sub")
-    if not actor:
+    if not actor or actor == _NULL:
         raise problems.no_identity()
     if claims.get("token_use", "access") != "access":
         raise problems.forbidden("This token is not an access token. Send an access token.")
@@ -32,12 +36,13 @@ def actor_of(claims: Mapping[str, str]) -> str:
 def tenant_of(claims: Mapping[str, str], claim: str) -> str:
     """Return the tenant of the caller, or the empty string if the deployment has no tenants: `claim` is then empty.
 
-    Raises a 403 problem if the claim is missing, is an array, or is not 1 to 255 printable ASCII characters.
+    Raises a 403 problem if the claim is missing, is null, an array or an object, or is not 1 to 255 printable ASCII
+    characters. The text of an object changes with each of its members, so it does not name a tenant.
     """
     if not claim:
         return ""
     tenant = claims.get(claim, "")
-    if not USER_ID.fullmatch(tenant) or _is_array(tenant):
+    if not USER_ID.fullmatch(tenant) or tenant == _NULL or _is_array(tenant) or tenant.startswith(_OBJECT):
         raise problems.no_tenant()
     return tenant
 
@@ -86,12 +91,17 @@ def _is_array(value: str) -> bool:
 
 
 def _spaces(value: str) -> set[str]:
-    """The user ids in the value of a claim: an array, or one string with commas. An id with a blank is not usable."""
+    """The user ids in the value of a claim: an array, or one string with commas. An id with a blank is not usable.
+
+    An object, or an array that contains one, null or another array, lists nobody: its parts could look like ids.
+    """
+    if _OBJECT in value or _NULL in value or "[" in value[1:] or "]" in value[:-1]:
+        return set()
     ids = value[1:-1].split(" ") if _is_array(value) else value.split(",")
     return {one for one in ids if USER_ID.fullmatch(one) and " " not in one and one != ME}
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:
-    values = (claims.get(claim, "") for claim in ("scope", "scp"))
+    values = (value for claim in ("scope", "scp") if _OBJECT not in (value := claims.get(claim, "")))
     lists = (value[1:-1] if _is_array(value) else value for value in values)
     return {scope for value in lists for scope in value.split(" ") if scope}

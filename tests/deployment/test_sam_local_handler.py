@@ -46,6 +46,10 @@ CLAIMS: list[tuple[dict[str, Any], Claims]] = [
     ({"sub": 12345}, {"sub": "12345"}),
     ({"scp": ["a", "tasks/service"]}, {"scp": "[a tasks/service]"}),
     ({"email_verified": True, "nested": [["a"], False]}, {"email_verified": "true", "nested": "[[a] false]"}),
+    (
+        {"org": {"slg": "acme", "id": "org_1", "of": [None]}, "tenant": None},
+        {"org": "map[id:org_1 of:[<nil>] slg:acme]", "tenant": "<nil>"},
+    ),
 ]
 
 

@@ -47,7 +47,8 @@ def test_the_same_user_id_in_another_tenant_is_another_user(tenants: Backend, ac
 
 
 @pytest.mark.parametrize(
-    ("tenant", "name"), mixed([None, "", "caf\u00e9", "x" * 256, ["acme"], ["a", "b"], "acme\n"], OPERATIONS)
+    ("tenant", "name"),
+    mixed([None, "", "caf\u00e9", "x" * 256, ["acme"], ["a", "b"], {}, {"id": "acme"}, "acme\n"], OPERATIONS),
 )
 def test_without_a_tenant_every_request_is_rejected(tenants: Backend, acme: Api, tenant: object, name: str) -> None:
     task = OPERATIONS[name].task_for(acme)

@@ -168,7 +168,13 @@ def gateway(tiny: Template) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def token() -> str:
-    return tokens.make_token("alice", scope="tasks/service more", groups=["a", "b"], admin=True)
+    return tokens.make_token(
+        "alice",
+        scope="tasks/service more",
+        groups=["a", "b"],
+        admin=True,
+        org={"slg": "acme", "id": "org_1", "of": None},
+    )
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_claims_are_strings(event: Any) -> None:
     claims = jwt["claims"]
     assert (claims["sub"], claims["scope"]) == ("alice", "tasks/service more")
     assert (claims["groups"], claims["admin"]) == ("[a b]", "true")
+    assert claims["org"] == "map[id:org_1 of:<nil> slg:acme]"
     assert claims["exp"].isdigit()
 
 
