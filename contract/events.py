@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from contract.schemas import Schema, schema_of
+from shared.fields import Timestamp
 from shared.models import DeletedTask, Task, Version
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "events.schema.json"
@@ -26,7 +27,18 @@ class TaskEvent(BaseModel):
     """The task at this version; null if it was purged. Missing where events contain ids only."""
 
 
+class UserErasedEvent(BaseModel):
+    """The detail of `user.erased`: the erasure of a user has ended."""
+
+    tenant: str | None
+    """The tenant of the user; null without tenants."""
+    user_id: str
+    completed_at: Timestamp
+    """When nothing was left of the user. Ignore older events of this user that arrive later."""
+
+
 def text() -> str:
     """The text of the document."""
-    made: Schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_of(TaskEvent)}
+    made: Schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_of(TaskEvent | UserErasedEvent)}
+    made["oneOf"] = made.pop("anyOf")
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
@@ -64,9 +64,9 @@ def schemas(declared: list[Declaration]) -> dict[str, Schema]:
     return dict(sorted(named.items()))
 
 
-def schema_of(model: type[BaseModel]) -> Schema:
-    """The schema of what a model is in JSON, with its own definitions."""
-    return model.model_json_schema(mode="serialization", schema_generator=_Described)
+def schema_of(models: Any) -> Schema:
+    """The schema of what a model, or one of several models, is in JSON, with its own definitions."""
+    return TypeAdapter[Any](models).json_schema(mode="serialization", schema_generator=_Described)
 
 
 def query_parameters(model: type[NoQuery]) -> Iterator[Schema]:

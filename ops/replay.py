@@ -1,4 +1,4 @@
-"""`python -m ops.replay`: publishes the current version of every task that was written since a time.
+"""`python -m ops.replay`: publishes the current version of every task, and every erasure, of the time since a moment.
 
 For events that were never published, such as after a failure of `publish_events` that lasted longer than the table's
 stream keeps records. Consumers ignore versions that they have seen. See "Replays" in docs/events.md.
@@ -18,7 +18,7 @@ from typing import Any
 from ops import stack
 from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
 from shared import events
-from shared.store import bus, items
+from shared.store import bus, items, marks
 from shared.store.items import Item
 
 # Seconds in which an event must be published.
@@ -26,7 +26,7 @@ _PATIENCE = 60.0
 
 
 class Replay:
-    """Publishes the event of a task's last write."""
+    """Publishes the event of a task's last write, or of the end of an erasure."""
 
     def __init__(self, client: Any, name: str, *, full: bool, dry_run: bool) -> None:
         self._client = client
@@ -38,14 +38,21 @@ class Replay:
         """Publish the event, and return "published". Raises the error of EventBridge after a minute of failures."""
         if self._dry_run:
             return "to publish"
-        task = items.from_item(item)
-        entry = bus.entry(
-            events.replayed(task), self._bus, task.updated_at / 1000, tenant=items.tenant_of(item), full=self._full
-        )
+        event, at = _event_of(item)
+        entry = bus.entry(event, self._bus, at / 1000, tenant=items.tenant_of(item), full=self._full)
         done, error = bus.publish(self._client, [entry], time.monotonic() + _PATIENCE)
         if not done and error is not None:
             raise error
         return "published"
+
+
+def _event_of(item: Item) -> tuple[events.Event, int]:
+    """Return the event of a task or of the mark of an erased user, and its time in ms."""
+    if item["sk"]["S"] == marks.SORT_KEY:
+        erased = events.ErasureEvent(items.user_of(item), int(item["completed_at"]["N"]))
+        return erased, erased.completed_at
+    task = items.from_item(item)
+    return events.replayed(task), task.updated_at
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,8 +67,13 @@ def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     since = round(options.since.timestamp() * 1000)
     search: dict[str, Any] = {
         "TableName": outputs["TableName"],
-        "FilterExpression": "begins_with(sk, :task) AND updated_at >= :since",
-        "ExpressionAttributeValues": {":task": items.text("TASK#"), ":since": items.number(since)},
+        # Marks of erased users have no updated_at, and a completed_at only at the end.
+        "FilterExpression": "begins_with(sk, :task) AND updated_at >= :since OR sk = :mark AND completed_at >= :since",
+        "ExpressionAttributeValues": {
+            ":task": items.text("TASK#"),
+            ":mark": items.text(marks.SORT_KEY),
+            ":since": items.number(since),
+        },
         "ConsistentRead": True,
     }
     kind = "count" if options.dry_run else "replay"
@@ -89,7 +101,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--content", choices=["full", "ids"], default="full", help="as the parameter EventContent of the stack (full)"
     )
     add_rate(parser, "read units")
-    parser.add_argument("--dry-run", action="store_true", help="only count the tasks")
+    parser.add_argument("--dry-run", action="store_true", help="only count the events")
     return parser.parse_args(arguments)
 
 

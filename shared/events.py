@@ -11,6 +11,7 @@ from shared.fields import rfc3339
 from shared.models import DeletedTask, Task
 
 SOURCE = "tasks"
+USER_ERASED = "user.erased"
 # All types, the most specific first: an event has the first type that fits.
 TYPES = ("purged", "deleted", "restored", "created", "completed", "reopened", "moved", "updated")
 
@@ -60,7 +61,7 @@ class ErasureEvent(NamedTuple):
     @property
     def detail_type(self) -> str:
         """The value of `detail-type` in EventBridge."""
-        return "user.erased"
+        return USER_ERASED
 
     def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:  # noqa: ARG002 - as of a task
         """The value of `detail`, for JSON."""

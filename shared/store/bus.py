@@ -12,7 +12,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.events import SOURCE, Event
+from shared.events import SOURCE, USER_ERASED, Event
 from shared.store.dynamodb import session
 
 # An entry of a PutEvents request.
@@ -93,11 +93,16 @@ def _send(client: Any, batch: Sequence[Entry], deadline: float) -> tuple[list[in
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Divide events into requests. EventBridge may refuse some events of a request: they are sent after the others.
+
+    So the end of an erasure begins a request. All events of the user have been published before.
+    """
     batch: list[Entry] = []
     size = 0
     for one in entries:
         more = len(one["Detail"].encode()) + len(one["DetailType"]) + len(SOURCE) + 14
-        if batch and (len(batch) == BATCH_ENTRIES or size + more > BATCH_BYTES):
+        is_full = len(batch) == BATCH_ENTRIES or size + more > BATCH_BYTES
+        if batch and (is_full or one["DetailType"] == USER_ERASED):
             yield batch
             batch, size = [], 0
         batch.append(one)

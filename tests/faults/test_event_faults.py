@@ -1,5 +1,6 @@
 """Faults between the stream and the event bus: every acknowledged version of a task is published."""
 
+import itertools
 import json
 import os
 import random
@@ -15,19 +16,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from local import template as templates
 from local.streams import Record, StreamMapping
 from local.template import Template
-from shared import tasks
+from shared import events, tasks
 from shared.models import ChangesQuery, DeletedTask, Move, NewTask, Task
 from shared.store import bus as event_bus
 from shared.store import items
@@ -35,6 +38,7 @@ from shared.store.bus import RESERVE
 from shared.store.dynamodb import Table
 from shared.store.items import IdempotencyKey
 from shared.store.task_store import TaskStore
+from shared.store.uuid7 import uuid7
 from shared.tasks import Precondition
 from tests.conftest import ROOT, deadline_in, eventually, sized, table_at
 from tests.publisher import invoking, stream_of, streams
@@ -49,6 +53,8 @@ LIMIT = 10.0  # s: the time limit of the function (template.yaml)
 # After how many requests the publisher is killed.
 KILL_AFTER = sized(8, 25, 40)
 SEED = int(os.environ.get("SEED") or uuid.uuid4().int % 2**32)
+
+SCHEMA: Any = jsonschema_rs.validator_for(json.loads((ROOT / "docs" / "events.schema.json").read_text()))
 
 type Version = tuple[str, str, int]
 type Event = dict[str, Any]
@@ -142,11 +148,19 @@ class Refusals:
                 if outcome == "partial" and place % 3 == 1:
                     results.append({"ErrorCode": "InternalFailure", "ErrorMessage": "x"})
                     continue
-                self.events.append({"detail-type": one["DetailType"], "detail": json.loads(one["Detail"])})
+                self.events.append(event_of(one))
                 results.append({"EventId": "x"})
             if outcome == "lost":
                 raise ReadTimeoutError(endpoint_url="x")
             return {"FailedEntryCount": sum("ErrorCode" in one for one in results), "Entries": results}
+
+
+def event_of(entry: Mapping[str, Any]) -> Event:
+    """The event that EventBridge makes of an entry. Its detail must be valid."""
+    detail = json.loads(entry["Detail"])
+    SCHEMA.validate(detail)
+    time = datetime.fromtimestamp(entry["Time"], UTC)
+    return {"detail-type": entry["DetailType"], "time": f"{time:%Y-%m-%dT%H:%M:%SZ}", "detail": detail}
 
 
 def consumer() -> dict[str, Any]:
@@ -166,7 +180,7 @@ def version_of(event: Event) -> Version:
 
 
 def copied(events: Sequence[Event]) -> tuple[dict[tuple[str, str], Any], int]:
-    """The tasks of the consumer after these events, each with its version, and the number of gaps."""
+    """The tasks of the consumer after these events of one tenant, each with its version, and the number of gaps."""
     names = consumer()
     with closing(names["open_store"](":memory:")) as db:
         return _copied(events, names, db)
@@ -177,11 +191,11 @@ def _copied(
 ) -> tuple[dict[tuple[str, str], Any], int]:
     for event in events:
         names["consume"](event, db)
-    assert Counter(names["effects"]) == Counter({version_of(event) for event in events}), "not exactly once"
-    found = {
-        (user, task): (version, json.loads(state)) for user, task, version, state in db.execute("SELECT * FROM tasks")
-    }
-    return found, sum(missing for _, _, missing in db.execute(names["sql"]))
+    effects = Counter(version[1:] for version in names["effects"])
+    assert effects == Counter({version_of(event) for event in events}), "not exactly once"
+    rows = db.execute("SELECT user, task, version, state FROM tasks")
+    found = {(user, task): (version, json.loads(state)) for user, task, version, state in rows}
+    return found, sum(missing for *_, missing in db.execute(names["sql"]))
 
 
 def on_server(table: Table, writers: Sequence[Writer]) -> dict[tuple[str, str], Any]:
@@ -227,13 +241,13 @@ def judge(events: Sequence[Event], table: Table, writers: Sequence[Writer]) -> N
     assert gaps == 0
     # The consumer misses half of the events, then the archive is replayed.
     archive, half = list(published.values()), len(published) // 2
-    assert copied(archive[half:])[1] > 0
+    assert copied([*archive[: half // 2], *archive[half:]])[1] > 0
     assert same(copied([*archive[half:], *archive])[0])
     # Events that are lost for good are visible as gaps.
     lost = next(iter(version for version, (kind, _) in expected.items() if kind == "updated"))
     less = [one for one in archive if version_of(one) != lost]
-    last = max(version for user, task, version in expected if (user, task) == lost[:2])
-    assert copied(less)[1] == (0 if lost[2] == last else 1)
+    ends = [version for user, task, version in expected if (user, task) == lost[:2]]
+    assert copied(less)[1] == (0 if lost[2] in (min(ends), max(ends)) else 1)
     refill(less[: len(less) // 2], table, writers)
 
 
@@ -415,6 +429,93 @@ def test_a_slow_bus_ends_in_a_partial_failure_in_time(
     judge(bus.events, table, [writer])
     assert batches[0] > 90  # ten requests
     assert max(starts) <= LIMIT - RESERVE
+
+
+DAY = 86_400_000
+
+
+def life(user: str, began: int, title: str, tenant: str, *, full: bool) -> list[Event]:
+    """The events of two tasks of a user from a time (ms) on: the second is deleted and purged."""
+    made: list[Event] = []
+    for number in range(2):
+        task_id = str(uuid7((began + number) * 1_000_000))
+        states: list[Task | None] = [None]
+        states.append(tasks.create(None, task_id, user, NewTask(title=title), began))
+        states += [tasks.toggle(states[-1], tasks.ANY_VERSION, began + 1000)]
+        states += [tasks.change(states[-1], {"title": f"{title} 2"}, tasks.ANY_VERSION, began + 2000)]
+        if number:
+            states += [tasks.delete(states[-1], tasks.ANY_VERSION, began + 3000), None]
+        for step, (before, after) in enumerate(itertools.pairwise(states)):
+            happened = events.happened(before, after)
+            assert happened is not None
+            made.append(event_of(event_bus.entry(happened, "bus", began / 1000 + step, tenant=tenant, full=full)))
+    return made
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "ids"])
+@pytest.mark.parametrize("seed", range(30))
+def test_a_consumer_keeps_nothing_of_an_erased_user_in_any_order(seed: int, full: bool) -> None:
+    """Events come in any order, with duplicates, gaps, and a replay of the archive, and the user id is used again."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    began = 1_795_415_874_917
+    first = life("alice", began, "secret", "", full=full)
+    # What the erasure removes.
+    purged = events.TaskEvent("purged", "alice", first[0]["detail"]["task_id"], 4, [], None)
+    first.append(event_of(event_bus.entry(purged, "bus", began / 1000 + 60, tenant="", full=full)))
+    erased = event_of(
+        event_bus.entry(events.ErasureEvent("alice", began + 80_000), "bus", began / 1000 + 80, tenant="", full=full)
+    )
+    second = life("alice", began + 40 * DAY, "new", "", full=full)
+    others = [*life("alice", began, "other", "acme", full=full), *life("bob", began, "other", "", full=full)]
+    kept = [*second, *others]
+    received = [*dice.sample(first, dice.randint(0, len(first))), erased, *kept]
+    received += dice.choices([*first, erased, *kept], k=10)
+    if dice.random() < 0.3:
+        received += [*first, erased, *kept]
+    if dice.random() < 0.9:
+        dice.shuffle(received)
+    names = consumer()
+    with closing(names["open_store"](":memory:")) as db, closing(names["open_store"](":memory:")) as wanted:
+        for event in received:
+            names["consume"](event, db)
+        for event in kept:
+            names["consume"](event, wanted)
+        for table in ("tasks", "seen"):
+            rows = [sorted(one.execute(f"SELECT * FROM {table}"), key=repr) for one in (db, wanted)]  # noqa: S608
+            assert rows[0] == rows[1]
+        dump = "\n".join(db.iterdump())
+        assert "secret" not in dump
+        assert not any(one["detail"]["task_id"] in dump for one in first)
+        assert not [*db.execute(names["sql"])]
+        # A version that is lost in the second life is a gap, and the events of the first life are none.
+        lost = second[1]
+        less = names["open_store"](":memory:")
+        for event in received:
+            if event != lost:
+                names["consume"](event, less)
+        assert [tuple(row) for row in less.execute(names["sql"])] == [("", "alice", lost["detail"]["task_id"], 1)]
+        less.close()
+
+
+def test_the_end_of_an_erasure_is_published_after_all_purges_of_the_user() -> None:
+    """EventBridge refuses some events of a request, and they are sent again: after the others of this request."""
+    sent: list[str] = []
+
+    class Partial(Refusals):
+        def put_events(self, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            before = len(self.events)
+            result = super().put_events(Entries)
+            sent.extend(one["detail-type"] for one in self.events[before:])
+            return result
+
+    outcomes = cycle(["partial", ""])
+    client = Partial(lambda: next(outcomes))
+    purges = [events.TaskEvent("purged", "alice", f"{number}", 2, [], None) for number in range(6)]
+    made: list[events.Event] = [*purges, events.ErasureEvent("alice", 1), *purges]
+    entries = [event_bus.entry(one, "bus", 1, tenant="", full=True) for one in made]
+    assert event_bus.publish(client, entries, time.monotonic() + 600) == (len(made), None)
+    assert Counter(sent) == {"task.purged": 12, "user.erased": 1}
+    assert sent.index("user.erased") >= 6
 
 
 def test_records_without_a_task_do_not_reach_the_function(table: Table, engine_url: str) -> None:

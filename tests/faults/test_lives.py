@@ -309,7 +309,7 @@ def test_a_consumer_of_events_ends_with_the_later_life(scene: Scene, seed: int) 
     states += [scene.other.toggle(scene.task_id, ANY_VERSION) for _ in range(dice.randint(0, 5))]
     events = [happened(*pair) for pair in itertools.pairwise(states)]
     sent: list[Any] = [
-        {"detail-type": event.detail_type, "detail": event.detail("", full=True)}
+        {"detail-type": event.detail_type, "time": "2026-11-30T12:00:00Z", "detail": event.detail("", full=True)}
         for event in events
         if event is not None
     ]

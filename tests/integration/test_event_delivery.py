@@ -90,7 +90,7 @@ def test_a_local_api_publishes_through_a_real_bus(
     assert [one["detail"]["version"] for one in found] == [1, 2, 3]
     assert found[1]["detail"]["changed"] == ["completed", "completed_at", "title"]
     validator = jsonschema_rs.validator_for(json.loads(contract.DOCUMENT.read_text()))
-    for one in found:
+    for one in (*found, erased):
         validator.validate(one["detail"])
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines if user in line and line.startswith("task.")] == [
@@ -133,6 +133,24 @@ def test_a_replay_publishes_the_current_version_of_each_task_written_since(
     assert all(json.loads(one["Detail"])["changed"] is None for one in published)
     assert replayed("2026-01-01T00:00:00+01:00", "--dry-run") == []
     assert replayed("2126-01-01T00:00:00Z") == []
+
+
+def test_a_replay_publishes_the_erasures_that_ended_since(
+    published: list[dict[str, Any]], moto_url: str, user: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end_erasure(moto_url, TABLE, user)
+    begun = {**marks.key_in(items.partition_of(f"{user}-begun")), "schema": items.number(1), "version": items.number(1)}
+    times = {"marked_at": items.number(1_795_415_874_917), "expires_at": items.number(4_000_000_000)}
+    new_client(moto_url).put_item(TableName=TABLE, Item={**begun, **times})
+
+    def erased(since: str) -> list[str]:
+        published.clear()
+        assert replay.main(["--stack", "tasks", "--since", since]) == 0, capsys.readouterr()
+        found = [json.loads(one["Detail"]) for one in published if one["DetailType"] == "user.erased"]
+        return [one["user_id"] for one in found if one["user_id"].startswith(user)]
+
+    assert erased("1970-01-01T00:00:00Z") == [user]
+    assert erased("2126-01-01T00:00:00Z") == []
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-11-25T09:00:00"])
