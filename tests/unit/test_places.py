@@ -28,7 +28,7 @@ NOW = 1_795_415_874_917
 LISTS = ("home", "work", None)
 PARTITION = items.partition_of("alice")
 # Random batches for each of several seeds.
-SEEDS, BATCHES = sized(4, 8, 40), sized(400, 1000, 2500)
+SEEDS, BATCHES = sized(4, 8, 40), sized(200, 1000, 2500)
 
 
 class Memory:
