@@ -12,11 +12,13 @@ from uuid import UUID
 
 import pytest
 
+from local.tokens import make_token
 from shared import positions
 from shared.models import Move, NewTask, TaskQuery
 from shared.store.task_store import TaskStore
 from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
+from tests.api import Api, Backend, serving
 from tests.conftest import PROVE, ROOT, deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions
 from tests.integration.test_journeys import ids, walk
@@ -173,6 +175,47 @@ def test_positions_of_the_documents_sort_and_are_accepted(
         assert NewTask(title="x", list="home", position=position).position == position
     if where == "at the end":
         assert order[-1] < positions.first(str(uuid7(time.time_ns() + 10**9)), time.time_ns())
+
+
+NEW_IDS = f"""{JAVASCRIPT}
+import {{ validate, version }} from 'uuid';
+const ids = Array.from({{ length: 20_000 }}, newId);
+if (!ids.every((id) => validate(id) && version(id) === 7)) throw new Error("not of version 7");
+console.log(JSON.stringify(ids));"""
+
+
+def test_new_ids_of_the_documents_ascend() -> None:
+    """More than one millisecond has room for; npm's uuid judges their form."""
+    names: dict[str, Any] = {}
+    exec(PYTHON, names)  # noqa: S102 - it is our own
+    for made in ([names["new_id"]() for _ in range(20_000)], of_npm(NEW_IDS)):
+        assert made == sorted(set(made))
+        assert {str(UUID(one)) for one in made} == set(made)
+        assert all(one[14] == "7" and one[19] in "89ab" for one in made)
+
+
+@pytest.fixture
+def backend(moto_url: str) -> Iterator[Backend]:
+    with serving(moto_url, moto_url) as backend:
+        yield backend
+
+
+def test_a_drop_of_the_documents_is_right_at_the_border_of_open_and_completed_tasks(
+    backend: Backend, user: str
+) -> None:
+    api = Api(backend.url, user)
+    made = [api.made(title=title, list="home", completed=title in "cd") for title in "abcd"]
+    script = f"""{JAVASCRIPT.replace("http://127.0.0.1:8000", backend.url)}
+    const [tasks, drops] = JSON.parse(process.argv[1]), token = process.argv[2];
+    for (const [task, above] of drops) {{
+      const response = await drop(tasks[task], above.map((one) => tasks[one]), token);
+      if (!response.ok) throw new Error(await response.text());
+    }}"""
+    # Each drop: a task, and those above it where it is dropped.
+    for drops, expected in (([[3, [0, 1]]], "abdc"), ([[0, [1, 3]]], "badc"), ([[3, [1, 0, 2]], [1, [0]]], "abcd")):
+        arguments = (script, json.dumps([made, drops]), make_token(user))
+        subprocess.run(["node", "--input-type=module", "--eval", *arguments], check=True, capture_output=True)
+        assert "".join(task["title"] for task in api.walk(list="home")) == expected
 
 
 @pytest.fixture
