@@ -204,15 +204,16 @@ def test_a_drop_of_the_documents_is_right_at_the_border_of_open_and_completed_ta
     backend: Backend, user: str
 ) -> None:
     api = Api(backend.url, user)
-    made = [api.made(title=title, list="home", completed=title in "cd") for title in "abcd"]
+    # The completed tasks are older, so they come before the open ones by position, and after them in the list.
+    made = {title: api.made(title=title, list="home", completed=title in "cd") for title in "cdab"}
     script = f"""{JAVASCRIPT.replace("http://127.0.0.1:8000", backend.url)}
     const [tasks, drops] = JSON.parse(process.argv[1]), token = process.argv[2];
     for (const [task, above] of drops) {{
-      const response = await drop(tasks[task], above.map((one) => tasks[one]), token);
+      const response = await drop(tasks[task], [...above].map((one) => tasks[one]), token);
       if (!response.ok) throw new Error(await response.text());
     }}"""
     # Each drop: a task, and those above it where it is dropped.
-    for drops, expected in (([[3, [0, 1]]], "abdc"), ([[0, [1, 3]]], "badc"), ([[3, [1, 0, 2]], [1, [0]]], "abcd")):
+    for drops, expected in (([["d", "ab"]], "abdc"), ([["a", "bd"]], "badc"), ([["d", "bac"], ["b", "a"]], "abcd")):
         arguments = (script, json.dumps([made, drops]), make_token(user))
         subprocess.run(["node", "--input-type=module", "--eval", *arguments], check=True, capture_output=True)
         assert "".join(task["title"] for task in api.walk(list="home")) == expected
