@@ -215,6 +215,17 @@ class Keeper:
                 wrote = there.call(name, self.user, task_id, body=body, headers={"if-match": etag})
                 assert (wrote.status, wrote.kind) == (412, "precondition-failed")
 
+    def follows(self, there: Deployment, *, keeps_token: bool) -> None:
+        """Assert that no ETag is valid, and that the copy follows the second life, from its beginning on."""
+        self.has_stale_etags(there)
+        if not keeps_token:
+            self.replica.since = None
+        self.sync(there)
+        assert self.matches(there)
+        changed(there, self.user)
+        self.sync(there)
+        assert self.matches(there)
+
 
 def filled(there: Deployment, user: str) -> Keeper:
     """A user with tasks at different versions, and a client that has seen all of them."""
@@ -259,14 +270,7 @@ def test_a_client_follows_an_import_into_another_deployment(
         lines = exported(InProcess(there.call, user), tmp_path)
     with deployed(table_at(dynamodb_local_url)) as there:
         bring(there, user, lines)
-        keeper.has_stale_etags(there)
-        if not keeps_token:
-            keeper.replica.since = None
-        keeper.sync(there)
-        assert keeper.matches(there)
-        changed(there, user)
-        keeper.sync(there)
-        assert keeper.matches(there)
+        keeper.follows(there, keeps_token=keeps_token)
 
 
 @pytest.mark.parametrize("keeps_token", [True, False])
@@ -287,14 +291,7 @@ def test_a_client_follows_an_erasure_and_an_import_into_the_same_deployment(
         key = marks.key_in(items.partition_of(user))
         there.table.client.delete_item(TableName=there.table.name, Key=key)  # as TTL does
         bring(there, user, lines)
-        keeper.has_stale_etags(there)
-        if not keeps_token:
-            keeper.replica.since = None
-        keeper.sync(there)
-        assert keeper.matches(there)
-        changed(there, user)
-        keeper.sync(there)
-        assert keeper.matches(there)
+        keeper.follows(there, keeps_token=keeps_token)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,4 +1,4 @@
-"""Positions: there is one between any two, and lists keep the order of creation, whoever made the ids."""
+"""Positions: there is one between any two, and lists keep the order of creation with the ids of any generator."""
 
 import itertools
 import random
