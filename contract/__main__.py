@@ -403,7 +403,8 @@ def _first_line(module: ModuleType) -> str:
 
 def time_zones() -> str:
     """The source of shared/time_zones.py: the names of the IANA time zones that the package tzdata has."""
-    names = resources.files("tzdata").joinpath("zones").read_text().split()
+    # Factory is the zone of a machine whose zone is not set.
+    names = [name for name in resources.files("tzdata").joinpath("zones").read_text().split() if name != "Factory"]
     lines = textwrap.fill(" ".join(sorted(names)), 112, break_on_hyphens=False)
     return f'''"""The names of the IANA time zones of tzdata {version("tzdata")}. `make openapi` writes this file."""
 

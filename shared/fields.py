@@ -88,8 +88,7 @@ def _text(longest: int, text: str) -> str:
     # A character in NFC replaces at most four code points, so a longer text stays too long.
     if len(text) > 4 * longest:
         return _limited(longest, text)
-    if "\0" in text:
-        raise PydanticCustomError("nul", "Must not contain the NUL character")
+    _no_nul(text)
     # The time to normalize successive combining marks grows with the square of their number.
     if len(text) > MARKS_MOST and _longest_run_of_marks(text) > MARKS_MOST:
         raise PydanticCustomError("marks", "Must have at most {most} combining marks in a row", {"most": MARKS_MOST})
@@ -163,6 +162,12 @@ def _time_zone(name: str) -> str:
     if name not in TIME_ZONES:
         raise PydanticCustomError("time_zone", "Must be the name of an IANA time zone, such as Europe/Berlin")
     return name
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "Must not contain the NUL character")
+    return text
 
 
 def _tag(text: str) -> str:
@@ -285,7 +290,8 @@ _Key = Annotated[str, at_most(METADATA_KEY_LENGTH), AfterValidator(_metadata_key
 _Value = Annotated[
     str,
     at_most(METADATA_VALUE_LENGTH),
-    Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH}),
+    AfterValidator(_no_nul),
+    Field(json_schema_extra={"maxLength": METADATA_VALUE_LENGTH, "pattern": _NO_NUL}),
 ]
 Metadata = Annotated[
     dict[_Key, _Value],

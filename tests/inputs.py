@@ -91,6 +91,7 @@ FAULTY: dict[str, tuple[dict[str, object], list[str]]] = {
     "an empty key of metadata": ({"metadata": {"": "x"}}, ["/metadata/"]),
     "a key of metadata of 41": ({"metadata": {"x" * 41: "x"}}, ["/metadata/" + "x" * 41]),
     "a value of metadata of 501": ({"metadata": {"a": "x" * 501}}, ["/metadata/a"]),
+    "a NUL in metadata": ({"metadata": {"a": "x\0"}}, ["/metadata/a"]),
     "a number in metadata": ({"metadata": {"a": 1}}, ["/metadata/a"]),
     "an unknown field": ({"colour": "red"}, ["/colour"]),
     "another case": ({"Title": "x"}, ["/Title"]),

@@ -66,7 +66,8 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     record.correlation_id = correlation_id if CORRELATION_ID.fullmatch(correlation_id) else record.request_id
 
     # Check the authorization first, so that a caller without access learns nothing from validation errors.
-    claims: Mapping[str, str] = context.get("authorizer", {}).get("jwt", {}).get("claims") or {}
+    authorizer: Mapping[str, Any] = context.get("authorizer") or {}
+    claims: Mapping[str, str] = (authorizer.get("jwt") or {}).get("claims") or {}
     path: Mapping[str, str] = event["pathParameters"]
     actor = identity.actor_of(claims)
     tenant = identity.tenant_of(claims, settings().tenant_claim)

@@ -1,9 +1,14 @@
 """The caller of a request, and the user whose tasks it addresses."""
 
+from typing import Any, cast
+
 import pytest
 
+from shared.http import requests, telemetry
 from shared.http.identity import actor_of, addressed_user, path_segment, tenant_of
 from shared.http.problems import Problem
+from shared.models import NoQuery
+from shared.store.dynamodb import Table
 
 SERVICE = "tasks/service"
 NO_IDENTITY = "The request has no verified identity. Send an access token."
@@ -259,3 +264,17 @@ def test_without_a_service_scope_no_caller_acts_for_others() -> None:
 )
 def test_links_name_a_user_as_a_path_can(user: str, path: str, segment: str) -> None:
     assert path_segment(user, path) == segment
+
+
+@pytest.mark.parametrize("authorizer", [None, {}, {"jwt": None}, {"jwt": {}}, {"jwt": {"claims": None}}])
+def test_an_event_without_claims_is_unauthorized(authorizer: object) -> None:
+    event = {
+        "routeKey": "GET /v1/users/{user_id}/tasks",
+        "rawQueryString": "",
+        "pathParameters": {"user_id": "me"},
+        "requestContext": {"requestId": "r", "authorizer": authorizer},
+    }
+    table, record = Table(cast("Any", None), "tasks"), telemetry.Record("list_tasks", "", "", "")
+    with pytest.raises(Problem) as problem:
+        requests.read(event, record, None, NoQuery, table, 0)
+    assert (problem.value.status, problem.value.kind) == (401, "no-identity")
