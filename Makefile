@@ -79,7 +79,7 @@ prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which
 	@PROVE=1 $(BIN)/python -m pytest
 
 proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (some minutes)
-	@PROVE=ci $(BIN)/python -m pytest tests/property tests/faults/test_injections.py tests/integration/test_sync.py
+	@PROVE=ci $(BIN)/python -m pytest tests/property tests/unit/test_places.py tests/faults/test_injections.py tests/integration/test_sync.py
 
 browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
