@@ -28,8 +28,8 @@ from shared.fields import milliseconds
 _NOT_KEPT: Final = frozenset({"user_id", "version", "etag", "created_at", "updated_at", "purge_at"})
 # The fields of a line without which it is no task of an export.
 _REQUIRED: Final = {"id": str, "title": str, "completed": bool, "version": int}
-# The task of a restore was restored or removed by somebody else.
-_OVERTAKEN: Final = {"not-deleted", "task-not-found"}
+# Another task has the id of the line, or its task was restored or removed by somebody else.
+_OVERTAKEN: Final = {"not-deleted", "precondition-failed", "task-not-found"}
 # Problems of one task: the others can still be imported.
 _UNIMPORTABLE: Final = {"invalid-body", "unusable-id", "body-too-large"}
 
@@ -132,10 +132,9 @@ class Import:
             return "expired"
         try:
             if found is None:
-                found = self._create(task)
-                if found is not None:
-                    return "created"
-            elif self._restore and "deleted_at" in found and "deleted_at" not in task:
+                self._user.send("PUT", f"/tasks/{task['id']}", task, {"import": "true"}, {"If-None-Match": "*"})
+                return "created"
+            if self._restore and "deleted_at" in found and "deleted_at" not in task:
                 found = self._user.send("POST", f"/tasks/{task['id']}/restore")
                 if _is_same(found, task):
                     return "restored"
@@ -149,18 +148,6 @@ class Import:
             return "already there"
         sys.stderr.write(f"{line.place}: task {task['id']} of the user differs\n")
         return "different"
-
-    def _create(self, task: Task) -> Task | None:
-        """Create a task. Return None if another one has its id."""
-        try:
-            created: Task = self._user.send(
-                "PUT", f"/tasks/{task['id']}", task, {"import": "true"}, {"If-None-Match": "*"}
-            )
-        except ApiError as error:
-            if error.kind == "precondition-failed":
-                return None
-            raise
-        return created
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

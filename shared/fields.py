@@ -41,7 +41,7 @@ USER_ID_LENGTH = 255
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TASK_ID = re.compile(UUID)
-_EPOCH = datetime(1970, 1, 1)  # in UTC
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The longest RFC 3339 time that is accepted: with nanoseconds and an offset.
 _TIME_LENGTH = 40
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
@@ -78,9 +78,9 @@ def milliseconds(time: object) -> int | None:
         moment = datetime.fromisoformat(_limited(_TIME_LENGTH, time)) if isinstance(time, str) else None
     except (PydanticCustomError, ValueError):
         return None
-    if moment is None or moment.tzinfo is None or moment < _EPOCH.replace(tzinfo=UTC):
+    if moment is None or moment.tzinfo is None or moment < _EPOCH:
         return None
-    return (moment - _EPOCH.replace(tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _text(longest: int, text: str) -> str:

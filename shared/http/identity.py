@@ -102,6 +102,6 @@ def _spaces(value: str) -> set[str]:
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:
-    values = (value for claim in ("scope", "scp") if _OBJECT not in (value := claims.get(claim, "")))
-    lists = (value[1:-1] if _is_array(value) else value for value in values)
+    values = (claims.get(claim, "") for claim in ("scope", "scp"))
+    lists = (value[1:-1] if _is_array(value) else value for value in values if _OBJECT not in value)
     return {scope for value in lists for scope in value.split(" ") if scope}

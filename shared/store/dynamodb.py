@@ -209,7 +209,7 @@ class Retries:
     def __init__(self, deadline: float, *, writing: bool = False, late: Failure = Failure.UNANSWERED) -> None:
         self._last_start = deadline - RESERVE
         self._writing = writing
-        self._failure = late
+        self._last_failure = late
         self._failures = 0
         self._conflicts = 0
         self.unanswered = False
@@ -230,7 +230,7 @@ class Retries:
             self.wait_after_conflict(error)
             return
         self.unanswered |= self._writing and failure is Failure.UNANSWERED
-        self._failure = failure
+        self._last_failure = failure
         self._failures += 1
         if self._failures == MAX_FAILURES or not self._pause(FAILURE_DELAYS, self._failures):
             raise self._final_error() from error
@@ -240,7 +240,7 @@ class Retries:
 
         Raises OutcomeUnknown or Unavailable if no time is left. The number of attempts is not limited.
         """
-        self._failure = Failure.CONTENDED
+        self._last_failure = Failure.CONTENDED
         self._conflicts += 1
         if not self._pause(CONFLICT_DELAYS, self._conflicts):
             raise self._final_error() from error
@@ -255,7 +255,7 @@ class Retries:
         return request()
 
     def _final_error(self) -> Exception:
-        return OutcomeUnknown() if self.unanswered else Unavailable(self._failure)
+        return OutcomeUnknown() if self.unanswered else Unavailable(self._last_failure)
 
     def _pause(self, delays: tuple[float, float], count: int) -> bool:
         """Wait, and return True. Return False without waiting if the next attempt would start too late."""

@@ -136,7 +136,7 @@ def to_content(task: Task, partition: AttributeValueTypeDef | None = None) -> di
             if name not in _DERIVED and value != FIELDS[name].absent
         },
     }
-    if task.position == positions.first(task.id, task.created_at):
+    if task.position is not None and task.position == positions.first(task.id, task.created_at):
         del content["position"]  # it is computed again: the position of most tasks
     if isinstance(task, DeletedTask):
         content["expires_at"] = number(task.purge_at // 1000)

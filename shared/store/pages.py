@@ -52,10 +52,10 @@ def fitting(page: Sequence[Task]) -> int:
     if len(page) <= SURE_TO_FIT:
         return len(page)
     room = ROOM
-    for place, task in enumerate(page):
+    for index, task in enumerate(page):
         room -= size_of(task)
         if room < 0:
-            return max(place, 1)
+            return max(index, 1)
     return len(page)
 
 
