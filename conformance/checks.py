@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from conformance.client import JSON, Caller, Failed, NotJudged, Response, at_once, new_id, new_key
 
@@ -84,8 +84,8 @@ def creating_returns_201_with_the_task_its_etag_and_its_location(users: Users) -
     response.header("ETag", task["etag"])
     response.header("Content-Type", JSON)
     response.header("Cache-Control", "no-store")
-    place = response.header("Location", f"/v1/users/{quote(users.id, safe='')}/tasks/{task['id']}")
-    same("the task at the Location", users.mine.send("GET", place).expect(200).json, task)
+    path = urljoin(users.mine.tasks, response.header("Location"))
+    same("the task at the Location", users.mine.send("GET", path).expect(200).json, task)
 
 
 @check("create")
@@ -441,7 +441,7 @@ def the_link_leads_to_the_next_page(users: Users) -> None:
     link = re.fullmatch(r'<(.+)>; rel="next"', page.header("Link"))
     if link is None:
         raise Failed(f"Link is {page.headers['Link']}")
-    by_link = users.mine.send("GET", link[1]).expect(200).json
+    by_link = users.mine.send("GET", urljoin(users.mine.tasks, link[1])).expect(200).json
     same("the next page", by_link, users.mine.page(order="desc", limit=2, cursor=page.json["next_cursor"]).json)
 
 

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from contract import events, requests
+from contract import events, representation, requests
 from contract.checker import DOCUMENT, PROBLEM, Contract
 from contract.recordings import Recording, body_of, recorder
 from contract.schemas import Schema, query_parameters, reference, schemas
@@ -29,7 +29,7 @@ from local import template as templates
 from local import tokens
 from local.template import Template
 from shared.etags import ETAGS
-from shared.fields import UUID
+from shared.fields import ANY_UUID
 from shared.http import bodies
 from shared.http import operation as frame
 from shared.http.errors import problem_of
@@ -63,7 +63,7 @@ _PARAMETERS: Mapping[str, Schema] = {
     "task_id": {
         "in": "path",
         "description": "The id of a task.",
-        "schema": {"type": "string", "pattern": f"^{UUID}$"},
+        "schema": {"type": "string", "pattern": f"^{ANY_UUID}$"},
     },
     "If-Match": {
         "description": "`*`, or ETags: 412 if the task has none of them.",
@@ -84,8 +84,8 @@ _PARAMETERS: Mapping[str, Schema] = {
 }
 _HEADERS: Mapping[str, str] = {
     "ETag": "The version of the task or document, for If-Match and If-None-Match.",
-    "Location": "The path of the new task.",
-    "Link": 'The path of the next page, as `<path>; rel="next"`; absent on the last.',
+    "Location": "The URL of the new task, relative to that of the request.",
+    "Link": 'The URL of the next page, relative to that of the request, as `<?query>; rel="next"`; absent on the last.',
     "Cache-Control": "Whether caches may store the response.",
     "X-Correlation-Id": "The correlation id of the request, or its request id.",
     "Idempotency-Replayed": "`true` if this is the response to an earlier request with the same Idempotency-Key.",
@@ -197,7 +197,12 @@ def operations(template: Template) -> Iterator[Operation]:
 
 
 def document() -> dict[str, Any]:
-    """The contract, as an OpenAPI 3.1 document."""
+    """The contract, as an OpenAPI 3.1 document.
+
+    Raises ValueError if an operation is not successful for its sample event, or if the JSON of a task has changed
+    without a new REPRESENTATION.
+    """
+    representation.check()
     template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:

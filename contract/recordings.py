@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -80,8 +81,16 @@ class Recorder:
                 self._samples[task.id] = items.to_item(task, "sample")
 
     def responses(self, name: str, kinds: Iterable[str]) -> list[Recording]:
-        """Return the responses to requests that cause problems of these kinds, and to valid requests."""
-        return [*(problem for kind in kinds for problem in self._problems(name, kind)), *self._successes(name)]
+        """Return the responses to requests that cause problems of these kinds, and to valid requests.
+
+        Raises ValueError if a request has another response.
+        """
+        problems_of_kinds = [problem for kind in kinds for problem in self._problems(name, kind)]
+        successes = list(self._successes(name))
+        for one in successes:
+            if one.status >= HTTPStatus.BAD_REQUEST:
+                raise ValueError(f"{name} must be successful for events/{name}.json, but returned {one}")
+        return [*problems_of_kinds, *successes]
 
     def _successes(self, name: str) -> Iterator[Recording]:
         first = self._ask(name, self._event(name))
@@ -136,7 +145,7 @@ class Recorder:
             triggers[kind](event)
             recorded = self._ask(name, event)
         if recorded.kind != kind:
-            raise AssertionError(f"{name} returned {recorded}, not {kind}")
+            raise ValueError(f"{name} must return {kind}, but returned {recorded}")
         return recorded
 
     def _event(self, name: str) -> Event:

@@ -40,6 +40,8 @@ TOKEN_LENGTH = 512
 USER_ID_LENGTH = 255
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+# A response has lowercase letters. A request may have uppercase ones, too (RFC 9562, section 4).
+ANY_UUID = UUID.replace("a-f", "a-fA-F")
 TASK_ID = re.compile(UUID)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The longest RFC 3339 time that is accepted: with nanoseconds and an offset.
@@ -103,7 +105,7 @@ def at_most(longest: int) -> AfterValidator:
 def _limited(longest: int, text: str) -> str:
     if len(text) > longest:
         raise PydanticCustomError(
-            "too_long",
+            "text_too_long",
             "Must have at most {longest} characters, not {length}",
             {"longest": longest, "length": len(text)},
         )
@@ -134,7 +136,10 @@ def _due(text: str) -> str:
     form = _DUE.fullmatch(text)
     if form is None:
         if _OFFSET.fullmatch(text):
-            message = "Must not have an offset: send the local time, such as 2026-12-24T17:00:00, and its time_zone"
+            message = (
+                "Must not have an offset: send the local time, such as 2026-12-24T17:00:00. "
+                "A task names its zone in time_zone"
+            )
         else:
             message = "Must be a day, such as 2026-12-24, or a local time, such as 2026-12-24T17:00:00"
         raise PydanticCustomError("due", message)
@@ -171,15 +176,15 @@ def _no_nul(text: str) -> str:
 
 
 def _tag(text: str) -> str:
-    text = _text(TAG_LENGTH, text)
+    text = _text(TAG_LENGTH, text).strip()
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise PydanticCustomError("control", "Must not contain control characters")
     return _not_blank(text)
 
 
 def _task_id(text: str) -> str:
-    if not TASK_ID.fullmatch(text):
-        raise PydanticCustomError("task_id", "Must be a UUID with lowercase letters")
+    if not TASK_ID.fullmatch(text := text.lower()):
+        raise PydanticCustomError("task_id", "Must be a UUID")
     return text
 
 
@@ -248,7 +253,7 @@ def digits(text: object) -> object:
 
 
 TaskId = Annotated[
-    str, at_most(TASK_ID_LENGTH), AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{UUID}$"})
+    str, at_most(TASK_ID_LENGTH), AfterValidator(_task_id), Field(json_schema_extra={"pattern": f"^{ANY_UUID}$"})
 ]
 Title = Annotated[
     str,

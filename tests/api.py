@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from contract.checker import contract
 from contract.recordings import body_of
@@ -49,6 +49,8 @@ class Response:
     status: int
     headers: Message
     content: bytes
+    # The path of the request.
+    path: str = ""
 
     @property
     def json(self) -> Any:
@@ -71,7 +73,12 @@ class Response:
             return None
         target, _, relation = link.partition(">; ")
         assert (target[0], relation) == ("<", 'rel="next"'), link
-        return str(target[1:])
+        return str(urljoin(self.path, target[1:]))
+
+    @property
+    def location(self) -> str:
+        """The path of the new task, from the Location header."""
+        return str(urljoin(self.path, self.headers["Location"]))
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def send(url: str, method: str, path: str, content: bytes, headers: Headers) -> 
         with suppress(ConnectionError):  # a server may reject a body by its length, and close before it reads the body
             connection.endheaders(content)
         received = connection.getresponse()
-        response = Response(received.status, received.headers, received.read())
+        response = Response(received.status, received.headers, received.read(), path)
     finally:
         connection.close()
     contract().check(method, path, response.status, response.headers, response.content)

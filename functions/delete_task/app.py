@@ -2,7 +2,7 @@
 
 from shared.http.operation import operation
 from shared.http.requests import Request
-from shared.http.responses import Response, no_content
+from shared.http.responses import Response, deleted
 from shared.store.marks import UserErased
 from shared.tasks import TaskNotFound, VersionMismatch
 
@@ -10,5 +10,4 @@ from shared.tasks import TaskNotFound, VersionMismatch
 @operation(raises=[TaskNotFound, VersionMismatch, UserErased])
 def handler(request: Request) -> Response[None]:
     """Move the task to the trash. If it is already in the trash, nothing changes."""
-    request.tasks.delete(request.task_id, request.precondition)
-    return no_content()
+    return deleted(request.tasks.delete(request.task_id, request.precondition))

@@ -19,14 +19,6 @@ LIMIT = 1280 * 1024
 
 JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
-# Pydantic's types of errors whose messages use words of Python, with words of JSON.
-_WORDS = {
-    "model_type": "Must be a JSON object",
-    "model_attributes_type": "Must be a JSON object",
-    "dict_type": "Must be a JSON object",
-    "list_type": "Must be a JSON array",
-    "union_tag_not_found": "Must have an op",
-}
 # The names of UTF-8, and of ASCII, which is a part of it.
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
@@ -56,7 +48,7 @@ def parse[Model: BaseModel](raw: bytes, headers: Mapping[str, str], model: type[
         return model.model_validate(value)
     except ValidationError as error:
         # A large body may have 100,000 faults.
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = error.errors(include_url=False, include_input=False)
         raise problems.invalid_body([_fault(fault) for fault in faults]) from None
 
 
@@ -123,4 +115,4 @@ def _fault(error: ErrorDetails) -> Fault:
     if place[-1:] == ("[key]",):
         place = place[:-1]  # pydantic marks a faulty key so, after the key itself
     pointer = "".join("/" + problems.shortened(str(part)).replace("~", "~0").replace("/", "~1") for part in place)
-    return Fault(pointer=pointer, detail=problems.shortened(_WORDS.get(error["type"], error["msg"])))
+    return Fault(pointer=pointer, detail=problems.words_for(error))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from shared.fields import USER_ID_LENGTH
 from shared.http import problems
@@ -72,17 +71,6 @@ def require_service_scope(claims: Mapping[str, str], service_scope: str) -> None
     """Raise a 403 problem if the token does not have the service scope."""
     if service_scope not in _scopes(claims):
         raise problems.forbidden("This request needs a token with the service scope.")
-
-
-def path_segment(user_id: str, path_user: str) -> str:
-    """Return the `{user_id}` for links, percent-encoded. `path_user` is the `{user_id}` of the request.
-
-    If the request used `me`, links use `me` for ids that a path cannot carry: API Gateway decodes the path before it
-    selects a route, clients remove the segments `.` and `..` (RFC 3986, section 5.2.4), and `me` means the caller.
-    """
-    if path_user == ME and (user_id in {".", "..", ME} or not {"/", "?", "#", "%"}.isdisjoint(user_id)):
-        return ME
-    return quote(user_id, safe="")
 
 
 def _is_array(value: str) -> bool:

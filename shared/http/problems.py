@@ -5,10 +5,37 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, NotRequired, Self, TypedDict
 
 from pydantic import Field
+from pydantic_core import ErrorDetails
 
 # The most faults that a response lists, and the most characters of client input that one of its texts repeats.
 MOST_FAULTS = 50
 LONGEST_TEXT = 200
+
+# What is wrong, for each of pydantic's types of errors. Its own messages use the words of Python.
+_MUST_BE_AN_OBJECT = "Must be a JSON object"
+_MUST_BE_A_WHOLE_NUMBER = "Must be a whole number"
+_WORDS = {
+    "missing": "Must be present",
+    "extra_forbidden": "Must not be present, because this name is unknown",
+    "invalid_key": "Must not be present, because this name is not valid Unicode",
+    "model_type": _MUST_BE_AN_OBJECT,
+    "model_attributes_type": _MUST_BE_AN_OBJECT,
+    "dict_type": _MUST_BE_AN_OBJECT,
+    "list_type": "Must be a JSON array",
+    "string_type": "Must be a string",
+    "string_unicode": "Must be valid Unicode",
+    "bool_type": "Must be true or false",
+    "int_type": _MUST_BE_A_WHOLE_NUMBER,
+    "int_from_float": _MUST_BE_A_WHOLE_NUMBER,
+    "int_parsing": _MUST_BE_A_WHOLE_NUMBER,
+    "greater_than_equal": "Must be {ge} or more",
+    "less_than_equal": "Must be {le} or less",
+    "literal_error": "Must be {expected}",
+    "too_short": "Must have at least {min_length} of them, not {actual_length}",
+    "too_long": "Must have at most {max_length} of them, not {actual_length}",
+    "union_tag_not_found": "Must have an op",
+    "union_tag_invalid": "Must have an op that is one of {expected_tags}",
+}
 
 
 class Fault(TypedDict):
@@ -135,6 +162,12 @@ def invalid_query(errors: Sequence[str]) -> Problem:
     """400: query parameters are not valid. The detail names the first 50 faults."""
     more = f"; and {len(errors) - MOST_FAULTS} more" if len(errors) > MOST_FAULTS else ""
     return bad_request("bad-query", f"Query parameters are not valid: {'; '.join(errors[:MOST_FAULTS])}{more}.")
+
+
+def words_for(error: ErrorDetails) -> str:
+    """Say what is wrong with a value: in our words for an error of pydantic, and as it is for an error of our rules."""
+    words = _WORDS.get(error["type"])
+    return shortened(error["msg"] if words is None else words.format(**error.get("ctx", {})))
 
 
 def shortened(text: str) -> str:

@@ -26,8 +26,6 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
 
     tasks: TaskStore
     user_id: str
-    # The path of the user's tasks, for Location and Link.
-    tasks_path: str
     task_id: str
     query: Query
     body: Body
@@ -76,9 +74,9 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope, settings().spaces_claim)
     record.user = telemetry.pseudonym(user_id, tenant)
 
-    task_id = path.get("task_id", "")
+    task_id = path.get("task_id", "").lower()
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
-        raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID with lowercase letters.")
+        raise problems.bad_request("bad-task-id", "The task id in the path must be a UUID.")
     query = _query(event["rawQueryString"], event.get("queryStringParameters") or {}, query_model)
     raw = bodies.raw_body(event)
     body = None if body_model is None else bodies.parse(raw, headers, body_model)
@@ -86,9 +84,8 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     if record.route.startswith("POST "):
         hours = settings().idempotency_hours
         key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
-    tasks_path = f"/v1/users/{identity.path_segment(user_id, path['user_id'])}/tasks"
     store = TaskStore(table, user_id, deadline, key=key, tenant=tenant)
-    return Request(store, user_id, tasks_path, task_id, query, body, headers, claims)
+    return Request(store, user_id, task_id, query, body, headers, claims)
 
 
 def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:
@@ -102,5 +99,8 @@ def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQ
         return model.model_validate(parameters)
     except ValidationError as error:
         # The location of a fault is empty for a parameter name that is not UTF-8.
-        faults = [problems.shortened(": ".join((*map(str, fault["loc"]), fault["msg"]))) for fault in error.errors()]
+        faults = [
+            problems.shortened(": ".join((*map(str, fault["loc"]), problems.words_for(fault))))
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
         raise problems.invalid_query(faults) from None

@@ -1,4 +1,9 @@
-"""The responses of operations: a status, headers, and a result that becomes the JSON body."""
+"""The responses of operations: a status, headers, and a result that becomes the JSON body.
+
+Location and Link are relative to the URL of the request. Payload format 2.0 does not show the path of an API mapping,
+so only the client knows this URL:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,8 +25,9 @@ class Response[Result: BaseModel | None](NamedTuple):
 
 
 def created(task: Task, request: Request[Any, Any]) -> Response[Task]:
-    """201, with the new task, its ETag and its path."""
-    return Response(201, task, {"ETag": task.etag, "Location": f"{request.tasks_path}/{task.id}"})
+    """201, with the new task, its ETag and its URL."""
+    at_the_task = bool(request.task_id)
+    return Response(201, task, {"ETag": task.etag, "Location": task.id if at_the_task else f"tasks/{task.id}"})
 
 
 def ok[Result: BaseModel](result: Result) -> Response[Result]:
@@ -42,7 +48,7 @@ def page(tasks: TaskPage, request: Request[None, TaskQuery]) -> Response[TaskPag
     headers = {}
     if tasks.next_cursor is not None:
         query = request.query.following(tasks.next_cursor).model_dump(exclude_unset=True)
-        headers["Link"] = f'<{request.tasks_path}?{urlencode(query)}>; rel="next"'
+        headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
     return Response(200, tasks, headers)
 
 
@@ -52,6 +58,6 @@ def erasure(result: Erased) -> Response[Erased]:
     return Response(200, result, {"Retry-After": "10"} if waits else {})
 
 
-def no_content() -> Response[None]:
-    """204, without a body."""
-    return Response(204)
+def deleted(task: Task) -> Response[None]:
+    """204, with the ETag of the task in the trash."""
+    return Response(204, headers={"ETag": task.etag})

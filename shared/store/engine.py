@@ -89,8 +89,15 @@ class Engine:
                 retries.wait_after_failure(error)
 
     def query(self, request: QueryInputTypeDef) -> QueryOutputTypeDef:
-        """Send a query."""
-        return self.read(lambda: self._client.query(**request))
+        """Send a query. The response has items, unless the query only counts (`Select`)."""
+
+        def send() -> QueryOutputTypeDef:
+            page = self._client.query(**request)
+            if isinstance(page.get("Items"), list) is (request.get("Select") == "COUNT"):
+                raise IncompleteResponse
+            return page
+
+        return self.read(send)
 
     def item(self, task_id: str) -> Item | None:
         """Read the item of a task, with a consistent read."""

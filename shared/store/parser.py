@@ -19,7 +19,7 @@ from botocore.parsers import ResponseParserError
 from pydantic_core import from_json
 
 _REQUIRED_MEMBERS: Mapping[str, Mapping[str, type]] = {
-    "Query": {"Items": list},
+    "Query": {"Count": int},  # a query that only counts has no items: Engine.query knows what it asked for
     "TransactGetItems": {"Responses": list},
     "BatchGetItem": {"Responses": dict, "UnprocessedKeys": dict},
     "BatchWriteItem": {"UnprocessedItems": dict},

@@ -219,12 +219,12 @@ class TaskStore:
         """Flip a task between open and completed: two requests. Raises TaskNotFound and VersionMismatch."""
         return self._write(task_id, lambda found, now: tasks.toggle(found, precondition, now))
 
-    def delete(self, task_id: str, precondition: Precondition) -> None:
+    def delete(self, task_id: str, precondition: Precondition) -> Task:
         """Move a task to the trash: two requests. A task that is already there is unchanged.
 
         Raises TaskNotFound and VersionMismatch.
         """
-        self._write(task_id, lambda found, now: tasks.delete(found, precondition, now))
+        return self._write(task_id, lambda found, now: tasks.delete(found, precondition, now))
 
     def restore(self, task_id: str, precondition: Precondition) -> Task:
         """Bring a task back from the trash: two requests.

@@ -20,8 +20,8 @@ def test_a_task_is_created(api: Api) -> None:
 
 def test_the_location_leads_to_the_task(api: Api) -> None:
     created = api.create()
-    assert created.headers["Location"] == f"{api.tasks}/{created.json['id']}"
-    response = api.send("GET", created.headers["Location"])
+    assert created.location == f"{api.tasks}/{created.json['id']}"
+    response = api.send("GET", created.location)
     assert shows_task(response, api.caller, 200, REVALIDATE, **created.json)
 
 

@@ -1,4 +1,4 @@
-"""DELETE /v1/users/{user_id}/tasks/{task_id}: 204, and 204 again while the task is in the trash."""
+"""DELETE /v1/users/{user_id}/tasks/{task_id}: 204 with an ETag, and 204 again while the task is in the trash."""
 
 from tests.api import Api, Backend, Response
 from tests.contract.shapes import NO_STORE, is_problem
@@ -7,8 +7,16 @@ from tests.contract.shapes import NO_STORE, is_problem
 def is_done(response: Response) -> bool:
     assert (response.status, response.content) == (204, b"")
     assert response.headers["Cache-Control"] == NO_STORE
-    assert all(name not in response.headers for name in ("ETag", "Content-Type", "Location"))
+    assert all(name not in response.headers for name in ("Content-Type", "Location"))
     return True
+
+
+def test_the_etag_is_the_version_in_the_trash(api: Api) -> None:
+    task = api.made()
+    etags = [api.delete(task["id"]).headers["ETag"] for _ in range(2)]
+    assert set(etags) == {api.walk(status="deleted")[0]["etag"]} != {task["etag"]}
+    assert is_problem(api.restore(task["id"], if_match=task["etag"]), 412, "precondition-failed")
+    assert api.restore(task["id"], if_match=etags[0]).status == 200
 
 
 def test_a_deleted_task_is_gone_from_every_list_but_the_trash(api: Api) -> None:

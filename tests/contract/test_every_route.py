@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.tokens import AUDIENCE, ISSUER, make_token
-from tests.api import JSON, MERGE_PATCH, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task
+from tests.api import JSON, MERGE_PATCH, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task, new_id
 from tests.conftest import mixed
 from tests.contract.conftest import Kept
 from tests.contract.shapes import NO_STORE, is_gateways, is_problem
@@ -70,7 +70,6 @@ UNKNOWN_ROUTES = [
 ]
 BAD_TASK_IDS = {
     "words": "first",
-    "capitals": "018F3A5C-0000-7000-8000-000000000000",
     "no dashes": "018f3a5c000070008000000000000000",
     "braces": "%7B018f3a5c-0000-7000-8000-000000000000%7D",
     "too short": "018f3a5c-0000-7000-8000-00000000000",
@@ -166,7 +165,8 @@ def test_a_user_id_of_any_identity_provider_is_served(backend: Backend, user_id:
         task = response.json
         assert (response.status, task["user_id"]) == (201, user_id)
         assert [one.get(task["id"]).json for one in apis] == [task] * len(apis)
-        assert api.send("GET", response.headers["Location"]).json == task
+        if api.path_user not in {".", ".."}:  # every client removes these segments from a path
+            assert api.send("GET", response.location).json == task
         key = str(uuid.uuid4())
         assert api.create_once(key).json == api.create_once(key).json
         toggled = api.batch({"op": "toggle", "id": task["id"]})
@@ -176,23 +176,6 @@ def test_a_user_id_of_any_identity_provider_is_served(backend: Backend, user_id:
         assert task["id"] in changed
         for one in api.walk():
             assert api.delete(one["id"]).status == 204
-
-
-@pytest.mark.parametrize("user_id", ["a/b", "a?b", "a#b", "a%b", ".", "..", "me"])
-def test_a_link_uses_me_for_an_id_that_a_path_cannot_contain(backend: Backend, user_id: str) -> None:
-    api = Api(backend.url, user_id, "me")
-    created = api.create()
-    assert created.headers["Location"] == f"/v1/users/me/tasks/{created.json['id']}"
-
-
-def test_a_link_names_the_addressed_user(backend: Backend, user: str) -> None:
-    owner = f"{user}/#%"
-    for caller, path_user, scope in (
-        (owner, quote(owner, safe=""), ""),
-        ("backend", quote(owner, safe=""), "tasks/service"),
-    ):
-        created = Api(backend.url, caller, path_user, {"scope": scope}).create()
-        assert created.headers["Location"] == f"/v1/users/{quote(owner, safe='')}/tasks/{created.json['id']}"
 
 
 def test_me_is_the_caller(api: Api, operation: Operation) -> None:
@@ -324,6 +307,31 @@ def test_a_bad_task_id_is_400(kept: Kept, task_id: str, name: str) -> None:
     assert is_problem(OPERATIONS[name].ask(kept.api, BAD_TASK_IDS[task_id]), 400, "bad-task-id")
 
 
+@pytest.mark.parametrize("name", ON_A_TASK)
+def test_an_id_may_have_uppercase_letters(api: Api, name: str) -> None:
+    """RFC 9562, section 4; for example, Swift prints UUIDs so. Responses have lowercase letters."""
+    task = api.made()
+    if name == "restore_task":
+        api.delete(task["id"])
+    response = OPERATIONS[name].ask(api, task["id"].upper())
+    assert response.status in {200, 204}
+    assert not response.content or response.json["id"] == task["id"]
+
+
+def test_a_new_id_an_anchor_and_an_id_in_a_batch_may_have_uppercase_letters(api: Api) -> None:
+    anchor, new, other = api.made(list="home"), new_id(), new_id()
+    created = api.replace(new.upper(), {"title": "x", "description": None, "completed": False}, if_none_match="*")
+    assert (created.status, created.json["id"], created.location) == (201, new, f"{api.tasks}/{new}")
+    moved = api.move(new.upper(), {"list": "home", "after": anchor["id"].upper()})
+    assert (moved.status, moved.json["id"]) == (200, new)
+    batch = api.batch(
+        {"op": "create", "id": other.upper(), "task": {"title": "x"}}, {"op": "delete", "id": new.upper()}
+    )
+    assert [one["id"] for one in batch.json["results"]] == [other, new]
+    twice = api.batch({"op": "toggle", "id": other}, {"op": "toggle", "id": other.upper()})
+    assert is_problem(twice, 422, "invalid-body", ["/operations"])
+
+
 @pytest.mark.parametrize("name", sorted(ON_A_TASK.keys() - {"delete_task", "restore_task"}))
 def test_an_unknown_task_and_a_deleted_one_have_the_same_404(backend: Backend, api: Api, task: Task, name: str) -> None:
     api.delete(task["id"])
@@ -377,13 +385,14 @@ def test_a_browser_may_send_a_preflight_request(api: Api, operation: Operation) 
         "Authorization": None,
         "Origin": "https://app.example",
         "Access-Control-Request-Method": operation.method,
-        "Access-Control-Request-Headers": "authorization, if-match",
+        "Access-Control-Request-Headers": "authorization, if-match, traceparent",
     }
     response = api.send("OPTIONS", operation.path_of("me", "x"), headers=asked)
     assert response.status == 204
     assert {operation.method, "HEAD"} <= set(response.headers["Access-Control-Allow-Methods"].split(","))
     allowed = {name.strip().lower() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
     assert {"authorization", "content-type", "if-match", "if-none-match", "x-correlation-id"} <= allowed
+    assert {"traceparent", "tracestate", "baggage"} <= allowed
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from openapi_spec_validator import validate
 
-from contract import requests
+from contract import representation, requests
 from contract.__main__ import operations as operations_of
 from contract.checker import DOCUMENT, OutsideContract, contract
+from contract.recordings import recorder
+from shared.http.operation import Declaration
+from shared.models import REPRESENTATION, DeletedTask, TaskPage, TaskQuery
+from shared.tasks import TaskNotFound
 from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Api, Operation, Response
 from tests.conftest import ROOT
 from tests.contract.shapes import is_gateways
@@ -70,6 +74,28 @@ def test_the_contract_is_up_to_date(tmp_path: Path) -> None:
     made = tmp_path / "openapi.json"
     subprocess.run([sys.executable, "-m", "contract", str(made)], cwd=ROOT, check=True)
     assert made.read_text() == DOCUMENT.read_text()
+
+
+def test_an_operation_that_fails_for_its_sample_event_has_no_contract() -> None:
+    def fails(_: object) -> NoReturn:
+        raise TaskNotFound
+
+    declared = Declaration(fails, "list_tasks", None, TaskQuery, TaskPage, [])
+    with (
+        recorder(TEMPLATE, {"list_tasks": declared}) as recordings,
+        pytest.raises(ValueError, match=r"list_tasks must be successful for events/list_tasks.json, .*task-not-found"),
+    ):
+        recordings.responses("list_tasks", [])
+
+
+def test_a_change_of_the_json_of_a_task_needs_a_new_representation() -> None:
+    class TaskWithColour(DeletedTask):
+        colour: str
+
+    representation.check()
+    for task, value in ((TaskWithColour, REPRESENTATION), (DeletedTask, REPRESENTATION + 1)):
+        with pytest.raises(ValueError, match="Increase REPRESENTATION"):
+            representation.check(task, value)
 
 
 def test_the_requests_for_editors_are_up_to_date() -> None:

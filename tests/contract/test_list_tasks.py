@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 from itertools import pairwise
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -112,7 +112,6 @@ def test_the_last_page_has_no_link(reader: Api, tasks: dict[str, list[Task]]) ->
 def test_the_link_of_a_user_whose_id_needs_quoting_can_be_followed(backend: Backend) -> None:
     api = Api(backend.url, f"auth0|{uuid.uuid4()}")
     expected = [api.made()["id"] for _ in range(3)]
-    assert str(api.page(limit=1).next_path).startswith(f"/v1/users/{quote(api.caller, safe='')}/tasks?")
     assert ids(api.walk(limit=1)) == expected
 
 

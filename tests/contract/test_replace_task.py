@@ -107,7 +107,7 @@ def test_a_put_creates_under_the_id_of_the_client_and_can_be_repeated(backend: B
     task_id = new_id()
     first = api.replace(task_id, WHOLE, if_none_match="*")
     assert shows_task(first, api.caller, 201, id=task_id, version=1, **WHOLE)
-    assert first.headers["Location"] == f"{api.tasks}/{task_id}"
+    assert first.location == f"{api.tasks}/{task_id}"
     again = api.replace(task_id, WHOLE, if_none_match="*")
     assert (again.status, again.json) == (201, first.json)
     assert len(backend.stored(api.caller)) == 1

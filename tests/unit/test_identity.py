@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from shared.http import requests, telemetry
-from shared.http.identity import actor_of, addressed_user, path_segment, tenant_of
+from shared.http.identity import actor_of, addressed_user, tenant_of
 from shared.http.problems import Problem
 from shared.models import NoQuery
 from shared.store.dynamodb import Table
@@ -248,22 +248,6 @@ def test_spaces_that_are_not_listed_are_forbidden(value: str, path: str) -> None
 def test_without_a_service_scope_no_caller_acts_for_others() -> None:
     with pytest.raises(Problem):
         addressed_user("alice", {"scope": "  "}, "bob", "", "")
-
-
-@pytest.mark.parametrize(
-    ("user", "path", "segment"),
-    [
-        ("alice", "me", "alice"),
-        ("alice", "alice", "alice"),
-        ("a b@c.d", "me", "a%20b%40c.d"),
-        *((user, "me", "me") for user in ("me", "a/b", "a?b", "a#b", "a%b", ".", "..")),
-        # The service writes the user id in another encoding, and the response uses this one.
-        ("a/b", "a/b", "a%2Fb"),
-        ("..", "..", ".."),
-    ],
-)
-def test_links_name_a_user_as_a_path_can(user: str, path: str, segment: str) -> None:
-    assert path_segment(user, path) == segment
 
 
 @pytest.mark.parametrize("authorizer", [None, {}, {"jwt": None}, {"jwt": {}}, {"jwt": {"claims": None}}])

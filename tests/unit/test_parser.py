@@ -117,8 +117,8 @@ def test_a_garbled_response_without_a_checksum_is_refused(model: Any, garbled: b
     ("operation", "body"),
     [
         ("Query", {}),
-        ("Query", {"Items": {}}),
-        ("Query", {"Items": None}),
+        ("Query", {"Items": []}),
+        ("Query", {"Items": [], "Count": "0"}),
         ("TransactGetItems", {}),
         ("TransactGetItems", {"Responses": "x"}),
     ],

@@ -196,7 +196,7 @@ def test_a_move_without_time_to_read_again_after_a_conflict_is_contended(store: 
     script.seconds_per_request = 2.0
     anchor = item(sk={"S": f"TASK#{OTHER_ID}"}, list={"S": "home"}, position={"S": "i"})
     read = {"Responses": {"tasks": [item(list={"S": "home"}), anchor]}, "UnprocessedKeys": {}}
-    script.responses = [read, {"Items": []}, refused(at(2, "a", list={"S": "home"}))]
+    script.responses = [read, {"Items": [], "Count": 0}, refused(at(2, "a", list={"S": "home"}))]
     with pytest.raises(Unavailable) as late:
         store.move(TASK_ID, Move(after=OTHER_ID), ANY_VERSION)
     assert late.value.failure is Failure.CONTENDED
@@ -324,7 +324,7 @@ def test_a_change_without_effect_writes_nothing(store: TaskStore, script: Script
 
 def test_a_page_has_a_cursor_only_where_more_may_follow(store: TaskStore, script: Script) -> None:
     key = {"pk": {"S": "USER#alice"}, "sk": {"S": f"TASK#{TASK_ID}"}, "by_creation": {"S": f"task#{TASK_ID}"}}
-    script.responses = [{"Items": [item()], "LastEvaluatedKey": key}, {"Items": []}]
+    script.responses = [{"Items": [item()], "Count": 1, "LastEvaluatedKey": key}, {"Items": [], "Count": 0}]
     first = store.list(TaskQuery(limit=1))
     assert [task.id for task in first.items] == [TASK_ID]
     second = store.list(TaskQuery(limit=1, cursor=first.next_cursor))
@@ -332,8 +332,26 @@ def test_a_page_has_a_cursor_only_where_more_may_follow(store: TaskStore, script
     assert (second.items, second.next_cursor) == ([], None)
 
 
+@pytest.mark.parametrize(
+    ("request_", "response"),
+    [
+        ({}, {"Count": 3}),
+        ({}, {"Count": 3, "Items": {}}),
+        ({"Select": "COUNT"}, {"Count": 3, "Items": []}),
+    ],
+)
+def test_a_query_needs_the_response_that_it_asks_for(
+    request_: Any, response: dict[str, Any], store: TaskStore, script: Script
+) -> None:
+    query: Any = {"TableName": "tasks", "KeyConditionExpression": "pk = :pk", **request_}
+    query["ExpressionAttributeValues"] = {":pk": {"S": "USER#alice"}}
+    script.responses = [response, {"Count": 3} if request_ else {"Count": 3, "Items": []}]
+    assert ("Items" in store._engine.query(query)) == ("Select" not in request_)
+    assert len(script.requests) == 2
+
+
 def test_a_list_leaves_out_what_has_expired(store: TaskStore, script: Script) -> None:
-    script.responses = [{"Items": [tombstone(NOW // 1000), tombstone()]}]
+    script.responses = [{"Items": [tombstone(NOW // 1000), tombstone()], "Count": 2}]
     assert len(store.list(TaskQuery(status="deleted")).items) == 1
 
 
