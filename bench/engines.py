@@ -14,7 +14,7 @@ from bench.stub import TASK_ID, USER, item_of
 from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
-from local.tokens import AUDIENCE, ISSUER
+from local.tokens import PARAMETERS
 from shared.models import Changes, ChangesQuery, NewTask, TaskPage, TaskQuery
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
@@ -28,7 +28,7 @@ NEW = NewTask(title="Buy milk", description="Two bottles, and everything else fo
 
 def template() -> Template:
     """The template with the development gateway's parameters."""
-    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+    return templates.load(ROOT / "template.yaml", PARAMETERS)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from conformance.client import JSON, Caller, Failed, NotJudged, Response, at_onc
 NOBODYS_TASK = "018f3a5c-0000-7000-8000-000000000000"
 MEMBERS = {
     *("id", "user_id", "title", "description", "due", "time_zone", "priority", "tags", "metadata", "list"),
-    *("completed", "completed_at", "created_at", "updated_at", "position", "version", "etag"),
+    *("completed", "completed_at", "created_at", "updated_at", "updated_by", "position", "version", "etag"),
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 WRITERS = 6

@@ -29,11 +29,10 @@ from local import template as templates
 from local import tokens
 from local.template import Template
 from shared.etags import ETAGS
-from shared.fields import ANY_UUID
+from shared.fields import ANY_UUID, USER_ID
 from shared.http import bodies
 from shared.http import operation as frame
 from shared.http.errors import problem_of
-from shared.http.identity import USER_ID
 from shared.http.operation import Declaration
 from shared.models import NoQuery
 from shared.store.task_store import KeyMissing
@@ -152,6 +151,7 @@ class Operation:
             "bad-user-id",
             "no-identity",
             "forbidden",
+            "unnamed-service",
             "no-tenant",
             "body-too-large",
             "internal-error",
@@ -203,7 +203,7 @@ def document() -> dict[str, Any]:
     without a new REPRESENTATION.
     """
     representation.check()
-    template = templates.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
+    template = templates.load(ROOT / "template.yaml", tokens.PARAMETERS)
     every = list(operations(template))
     with recorder(template, {one.name: one.declared or one.module.handler for one in every}) as recordings:
         recorded = {one.name: recordings.responses(one.name, dict.fromkeys(one.problems)) for one in every}

@@ -19,6 +19,8 @@ class TaskEvent(BaseModel):
     """The tenant of the user; null without tenants."""
     user_id: str
     task_id: str
+    actor: str | None
+    """The pseudonym of who made this version, as in the log; null if nobody did: the task was removed."""
     version: Version
     """The version of the task that the write made: 1, 2, 3 and so on, or the same from the time of an import on."""
     changed: list[str] | None

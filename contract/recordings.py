@@ -39,6 +39,8 @@ _ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "TABLE_NAME": "TaskTable",
+    "STACK_ID": "local",
+    "SERVICE_CALLERS": "service",
 }
 _NO_TASK = "01a20720-1d65-7ec7-a429-000000000000"
 _NEW_ID = "01a20720-1d65-7ec7-a429-721882d38933"
@@ -243,12 +245,16 @@ def _move(event: Event, **place: str | None) -> None:
 
 def _of_another_user(event: Event) -> None:
     event["pathParameters"]["user_id"] = "caf\u00e9"
-    event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = "tasks/service"
+    event["requestContext"]["authorizer"]["jwt"]["claims"] |= {"sub": "service", "scope": "tasks/service"}
 
 
 def _forbidden(event: Event) -> None:
     event["pathParameters"]["user_id"] = "bob"
     event["requestContext"]["authorizer"]["jwt"]["claims"]["scope"] = ""
+
+
+def _unnamed_service(event: Event) -> None:
+    event["requestContext"]["authorizer"]["jwt"]["claims"] |= {"sub": "alice", "scope": "tasks/service"}
 
 
 def _garbled_cursor(event: Event) -> None:
@@ -271,6 +277,7 @@ _TRIGGERS: Mapping[str, Callable[[Event], object]] = {
     "bad-user-id": _of_another_user,
     "no-identity": lambda event: event["requestContext"].pop("authorizer"),
     "forbidden": _forbidden,
+    "unnamed-service": _unnamed_service,
     "bad-task-id": lambda event: event["pathParameters"].update(task_id="1"),
     "bad-etag": lambda event: event["headers"].update({"if-match": "3-1", "if-none-match": "3-1"}),
     "bad-idempotency-key": lambda event: event["headers"].update({"idempotency-key": '"'}),

@@ -49,6 +49,7 @@ DYNAMODB      moto, local for DynamoDB Local, or the URL of an endpoint (moto)
 EVENTS        yes: publish events and print them; see also `make events` (no)
 TENANT_CLAIM  the claim of a token that names the tenant (none)
 SPACES_CLAIM  the claim of a token that lists further user ids (none)
+SERVICE_CALLERS  the subjects that may use the service scope (service)
 """
 
 
@@ -73,8 +74,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         port = _port(os.environ.get("PORT", "8000"))
         with_events, name = _yes_or_no("EVENTS"), os.environ.get("DYNAMODB", "moto")
         parameters = {
-            "JwtIssuer": tokens.ISSUER,
-            "JwtAudience": tokens.AUDIENCE,
+            **tokens.PARAMETERS,
+            "ServiceCallers": os.environ.get("SERVICE_CALLERS", tokens.SERVICE),
             "TenantClaim": os.environ.get("TENANT_CLAIM", ""),
             "SpacesClaim": os.environ.get("SPACES_CLAIM", ""),
             "Events": with_events,

@@ -50,7 +50,7 @@ def _ids_in_event(operation: str) -> tuple[str, str]:
 def main() -> None:
     """Serve until Ctrl-C."""
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
-    loaded = template.load(ROOT / "template.yaml", {"JwtIssuer": tokens.ISSUER, "JwtAudience": tokens.AUDIENCE})
+    loaded = template.load(ROOT / "template.yaml", tokens.PARAMETERS)
     with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
         # `sam local` takes the name `local` for the stack.

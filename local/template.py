@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-_PSEUDO = {
+PSEUDO_PARAMETERS = {
     "AWS::AccountId": "000000000000",
     "AWS::Partition": "aws",
     "AWS::Region": "eu-central-1",
+    "AWS::StackId": "arn:aws:cloudformation:eu-central-1:000000000000:stack/local/0",
     "AWS::StackName": "local",
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -184,7 +185,7 @@ class _Resolver:
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self._conditions = document.get("Conditions", {})
         self._resources = document["Resources"]
-        self._values: dict[str, Any] = dict(_PSEUDO)
+        self._values: dict[str, Any] = dict(PSEUDO_PARAMETERS)
         for name, parameter in document.get("Parameters", {}).items():
             value = parameters.get(name, parameter.get("Default"))
             if parameter["Type"] == "CommaDelimitedList" and value is not None:

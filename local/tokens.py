@@ -17,6 +17,10 @@ from local.template import Template
 
 ISSUER = "https://tasks.local"
 AUDIENCE = "tasks-local"
+# The subject of a service.
+SERVICE = "service"
+# The parameters of template.yaml with which the API accepts these tokens.
+PARAMETERS = {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "ServiceCallers": SERVICE}
 HOME = Path(__file__).parent.parent / ".local"
 _KEY = HOME / "jwt-key.pem"
 _TWELVE_HOURS = 12 * 3600

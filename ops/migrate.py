@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from ops import stack
 from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
-from shared.http.telemetry import pseudonym
+from shared.pseudonyms import pseudonym_in
 from shared.store import items
 from shared.store.items import Item
 
@@ -31,9 +31,10 @@ _ITEM_ERRORS = {"ItemCollectionSizeLimitExceededException", "ValidationException
 class Migration:
     """Upgrades items to the current schema, and returns the outcome for each."""
 
-    def __init__(self, client: Any, table: str, limiter: RateLimiter) -> None:
+    def __init__(self, client: Any, table: str, stack_id: str, limiter: RateLimiter) -> None:
         self._client = client
         self._table = table
+        self._stack_id = stack_id
         self._limiter = limiter
 
     def __call__(self, item: Item) -> str:
@@ -45,7 +46,7 @@ class Migration:
             try:
                 upgraded = items.to_item(items.from_item(found), before=items.current(found), partition=found["pk"])
             except Exception as error:  # noqa: BLE001 - an item that cannot be upgraded must not stop the others
-                return _failed(found, type(error).__name__)
+                return self._failed(found, type(error).__name__)
             self._limiter.wait()
             try:
                 self._limiter.record(self._client.put_item(**self._put(found, upgraded)))
@@ -54,10 +55,16 @@ class Migration:
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _ITEM_ERRORS:
                     raise
-                return _failed(found, error.response["Error"]["Code"])
+                return self._failed(found, error.response["Error"]["Code"])
             else:
                 return "upgraded"
-        return _failed(item, "an older release keeps writing it")
+        return self._failed(item, "an older release keeps writing it")
+
+    def _failed(self, item: Item, reason: str) -> str:
+        # Without a stack, the pseudonym is not known.
+        user = pseudonym_in(self._stack_id, items.user_of(item), items.tenant_of(item)) if self._stack_id else "unknown"
+        sys.stderr.write(f"{item['sk']['S']} of user {user}: {reason}\n")
+        return "failed"
 
     def _put(self, found: Item, upgraded: Item) -> dict[str, Any]:
         """Return a PutItem request with the condition that the item is unchanged.
@@ -77,12 +84,6 @@ class Migration:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             "ReturnConsumedCapacity": "TOTAL",
         }
-
-
-def _failed(item: Item, reason: str) -> str:
-    user = pseudonym(items.user_of(item), items.tenant_of(item))
-    sys.stderr.write(f"{item['sk']['S']} of user {user}: {reason}\n")
-    return "failed"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -115,7 +116,7 @@ def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
             return walk(client, scan, count, state, limiter, stop)
     identity = described.get("TableId") or described["TableArn"]
     with State.at(path, f"{purpose}, {identity}", options.segments) as state:
-        return walk(client, scan, Migration(client, table, limiter), state, limiter, stop)
+        return walk(client, scan, Migration(client, table, outputs.get("StackId", ""), limiter), state, limiter, stop)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

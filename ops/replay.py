@@ -18,6 +18,7 @@ from typing import Any
 from ops import stack
 from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
 from shared import events
+from shared.pseudonyms import pseudonym_in
 from shared.store import bus, items, marks
 from shared.store.items import Item
 
@@ -28,9 +29,10 @@ _PATIENCE = 60.0
 class Replay:
     """Publishes the event of a task's last write, or of the end of an erasure."""
 
-    def __init__(self, client: Any, name: str, *, full: bool, dry_run: bool) -> None:
+    def __init__(self, client: Any, name: str, stack_id: str, *, full: bool, dry_run: bool) -> None:
         self._client = client
         self._bus = name
+        self._stack_id = stack_id
         self._full = full
         self._dry_run = dry_run
 
@@ -39,7 +41,9 @@ class Replay:
         if self._dry_run:
             return "to publish"
         event, at = _event_of(item)
-        entry = bus.entry(event, self._bus, at / 1000, tenant=items.tenant_of(item), full=self._full)
+        tenant = items.tenant_of(item)
+        detail = event.detail(tenant, pseudonym_in(self._stack_id, event.actor, tenant), full=self._full)
+        entry = bus.entry(self._bus, event.detail_type, detail, at / 1000)
         done, error = bus.publish(self._client, [entry], time.monotonic() + _PATIENCE)
         if not done and error is not None:
             raise error
@@ -79,9 +83,8 @@ def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     kind = "count" if options.dry_run else "replay"
     purpose = f"{kind} {outputs['TableName']} since {options.since.isoformat()} as {options.content}"
     with State.at(Path(f".local/{kind}-{outputs['TableName']}.events.json"), purpose, options.segments) as state:
-        work = Replay(
-            bus.new_client(), outputs["EventBusName"], full=options.content == "full", dry_run=options.dry_run
-        )
+        full = options.content == "full"
+        work = Replay(bus.new_client(), outputs["EventBusName"], outputs["StackId"], full=full, dry_run=options.dry_run)
         return walk(new_client(), search, work, state, RateLimiter(options.units), stop)
 
 

@@ -17,11 +17,14 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.pseudonyms import pseudonym_in
+
 
 def outputs(stack: str) -> Mapping[str, str]:
-    """Return the outputs of a deployed stack. Raises botocore's ClientError if the stack does not exist."""
+    """Return the outputs of a deployed stack, and its id as StackId. Raises ClientError if the stack does not exist."""
     (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+    named = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+    return {**named, "StackId": found["StackId"]}
 
 
 def add_user(stack: str, email: str, password: str) -> None:
@@ -90,6 +93,8 @@ def main(arguments: Sequence[str]) -> int:
                 add_user(options.stack, options.email, _password())
             case "token":
                 sys.stdout.write(access_token(options.stack, options.email, _password()) + "\n")
+            case "pseudonym":
+                sys.stdout.write(pseudonym_in(outputs(options.stack)["StackId"], options.user, options.tenant) + "\n")
             case "e2e":
                 return e2e(options.stack, options.only)
     except (ClientError, BotoCoreError, ValueError) as error:
@@ -114,12 +119,16 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "url": "print the address of the API",
         "user": "add a user to the stack's own user pool",
         "token": "print an access token of a user of the stack's own user pool",
+        "pseudonym": "print the name of a user in the logs and events of the stack",
         "e2e": "run the conformance suite, with two temporary users",
     }.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
         if name in ("user", "token"):
             command.add_argument("email", metavar="EMAIL", type=_given)
+        if name == "pseudonym":
+            command.add_argument("user", metavar="USER", type=_given, help="the user id, as in the token (sub)")
+            command.add_argument("--tenant", default="", help="the tenant of the user, if the deployment has tenants")
         if name == "e2e":
             command.add_argument("--only", metavar="PART", default="", help="run one part of the checks, such as list")
     return parser.parse_args(arguments)

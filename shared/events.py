@@ -16,7 +16,7 @@ USER_ERASED = "user.erased"
 TYPES = ("purged", "deleted", "restored", "created", "completed", "reopened", "moved", "updated")
 
 # Every write changes these.
-_ALWAYS = frozenset({"updated_at", "version"})
+_ALWAYS = frozenset({"updated_at", "updated_by", "version"})
 _PLACE = frozenset({"list", "position"})
 
 
@@ -37,11 +37,17 @@ class TaskEvent(NamedTuple):
         """The value of `detail-type` in EventBridge."""
         return f"task.{self.type}"
 
-    def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:
-        """The value of `detail`, for JSON. With `full` it contains the task."""
+    @property
+    def actor(self) -> str:
+        """Who made this version. The empty string is nobody: TTL or an erasure removed the task."""
+        return "" if self.task is None else self.task.updated_by or self.user_id
+
+    def detail(self, tenant: str, actor: str, *, full: bool) -> dict[str, Any]:
+        """The value of `detail`, for JSON. `actor` is the pseudonym of the actor. With `full` it contains the task."""
         shown = {
             "tenant": tenant or None,
             "user_id": self.user_id,
+            "actor": actor or None,
             "task_id": self.task_id,
             "version": self.version,
             "changed": self.changed,
@@ -63,7 +69,12 @@ class ErasureEvent(NamedTuple):
         """The value of `detail-type` in EventBridge."""
         return USER_ERASED
 
-    def detail(self, tenant: str, *, full: bool) -> dict[str, Any]:  # noqa: ARG002 - as of a task
+    @property
+    def actor(self) -> str:
+        """Nobody: the service itself notes that nothing is left."""
+        return ""
+
+    def detail(self, tenant: str, actor: str, *, full: bool) -> dict[str, Any]:  # noqa: ARG002 - as of a task
         """The value of `detail`, for JSON."""
         return {"tenant": tenant or None, "user_id": self.user_id, "completed_at": rfc3339(self.completed_at)}
 

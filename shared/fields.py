@@ -38,6 +38,8 @@ NUMBER_LENGTH = 100
 TOKEN_LENGTH = 512
 # The maximum number of characters in the id of a user: that of OpenID Connect Core 1.0, section 2.
 USER_ID_LENGTH = 255
+# Every subject that this standard allows, if its characters are printable.
+USER_ID = re.compile(rf"[ -~]{{1,{USER_ID_LENGTH}}}")
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # A response has lowercase letters. A request may have uppercase ones, too (RFC 9562, section 4).

@@ -108,6 +108,8 @@ class TaskReplacement(_Fields):
     """Ignored, except with `import=true`: only the server sets it."""
     created_at: object = Field(None, exclude=True)
     updated_at: object = Field(None, exclude=True)
+    updated_by: object = Field(None, exclude=True)
+    """Ignored, except with `import=true`: only the server sets it."""
     version: object = Field(None, exclude=True)
     etag: object = Field(None, exclude=True)
     deleted_at: object = Field(None, exclude=True)
@@ -124,15 +126,16 @@ class TaskReplacement(_Fields):
 
     def imported_task(self) -> "ImportedTask":
         """The task to import."""
-        return ImportedTask(self.new_task(), self.completed_at, self.deleted_at)
+        return ImportedTask(self.new_task(), self.completed_at, self.deleted_at, self.updated_by)
 
 
 class ImportedTask(NamedTuple):
-    """A task of an export: the fields of a new task, and two times of the server in JSON, not validated."""
+    """A task of an export: the fields of a new task, and three of the server in JSON, not validated."""
 
     new: NewTask
     completed_at: object
     deleted_at: object
+    updated_by: object = None
 
 
 class Merge(dict[str, str | None]):
@@ -181,6 +184,8 @@ class Task(Model):
     """The place in the list, for comparing: by bytes, then by id. Null without a list."""
     created_at: Timestamp
     updated_at: Timestamp
+    updated_by: str | None
+    """Who made this version: the subject of a member of a space or of a service; null for the owner."""
     version: Version
     """It increases with every write. It begins at 1, and far above for a task that was imported: at the time in ms."""
     first_version: int = Field(default=1, exclude=True)

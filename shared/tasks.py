@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared import positions
-from shared.fields import metadata_fault, milliseconds
+from shared.fields import USER_ID, metadata_fault, milliseconds
 from shared.models import ClearQuery, DeletedTask, ImportedTask, Merge, Move, NewTask, Task
 from shared.positions import Place
 
@@ -104,11 +104,13 @@ def import_task(found: Task | None, task_id: str, user_id: str, imported: Import
     deleted_at = _imported_time("deleted_at", imported.deleted_at, now)
     if completed_at is not None and not new.completed:
         raise InvalidTask("completed_at", "Must be null unless completed is true")
-    completion = {} if completed_at is None else {"completed_at": completed_at}
+    given: dict[str, Any] = {"updated_by": _imported_user(imported.updated_by)}
+    if completed_at is not None:
+        given["completed_at"] = completed_at
     if found is not None:
-        return _repeated(found, new, completion if deleted_at is None else {**completion, "deleted_at": deleted_at})
+        return _repeated(found, new, given if deleted_at is None else {**given, "deleted_at": deleted_at})
     life = {"created_at": min(_checked_time(task_id, now), now), "version": now, "first_version": now}
-    task = _new_task(task_id, user_id, new, now, {**life, **completion})
+    task = _new_task(task_id, user_id, new, now, {**life, **given})
     if deleted_at is None:
         return task
     trashed = _deleted(task, deleted_at)
@@ -232,18 +234,25 @@ def restore(found: Task | None, precondition: Precondition, now: int) -> Task:
     return Task(**{name: value for name, value in fields.items() if name not in {"deleted_at", "purge_at"}})
 
 
+def written_by(actor: str | None, task: Task, found: Task | None) -> Task:
+    """Return the new state of a task with its actor. None is the owner. A task that does not change keeps its actor."""
+    if task is found or task.updated_by == actor:
+        return task
+    return task.model_copy(update={"updated_by": actor})
+
+
 def is_expired(task: Task, now: int) -> bool:
     """Whether the time of a task in the trash is over. TTL can remove it days later, but clients must not see it."""
     return isinstance(task, DeletedTask) and task.purge_at <= now
 
 
-def _repeated(found: Task, new: NewTask, times: Mapping[str, int]) -> Task:
+def _repeated(found: Task, new: NewTask, given: Mapping[str, Any]) -> Task:
     """Return the task that an earlier attempt has created, or raise VersionMismatch if it is another one."""
-    wanted = {**vars(new), **times}
+    wanted = {**vars(new), **given}
     if wanted["position"] is None:  # the server chose it
         del wanted["position"]
     is_same = all(getattr(found, name, None) == value for name, value in wanted.items())
-    if is_same and found.version == found.first_version and isinstance(found, DeletedTask) == ("deleted_at" in times):
+    if is_same and found.version == found.first_version and isinstance(found, DeletedTask) == ("deleted_at" in given):
         return found
     raise VersionMismatch(found.version)
 
@@ -251,7 +260,7 @@ def _repeated(found: Task, new: NewTask, times: Mapping[str, int]) -> Task:
 def _new_task(task_id: str, user_id: str, new: NewTask, now: int, values: Mapping[str, Any]) -> Task:
     """Return a new task. `values` are those that the server sets. Raises InvalidTask."""
     fields = {**vars(new), "position": _position_of(task_id, values["created_at"], new.list, new.position)}
-    stamps = {"updated_at": now, "completed_at": now if new.completed else None}
+    stamps = {"updated_at": now, "updated_by": None, "completed_at": now if new.completed else None}
     task = Task(**{"id": task_id, "user_id": user_id, **fields, **stamps, **values})
     _check(task)
     return task
@@ -287,6 +296,13 @@ def _imported_time(field: str, time: object, now: int) -> int | None:
     if found is None or found - now > NEWEST_ID:
         raise InvalidTask(field, "Must be null, or a time of the past such as 2026-12-24T17:00:00.000Z")
     return found
+
+
+def _imported_user(user_id: object) -> str | None:
+    """Return the actor of an imported task. Raises InvalidTask if it is no user id."""
+    if user_id is None or (isinstance(user_id, str) and USER_ID.fullmatch(user_id)):
+        return user_id
+    raise InvalidTask("updated_by", "Must be null, or 1 to 255 printable ASCII characters")
 
 
 def _merged(members: Mapping[str, str], changes: Merge) -> dict[str, str]:

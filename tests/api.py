@@ -21,7 +21,7 @@ from contract.checker import contract
 from contract.recordings import body_of
 from local import template as templates
 from local.gateway import serve
-from local.tokens import AUDIENCE, ISSUER, make_token
+from local.tokens import PARAMETERS, make_token
 from shared.models import NewTask
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
@@ -260,7 +260,7 @@ def _body_and_query(name: str) -> tuple[object, str]:
 
 # Each function has its own credentials, so that tests/permissions.py knows who sends a request, and runs behind the
 # guard of tests/guard.py.
-_TEMPLATE = templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+_TEMPLATE = templates.load(ROOT / "template.yaml", PARAMETERS)
 TEMPLATE = replace(
     _TEMPLATE,
     functions=tuple(

@@ -17,7 +17,7 @@ from moto.backends import get_backend
 from local import dynamodb as engines
 from local import template as templates
 from local.template import Template
-from local.tokens import AUDIENCE, ISSUER
+from local.tokens import PARAMETERS, SERVICE
 from shared.models import ClearQuery
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
@@ -43,6 +43,8 @@ os.environ.update(
     AWS_DEFAULT_REGION=REGION,
     TABLE_NAME=TABLE,
     SERVICE_SCOPE="tasks/service",
+    SERVICE_CALLERS=SERVICE,
+    STACK_ID="arn:aws:cloudformation:eu-central-1:123456789012:stack/tasks/1",
     POWERTOOLS_SERVICE_NAME="tasks",
     POWERTOOLS_METRICS_NAMESPACE="Tasks",
 )
@@ -53,7 +55,7 @@ guard.install()
 
 @pytest.fixture(scope="session")
 def template() -> Template:
-    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE})
+    return templates.load(ROOT / "template.yaml", PARAMETERS)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from shared.models import Erased, EraseQuery
 @operation()
 def handler(request: Request[None, EraseQuery]) -> Response[Erased]:
     """Remove all that is stored of the user. Repeat the request while `more` is true, after Retry-After seconds."""
-    request.require_service_scope()
+    request.require_service()
     if request.query.confirm != request.user_id:
         raise problems.bad_request("bad-query", "confirm must be the id of the user to erase.")
     return erasure(request.tasks.erase(settings().erasure_mark_days))

@@ -9,6 +9,7 @@ from typing import Any
 from shared import LambdaContext, end_start, events
 from shared.http import telemetry
 from shared.models import DeletedTask, Task
+from shared.pseudonyms import pseudonym
 from shared.store import bus, items, marks
 
 
@@ -43,7 +44,8 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         if happened is not None:
             at = record["dynamodb"]["ApproximateCreationDateTime"]
             tenant = items.tenant_of(record["dynamodb"]["Keys"])
-            entries.append(bus.entry(happened, _BUS, at, tenant=tenant, full=_FULL))
+            detail = happened.detail(tenant, pseudonym(happened.actor, tenant), full=_FULL)
+            entries.append(bus.entry(_BUS, happened.detail_type, detail, at))
             of_records.append(place)
     published, refused = bus.publish(_client(), entries, deadline)
     if published < len(entries):

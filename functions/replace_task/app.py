@@ -13,7 +13,7 @@ from shared.tasks import InvalidTask, TaskNotFound, UnusableId, VersionMismatch
 def handler(request: Request[TaskReplacement, ReplaceQuery]) -> Response[Task]:
     """Set every field that the request names, and return the task. With `If-None-Match: *`, create the task."""
     if request.query.importing is not None:
-        request.require_service_scope()
+        request.require_service()
         if not request.must_create:
             raise problems.bad_request("bad-query", "import=true needs the header If-None-Match: *.")
         return created(request.tasks.import_task(request.task_id, request.body.imported_task()), request)

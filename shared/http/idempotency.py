@@ -16,11 +16,14 @@ _LONGEST = 2 * 255 + 2
 _HEADER = "idempotency-key"
 
 
-def parse_idempotency_key(headers: Mapping[str, str], hours: int, body: bytes, *parts: str) -> IdempotencyKey | None:
+def parse_idempotency_key(
+    headers: Mapping[str, str], hours: int, actor: str, body: bytes, *parts: str
+) -> IdempotencyKey | None:
     """Return the idempotency key of a request, or None.
 
-    The record of the key is kept for `hours`. The fingerprint covers the body, `parts` and the precondition headers: a
-    request with the same key and another fingerprint is rejected. Raises a 400 problem for a malformed key.
+    The key belongs to the actor: two members of a space can use the same key. Its record is kept for `hours`. The
+    fingerprint covers the body, `parts` and the precondition headers: a request with the same key and another
+    fingerprint is rejected. Raises a 400 problem for a malformed key.
     """
     value = headers.get(_HEADER)
     if value is None:
@@ -36,5 +39,5 @@ def parse_idempotency_key(headers: Mapping[str, str], hours: int, body: bytes, *
     conditions = [headers.get(name) for name in ("if-match", "if-none-match")]
     fingerprinted = json.dumps([*parts, *conditions]).encode() + b"\n" + body
     return IdempotencyKey(
-        hashlib.sha256(key.encode()).hexdigest(), hashlib.sha256(fingerprinted).hexdigest(), hours * 3600
+        hashlib.sha256(f"{actor}\t{key}".encode()).hexdigest(), hashlib.sha256(fingerprinted).hexdigest(), hours * 3600
     )

@@ -1,9 +1,8 @@
 """Identifies the caller, and the user whose tasks the request addresses."""
 
-import re
 from collections.abc import Mapping
 
-from shared.fields import USER_ID_LENGTH
+from shared.fields import USER_ID
 from shared.http import problems
 
 ME = "me"
@@ -11,9 +10,6 @@ ME = "me"
 # API Gateway converts claims to text in the format of Go: null to this text, arrays to "[a b]", objects to "map[k:v]".
 _NULL = "<nil>"
 _OBJECT = "map["
-
-# Every subject that OpenID Connect Core 1.0, section 2, allows, if its characters are printable.
-USER_ID = re.compile(rf"[ -~]{{1,{USER_ID_LENGTH}}}")
 
 
 def actor_of(claims: Mapping[str, str]) -> str:
@@ -46,18 +42,32 @@ def tenant_of(claims: Mapping[str, str], claim: str) -> str:
     return tenant
 
 
-def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str, spaces_claim: str) -> str:
+def is_service(claims: Mapping[str, str], service_scope: str, *, named: bool) -> bool:
+    """Return whether the caller may act for every user: it is `named` as a service, and its token has the scope.
+
+    Raises a 403 problem if the token has the scope, but the caller is not named. Many issuers give a scope to every
+    user whose application asks for it, so the scope alone proves nothing.
+    """
+    has_scope = service_scope in _scopes(claims)
+    if has_scope and not named:
+        raise problems.unnamed_service()
+    return has_scope
+
+
+def addressed_user(
+    actor: str, claims: Mapping[str, str], path_user: str, spaces_claim: str, *, may_act_for_all: bool
+) -> str:
     """Return the user whose tasks the path addresses. `me` is the caller.
 
-    The caller may use the user ids that the claim `spaces_claim` lists, and with the service scope those of all users.
-    Raises a 403 problem for any other user. The problem is the same
-    whether or not the other user exists, and whether or not the id is valid.
+    The caller may use the user ids that the claim `spaces_claim` lists, and a service those of all users. Raises a 403
+    problem for any other user. The problem is the same whether or not the other user exists, and whether or not the id
+    is valid.
     """
     if path_user in (ME, actor):
         return actor
     if spaces_claim and path_user in _spaces(claims.get(spaces_claim, "")):
         return path_user
-    if service_scope not in _scopes(claims):
+    if not may_act_for_all:
         raise problems.forbidden(
             "This token does not give access to the tasks of this user. Use your own user id, or me, in the path."
         )
@@ -65,12 +75,6 @@ def addressed_user(actor: str, claims: Mapping[str, str], path_user: str, servic
         detail = "The user id in the path must be 1 to 255 printable ASCII characters."
         raise problems.bad_request("bad-user-id", detail)
     return path_user
-
-
-def require_service_scope(claims: Mapping[str, str], service_scope: str) -> None:
-    """Raise a 403 problem if the token does not have the service scope."""
-    if service_scope not in _scopes(claims):
-        raise problems.forbidden("This request needs a token with the service scope.")
 
 
 def _is_array(value: str) -> bool:
@@ -90,6 +94,7 @@ def _spaces(value: str) -> set[str]:
 
 
 def _scopes(claims: Mapping[str, str]) -> set[str]:
-    values = (claims.get(claim, "") for claim in ("scope", "scp"))
+    """The scopes of a token. Entra ID gives an application `roles` instead, which an administrator assigns."""
+    values = (claims.get(claim, "") for claim in ("scope", "scp", "roles"))
     lists = (value[1:-1] if _is_array(value) else value for value in values if _OBJECT not in value)
     return {scope for value in lists for scope in value.split(" ") if scope}

@@ -134,6 +134,17 @@ def forbidden(detail: str) -> Problem:
     return Problem(403, "forbidden", "Forbidden", detail)
 
 
+def unnamed_service() -> Problem:
+    """403: the token has the service scope, but the deployment does not name its subject as a service."""
+    return Problem(
+        403,
+        "unnamed-service",
+        "Unnamed service",
+        "This token has the service scope, but its subject is not one of the ServiceCallers of this deployment. As a "
+        "user, send a token without this scope.",
+    )
+
+
 def no_tenant() -> Problem:
     """403: the token does not name the tenant of the caller."""
     return Problem(403, "no-tenant", "No tenant", "This token does not name a tenant. Send a token of your tenant.")

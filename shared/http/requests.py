@@ -12,6 +12,7 @@ from shared.fields import TASK_ID
 from shared.http import bodies, idempotency, identity, preconditions, problems, telemetry
 from shared.http.settings import settings
 from shared.models import NoQuery
+from shared.pseudonyms import pseudonym
 from shared.store.dynamodb import Table
 from shared.store.task_store import TaskStore
 from shared.tasks import Precondition
@@ -30,11 +31,12 @@ class Request[Body: BaseModel | None = None, Query: NoQuery = NoQuery](NamedTupl
     query: Query
     body: Body
     headers: Mapping[str, str]
-    claims: Mapping[str, str] = {}
+    is_service: bool = False
 
-    def require_service_scope(self) -> None:
+    def require_service(self) -> None:
         """Raise a 403 problem unless the caller is a service."""
-        identity.require_service_scope(self.claims, settings().service_scope)
+        if not self.is_service:
+            raise problems.forbidden("This request needs the token of a service.")
 
     @property
     def precondition(self) -> Precondition:
@@ -69,10 +71,13 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     path: Mapping[str, str] = event["pathParameters"]
     actor = identity.actor_of(claims)
     tenant = identity.tenant_of(claims, settings().tenant_claim)
-    record.actor = telemetry.pseudonym(actor, tenant)
-    record.user = telemetry.pseudonym(path["user_id"], tenant)
-    user_id = identity.addressed_user(actor, claims, path["user_id"], settings().service_scope, settings().spaces_claim)
-    record.user = telemetry.pseudonym(user_id, tenant)
+    record.actor = pseudonym(actor, tenant)
+    record.user = pseudonym(path["user_id"], tenant)
+    is_service = identity.is_service(claims, settings().service_scope, named=settings().names_service(actor))
+    user_id = identity.addressed_user(
+        actor, claims, path["user_id"], settings().spaces_claim, may_act_for_all=is_service
+    )
+    record.user = pseudonym(user_id, tenant)
 
     task_id = path.get("task_id", "").lower()
     if "task_id" in path and not TASK_ID.fullmatch(task_id):
@@ -83,9 +88,9 @@ def read(  # noqa: PLR0913, PLR0917 - three sources: the event, the declaration,
     key = None
     if record.route.startswith("POST "):
         hours = settings().idempotency_hours
-        key = idempotency.parse_idempotency_key(headers, hours, raw, record.route, user_id, task_id)
-    store = TaskStore(table, user_id, deadline, key=key, tenant=tenant)
-    return Request(store, user_id, task_id, query, body, headers, claims)
+        key = idempotency.parse_idempotency_key(headers, hours, actor, raw, record.route, user_id, task_id)
+    store = TaskStore(table, user_id, deadline, key=key, tenant=tenant, actor=actor)
+    return Request(store, user_id, task_id, query, body, headers, is_service)
 
 
 def _query(raw: str, parameters: Mapping[str, str], model: type[NoQuery]) -> NoQuery:

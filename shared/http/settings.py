@@ -16,10 +16,16 @@ class Settings(BaseModel):
 
     table_name: str = Field(alias="TABLE_NAME", min_length=3, max_length=255, pattern=r"^[A-Za-z0-9_.-]+$")
     service_scope: str = Field(alias="SERVICE_SCOPE", default="tasks/service", pattern=r"^[!#-\[\]-~]*$")
+    # The subjects of services, separated by commas.
+    service_callers: str = Field(alias="SERVICE_CALLERS", default="", max_length=4096)
     tenant_claim: str = Field(alias="TENANT_CLAIM", default="", pattern=CLAIM)
     spaces_claim: str = Field(alias="SPACES_CLAIM", default="", pattern=CLAIM)
     idempotency_hours: int = Field(alias="IDEMPOTENCY_HOURS", default=24, ge=1, le=720)
     erasure_mark_days: int = Field(alias="ERASURE_MARK_DAYS", default=40, ge=36, le=3650)
+
+    def names_service(self, subject: str) -> bool:
+        """Whether the deployment names this subject as a service."""
+        return subject != "" and subject in self.service_callers.split(",")
 
 
 @cache

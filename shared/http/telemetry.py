@@ -1,10 +1,8 @@
 """Writes one log line and one set of metrics per request, without texts of tasks, tokens or plain user ids."""
 
-import hashlib
 import logging
 import traceback
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,6 +23,8 @@ metrics = Metrics()
 logging.getLogger("botocore").setLevel(logging.WARNING)
 # urllib3 quotes malformed headers in warnings. In a damaged response, these can contain the text of a task.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+# Client errors that show an attack, or a mistake in the settings of the issuer.
+_REPORTED = {"unnamed-service"}
 
 
 @dataclass(slots=True)
@@ -44,19 +44,6 @@ class Record:
     cause: str | None = None
     # The difference between this machine's clock and DynamoDB's, if it is larger than sync allows.
     clock_skew_s: float | None = None
-
-
-@lru_cache(256)
-def pseudonym(user_id: str, tenant: str = "") -> str:
-    """Return the name of a user in logs: the first 16 hexadecimal digits of a SHA-256.
-
-    It is that of the user id; in a tenant, that of the tenant, a tab and the user id.
-
-    User ids may be email addresses, and more people can read the logs than the tasks. If you know a user id, you can
-    still find its requests.
-    """
-    name = f"{tenant}\t{user_id}" if tenant else user_id
-    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16] if user_id else ""
 
 
 def cause_of(error: BaseException) -> str:
@@ -92,8 +79,9 @@ def report(record: Record) -> None:
     # The sample count of this metric is the number of requests.
     metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=record.duration_ms)
     if record.problem is not None:
-        # All client errors are one metric. Server errors have one per kind, because each needs a different reaction.
-        kind = "client-fault" if record.status < 500 else record.problem  # noqa: PLR2004
+        # All client errors are one metric, except those that need a reaction. Server errors have one per kind.
+        is_plain = record.status < 500 and record.problem not in _REPORTED  # noqa: PLR2004
+        kind = "client-fault" if is_plain else record.problem
         metrics.add_metric(name=kind.title().replace("-", ""), unit=MetricUnit.Count, value=1)
     if record.clock_skew_s is not None:
         metrics.add_metric(name="ClockSkew", unit=MetricUnit.Count, value=1)

@@ -6,13 +6,13 @@ Only `publish_events` and the commands of ops/ import this module.
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.events import SOURCE, USER_ERASED, Event
+from shared.events import SOURCE, USER_ERASED
 from shared.store.dynamodb import session
 
 # An entry of a PutEvents request.
@@ -39,14 +39,14 @@ def new_client(endpoint_url: str | None = None) -> Any:
     return session().create_client("events", endpoint_url=endpoint_url, config=config)
 
 
-def entry(event: Event, bus: str, at: float, *, tenant: str, full: bool) -> Entry:
+def entry(bus: str, detail_type: str, detail: Mapping[str, Any], at: float) -> Entry:
     """Return the entry of an event for PutEvents. `at` is the time of the write, in seconds since 1970."""
     return {
         "EventBusName": bus,
         "Source": SOURCE,
-        "DetailType": event.detail_type,
+        "DetailType": detail_type,
         "Time": at,
-        "Detail": json.dumps(event.detail(tenant, full=full), ensure_ascii=False, separators=(",", ":")),
+        "Detail": json.dumps(detail, ensure_ascii=False, separators=(",", ":")),
     }
 
 

@@ -84,6 +84,7 @@ FIELDS: Final[dict[str, Field]] = {
     "completed_at": NUMBER,
     "created_at": NUMBER,
     "updated_at": NUMBER,
+    "updated_by": TEXT,
     "version": NUMBER,
     "first_version": replace(NUMBER, absent=1),
     "deleted_at": NUMBER,

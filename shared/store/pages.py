@@ -38,7 +38,7 @@ _TEXTS = (
     + METADATA_BYTES
     + LIST_KEY_LENGTH
     + LONGEST  # of a position
-    + USER_ID_LENGTH
+    + 2 * USER_ID_LENGTH  # the owner, and who made this version
 )
 # The names of the fields, the id, the ETag, the times, the numbers, the time zone, and the quotes of all texts.
 _OTHERS = 2048

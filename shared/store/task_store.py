@@ -92,6 +92,8 @@ class SyncTokenExpired(Exception):
 class TaskStore:
     """The tasks of one user, in a tenant if there is one. No method takes a user id: no store reaches other users.
 
+    `actor` is the caller: a version of a task that another user than the owner makes names them.
+
     `deadline` is when the function must have responded, by time.monotonic. `clock` returns nanoseconds since
     1970. With an idempotency `key`, create, toggle, restore and batch are applied once: if the key was used before,
     they return the first result again, and set `replayed`. They raise KeyReused if it was used for another request.
@@ -112,6 +114,7 @@ class TaskStore:
         clock: Callable[[], int] = time.time_ns,
         key: IdempotencyKey | None = None,
         tenant: str = "",
+        actor: str | None = None,
     ) -> None:
         self._table = table.name
         self._client = table.client
@@ -120,6 +123,7 @@ class TaskStore:
         self._deadline = deadline
         self._clock = clock
         self._key = key
+        self._actor = None if actor == user_id else actor
         self._engine = Engine(table, self._partition, deadline, clock, key)
 
     def create(self, new: NewTask, task_id: str | None = None) -> Task:
@@ -141,9 +145,12 @@ class TaskStore:
         InvalidTask.
         """
         marks.check(self._engine)
-        return self._write(
-            task_id, lambda found, now: tasks.import_task(found, task_id, self._user_id, imported, now), []
-        )
+
+        def decide(found: Mapping[str, Task], now: int) -> Sequence[Task]:
+            return [tasks.import_task(found.get(task_id), task_id, self._user_id, imported, now)]
+
+        (task,) = self._engine.write(decide)  # the export says who wrote the task
+        return task
 
     def get(self, task_id: str) -> Task:
         """Read a task: one request. Raises TaskNotFound."""
@@ -264,7 +271,7 @@ class TaskStore:
                 return [tasks.clear(found.get(task_id), query, now)]
 
             try:
-                self._engine.write(decide, found={task_id: item})
+                self._engine.write(_written_by(self._actor, decide), found={task_id: item})
                 cleared += 1
             except NotMatching:
                 continue
@@ -359,7 +366,7 @@ class TaskStore:
 
     def _commit(self, decide: Decide, read: Collection[str], around: Collection[str] = ()) -> Sequence[Task]:
         try:
-            return self._engine.write(decide, read, around=around)
+            return self._engine.write(_written_by(self._actor, decide), read, around=around)
         except Replayed as replayed:
             self.replayed = True
             return replayed.results
@@ -369,6 +376,15 @@ class TaskStore:
             if isinstance(refusal.__cause__ or refusal, TaskNotFound):
                 marks.check(self._engine)
             raise
+
+
+def _written_by(actor: str | None, decide: Decide) -> Decide:
+    """The same decision, whose new states name the actor."""
+
+    def decided(found: Mapping[str, Task], now: int) -> Sequence[Task]:
+        return [tasks.written_by(actor, task, found.get(task.id)) for task in decide(found, now)]
+
+    return decided
 
 
 def _change(task: Task) -> Task | Tombstone:

@@ -18,7 +18,7 @@ SERVICE = {"scope": "tasks/service"}
 @pytest.fixture
 def service(api: Api) -> Api:
     """A service that addresses the user of the test."""
-    return Api(api.url, "a service", quote(api.caller, safe=""), SERVICE)
+    return Api(api.url, "service", quote(api.caller, safe=""), SERVICE)
 
 
 def test_an_erasure_removes_everything_and_then_waits(backend: Backend, api: Api, service: Api) -> None:
@@ -47,7 +47,7 @@ def test_the_last_response_is_a_receipt(backend: Backend, user: str) -> None:
         call("create_task", user, body={"title": "x"})
 
         def erase() -> Mapping[str, object]:
-            reply = call("erase_user", "a service", path_user=user, query={"confirm": user}, scope="tasks/service")
+            reply = call("erase_user", "service", path_user=user, query={"confirm": user}, scope="tasks/service")
             assert reply.status == 200
             return dict(reply.json)
 
@@ -71,7 +71,7 @@ def test_the_last_response_is_a_receipt(backend: Backend, user: str) -> None:
 def test_a_write_to_an_erased_user_is_403(backend: Backend, user: str) -> None:
     """Also with an id, with a key and in a batch, for users and services."""
     with serving(backend.table.client.meta.endpoint_url, backend.table.client.meta.endpoint_url) as fresh:
-        api, service = (Api(fresh.url, caller, user, SERVICE) for caller in (user, "a service"))
+        api, service = Api(fresh.url, user), Api(fresh.url, "service", user, SERVICE)
         assert service.erase(user).status == 200
         never = str(uuid.uuid4())
         body = {"title": "x", "description": None, "completed": False}
@@ -98,13 +98,13 @@ def test_a_write_to_an_erased_user_is_403(backend: Backend, user: str) -> None:
 
 @pytest.mark.parametrize("confirm", ["", "{}x", "x{}", "me", " {}", "{} ", "*"])
 def test_the_user_id_must_be_confirmed(kept: Kept, confirm: str) -> None:
-    service = Api(kept.api.url, "a service", kept.api.caller, SERVICE)
+    service = Api(kept.api.url, "service", kept.api.caller, SERVICE)
     assert is_problem(service.erase(confirm.replace("{}", kept.api.caller)), 400, "bad-query")
 
 
 @pytest.mark.parametrize("query", ["", "confirm", "confirm=a&confirm=a", "confirm={}&all=true"])
 def test_no_other_query_is_accepted(kept: Kept, query: str) -> None:
-    service = Api(kept.api.url, "a service", kept.api.caller, SERVICE)
+    service = Api(kept.api.url, "service", kept.api.caller, SERVICE)
     path = f"/v1/users/{kept.api.caller}?{query.replace('{}', kept.api.caller)}"
     assert is_problem(service.send("DELETE", path), 400, "bad-query")
 
@@ -120,22 +120,24 @@ def test_only_a_service_can_erase(kept: Kept, scope: str) -> None:
 def test_an_erasure_without_a_token_is_401_and_needs_no_body(kept: Kept) -> None:
     path = f"/v1/users/{kept.api.caller}?confirm={kept.api.caller}"
     assert is_gateways(kept.api.send("DELETE", path, headers={"Authorization": None}), 401, "Unauthorized")
-    service = Api(kept.api.url, "a service", kept.api.caller, SERVICE)
+    service = Api(kept.api.url, "service", kept.api.caller, SERVICE)
     assert is_problem(service.send("DELETE", path, b"x" * 1_400_000), 413, "body-too-large")
 
 
-def test_a_service_can_erase_itself_as_me(api: Api, backend: Backend) -> None:
-    service = Api(api.url, api.caller, "me", SERVICE)
-    service.made()
-    assert service.erase(api.caller).json["erased"] == 1
-    assert len(backend.stored(api.caller)) == 1
+def test_a_service_can_erase_itself_as_me(user: str, backend: Backend) -> None:
+    url = backend.table.client.meta.endpoint_url
+    with serving(url, url, SERVICE_CALLERS=user) as api:
+        service = Api(api.url, user, "me", SERVICE)
+        service.made()
+        assert service.erase(user).json["erased"] == 1
+        assert len(backend.stored(user)) == 1
 
 
 @pytest.mark.parametrize("user_id", ["auth0|abc", "a+b@example.com", "user=1", "x" * 255])
 def test_any_user_id_can_be_confirmed(backend: Backend, user_id: str) -> None:
     name = f"{user_id[:-37]}{uuid.uuid4()}" if len(user_id) > 100 else f"{user_id}-{uuid.uuid4()}"
     Api(backend.url, name, quote(name, safe="")).made()
-    service = Api(backend.url, "a service", quote(name, safe=""), SERVICE)
+    service = Api(backend.url, "service", quote(name, safe=""), SERVICE)
     assert service.erase(name).json["erased"] == 1
 
 
@@ -145,9 +147,9 @@ def test_the_tenant_of_an_erased_user_is_that_of_the_token(backend: Backend, use
         for tenant in ("acme", "other"):
             Api(tenants.url, user, user, {"tenant": tenant}).made()
         before = tenants.stored(user, "other")
-        service = Api(tenants.url, "a service", user, {**SERVICE, "tenant": "acme"})
+        service = Api(tenants.url, "service", user, {**SERVICE, "tenant": "acme"})
         assert service.erase(user).json["erased"] == 1
-        assert is_problem(Api(tenants.url, "a service", user, SERVICE).erase(user), 403, "no-tenant")
+        assert is_problem(Api(tenants.url, "service", user, SERVICE).erase(user), 403, "no-tenant")
         assert tenants.stored(user, "other") == before
         assert len(tenants.stored(user, "acme")) == 1
 
@@ -164,7 +166,7 @@ def test_members_cannot_erase_a_space(backend: Backend, user: str) -> None:
 def test_an_erasure_continues_after_the_database_fails(failing: Backend, user: str) -> None:
     for code, status in (("ThrottlingException", 503), ("InternalServerError", 503), ("AccessDeniedException", 500)):
         name = f"{code}-{user}"
-        response = Api(failing.url, "a service", name, SERVICE).erase(name)
+        response = Api(failing.url, "service", name, SERVICE).erase(name)
         assert response.status == status
         assert "secret" not in response.content.decode()
 

@@ -1,6 +1,5 @@
 """Behaviour of all routes: tokens, users, limits, correlation ids, CORS, logs, and responses of the gateway itself."""
 
-import hashlib
 import time
 import uuid
 from dataclasses import replace
@@ -10,7 +9,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from local.template import PSEUDO_PARAMETERS
 from local.tokens import AUDIENCE, ISSUER, make_token
+from shared.pseudonyms import pseudonym_in
 from tests.api import JSON, MERGE_PATCH, OPERATIONS, PUBLIC, Api, Backend, Headers, Operation, Response, Task, new_id
 from tests.conftest import mixed
 from tests.contract.conftest import Kept
@@ -407,7 +408,7 @@ def test_caches_may_store_only_responses_that_can_be_revalidated(api: Api, opera
 def test_every_request_is_one_line_in_the_log(backend: Backend, api: Api, operation: Operation, task: Task) -> None:
     response = operation.ask(api, task["id"], headers={"X-Correlation-Id": "mine"})
     line = backend.logged(response.headers["apigw-requestid"])
-    pseudonym = hashlib.sha256(api.caller.encode()).hexdigest()[:16]
+    pseudonym = pseudonym_in(PSEUDO_PARAMETERS["AWS::StackId"], api.caller)
     assert line["operation"] == operation.name
     assert line["route"] == f"{operation.method} {operation.path}"
     assert (line["status"], line["level"], line["correlation_id"]) == (response.status, "INFO", "mine")

@@ -87,10 +87,13 @@ def test_the_same_key_of_another_user_is_another_key(backend: Backend, api: Api,
     assert len(api.walk()) == len(stranger.walk()) == 1
 
 
-def test_a_service_shares_the_keys_of_the_user_that_it_acts_for(api: Api, key: str) -> None:
+def test_a_service_has_its_own_keys_for_each_user(api: Api, key: str) -> None:
     first = api.create_once(key)
     service = Api(api.url, "service", api.caller, {"scope": "tasks/service"})
-    assert service.create_once(key).content == first.content
+    created = service.create_once(key)
+    assert (created.status, created.json["id"] == first.json["id"]) == (201, False)
+    assert service.create_once(key).content == created.content
+    assert api.create_once(key).content == first.content
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ SERVICE = {"scope": "tasks/service"}
 
 @pytest.mark.parametrize("days_ago", [29.1, 3000])
 def test_a_service_imports_a_task_of_any_age(api: Api, days_ago: float) -> None:
-    task_id, service = new_id(days_ago), Api(api.url, "a service", api.caller, claims=SERVICE)
+    task_id, service = new_id(days_ago), Api(api.url, "service", api.caller, claims=SERVICE)
     path = f"{api.tasks}/{task_id}?import=true"
     assert is_problem(api.send("PUT", path, WHOLE, {"If-None-Match": "*"}), 403, "forbidden")
     assert api.get(task_id).status == 404
@@ -148,7 +148,7 @@ def test_a_service_imports_a_task_of_any_age(api: Api, days_ago: float) -> None:
 
 
 def test_an_imported_task_is_not_from_the_future(api: Api) -> None:
-    service = Api(api.url, "a service", api.caller, claims=SERVICE)
+    service = Api(api.url, "service", api.caller, claims=SERVICE)
     for days_ago, status in ((-0.5, 201), (-1.1, 422)):
         path = f"{api.tasks}/{new_id(days_ago)}?import=true"
         response = service.send("PUT", path, WHOLE, {"If-None-Match": "*"})
@@ -159,7 +159,7 @@ def test_an_imported_task_is_not_from_the_future(api: Api) -> None:
 
 @pytest.mark.parametrize(("query", "headers"), [("import=true", {}), ("import=yes", {"If-None-Match": "*"})])
 def test_only_a_create_can_be_an_import(kept: Kept, query: str, headers: dict[str, str]) -> None:
-    service = Api(kept.api.url, "a service", kept.api.caller, claims=SERVICE)
+    service = Api(kept.api.url, "service", kept.api.caller, claims=SERVICE)
     response = service.send("PUT", f"{kept.api.tasks}/{kept.task['id']}?{query}", OTHER, headers)
     assert is_problem(response, 400, "bad-query")
 

@@ -141,7 +141,7 @@ call(400, "batch_tasks", body={"operations": operations})
 call(404, "batch_tasks", body={"operations": [{"op": "toggle", "id": NOBODY}]}, headers=key())
 
 # Erasure of the user.
-service = {"sub": "a service", "token_use": "access", "scope": "tasks/service"}
+service = {"sub": "service", "token_use": "access", "scope": "tasks/service"}
 call(403, "erase_user", query={"confirm": USER})
 call(400, "erase_user", query={"confirm": "x"}, claims=service, user=USER)
 old = "01812345-1d65-7ec7-a429-721882d38931"

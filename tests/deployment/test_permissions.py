@@ -57,7 +57,7 @@ def test_every_function_uses_exactly_its_permissions(url: str, permissions: Perm
         api.batch({"op": "move", "id": task_id, "after": other_id}),
         api.move(task_id, {"before": other_id}, idempotency_key="move"),
         api.batch({"op": "update", "id": task_id, "patch": {}}),
-        Api(url, "a service", user, {"scope": "tasks/service"}).erase(user),
+        Api(url, "service", user, {"scope": "tasks/service"}).erase(user),
     ):
         assert response.status in (200, 201, 204), response
     assert dict(permissions.used) == {name: allowed for name, allowed in permissions.allowed.items() if allowed}

@@ -457,8 +457,13 @@ def life(user: str, began: int, title: str, tenant: str, *, full: bool) -> list[
         for step, (before, after) in enumerate(itertools.pairwise(states)):
             happened = events.happened(before, after)
             assert happened is not None
-            made.append(event_of(event_bus.entry(happened, "bus", began / 1000 + step, tenant=tenant, full=full)))
+            made.append(event_of(entry(happened, began / 1000 + step, tenant, full=full)))
     return made
+
+
+def entry(event: events.Event, at: float, tenant: str = "", *, full: bool = True) -> event_bus.Entry:
+    """An event as it is published."""
+    return event_bus.entry("bus", event.detail_type, event.detail(tenant, event.actor, full=full), at)
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "ids"])
@@ -470,10 +475,8 @@ def test_a_consumer_keeps_nothing_of_an_erased_user_in_any_order(seed: int, full
     first = life("alice", began, "secret", "", full=full)
     # What the erasure removes.
     purged = events.TaskEvent("purged", "alice", first[0]["detail"]["task_id"], 4, [], None)
-    first.append(event_of(event_bus.entry(purged, "bus", began / 1000 + 60, tenant="", full=full)))
-    erased = event_of(
-        event_bus.entry(events.ErasureEvent("alice", began + 80_000), "bus", began / 1000 + 80, tenant="", full=full)
-    )
+    first.append(event_of(entry(purged, began / 1000 + 60, full=full)))
+    erased = event_of(entry(events.ErasureEvent("alice", began + 80_000), began / 1000 + 80, full=full))
     second = life("alice", began + 40 * DAY, "new", "", full=full)
     others = [*life("alice", began, "other", "acme", full=full), *life("bob", began, "other", "", full=full)]
     kept = [*second, *others]
@@ -521,7 +524,7 @@ def test_the_end_of_an_erasure_is_published_after_all_purges_of_the_user() -> No
     client = Partial(lambda: next(outcomes))
     purges = [events.TaskEvent("purged", "alice", f"{number}", 2, [], None) for number in range(6)]
     made: list[events.Event] = [*purges, events.ErasureEvent("alice", 1), *purges]
-    entries = [event_bus.entry(one, "bus", 1, tenant="", full=True) for one in made]
+    entries = [entry(one, 1) for one in made]
     assert event_bus.publish(client, entries, time.monotonic() + 600) == (len(made), None)
     assert Counter(sent) == {"task.purged": 12, "user.erased": 1}
     assert sent.index("user.erased") >= 6

@@ -420,7 +420,7 @@ def moves_of_25_tasks(scene: Scene) -> Reply:
 def erasing(scene: Scene) -> Reply:
     query = {"confirm": scene.user}
     return scene.call(
-        "erase_user", "a service", path_user=scene.user, query=query, scope="tasks/service", seconds=left(scene)
+        "erase_user", "service", path_user=scene.user, query=query, scope="tasks/service", seconds=left(scene)
     )
 
 

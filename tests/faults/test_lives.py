@@ -285,7 +285,7 @@ def test_a_client_follows_an_erasure_and_an_import_into_the_same_deployment(
         more = True
         while more:
             query = {"confirm": user}
-            erased = there.call("erase_user", "a", path_user=user, query=query, scope="tasks/service")
+            erased = there.call("erase_user", "service", path_user=user, query=query, scope="tasks/service")
             more = erased.json["more"]
             there.days[0] += 10 / 86_400
         key = marks.key_in(items.partition_of(user))
@@ -306,7 +306,11 @@ def test_a_consumer_of_events_ends_with_the_later_life(scene: Scene, seed: int) 
     states += [scene.other.toggle(scene.task_id, ANY_VERSION) for _ in range(dice.randint(0, 5))]
     events = [happened(*pair) for pair in itertools.pairwise(states)]
     sent: list[Any] = [
-        {"detail-type": event.detail_type, "time": "2026-11-30T12:00:00Z", "detail": event.detail("", full=True)}
+        {
+            "detail-type": event.detail_type,
+            "time": "2026-11-30T12:00:00Z",
+            "detail": event.detail("", "", full=True),
+        }
         for event in events
         if event is not None
     ]

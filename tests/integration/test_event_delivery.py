@@ -17,7 +17,7 @@ from local import template as templates
 from local.events import publishing
 from local.gateway import serve
 from local.template import Template
-from local.tokens import AUDIENCE, ISSUER
+from local.tokens import PARAMETERS
 from ops import replay, stack
 from shared.models import NewTask
 from shared.store import items, marks
@@ -31,7 +31,7 @@ from tests.publisher import invoking
 
 @pytest.fixture(scope="module")
 def with_events() -> Template:
-    return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "Events": "yes"})
+    return templates.load(ROOT / "template.yaml", {**PARAMETERS, "Events": "yes"})
 
 
 def with_its_own_table(template: Template, url: str) -> Template:

@@ -283,7 +283,7 @@ def test_export_erase_and_import_give_the_same_lists_and_the_same_sync(
         lines = exported(source, tmp_path)
         more = True
         while more:
-            erased = call("erase_user", "a", path_user=user, query={"confirm": user}, scope="tasks/service")
+            erased = call("erase_user", "service", path_user=user, query={"confirm": user}, scope="tasks/service")
             more = erased.json["more"]
             ahead[0] += 10
         assert not any(shown(source).values())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
+from local.tokens import SERVICE
 from shared.http import problems
 from shared.models import NewTask, TaskQuery
 from shared.store import items, queries
@@ -86,7 +87,8 @@ def test_every_request_names_the_addressed_users_partition_only(
     task_id = create(invoke, owner) if there else "018f3a5c-0000-7000-8000-000000000000"
     seen.requests.clear()
     path_user = {"me": "me", "self": user, "another": owner}[addressed]
-    response = invoke(operation, user, path_user, task_id, scope="tasks/service" if addressed == "another" else "")
+    caller, scope = (SERVICE, "tasks/service") if addressed == "another" else (user, "")
+    response = invoke(operation, caller, path_user, task_id, scope=scope)
     assert response.status in (200, 201, 204, 404, 409)
     assert seen.requests
     assert seen.partitions == {f"USER#{owner}"}
@@ -149,15 +151,15 @@ def test_every_operation_uses_the_same_check(
     """So the tests of this folder send each spelling to only one operation."""
     asked: list[tuple[object, ...]] = []
 
-    def check(actor: str, claims: Mapping[str, str], path_user: str, service_scope: str, _: str) -> str:
-        asked.append((actor, claims["sub"], path_user, service_scope))
+    def check(actor: str, claims: Mapping[str, str], path_user: str, _: str, *, may_act_for_all: bool) -> str:
+        asked.append((actor, claims["sub"], path_user, may_act_for_all))
         raise problems.forbidden("the one check")
 
     monkeypatch.setattr("shared.http.identity.addressed_user", check)
     # The rest of the request is also invalid: this check must come first.
     response = invoke(operation, user, "me", "no id", query={"colour": "red"})
     assert (response.status, response.json["detail"]) == (403, "the one check")
-    assert asked == [(user, user, "me", "tasks/service")]
+    assert asked == [(user, user, "me", False)]
     assert seen.requests == []
 
 
@@ -212,7 +214,7 @@ def test_the_guard_fails_a_handler_with_the_store_of_another_user(
     invoke: Invoke, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard takes the user from the event, not from the code that reads it."""
-    monkeypatch.setattr("shared.http.identity.addressed_user", lambda actor, *_: f"other-{actor}")
+    monkeypatch.setattr("shared.http.identity.addressed_user", lambda actor, *_, **__: f"other-{actor}")
     for operation in OPERATIONS.values():
         with pytest.raises(guard.ForeignPartition):
             invoke(operation, user, "me", str(uuid.uuid4()))

@@ -1,6 +1,5 @@
 """Tenants and spaces: a request reaches only the tenant of its token, and only the spaces that the token lists."""
 
-import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -8,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from local.template import PSEUDO_PARAMETERS
+from local.tokens import SERVICE
+from shared.pseudonyms import pseudonym_in
 from tests.api import OPERATIONS, Api, Backend, Operation, serving
 from tests.conftest import mixed
 from tests.contract.shapes import is_problem
 
+STACK_ID = PSEUDO_PARAMETERS["AWS::StackId"]
 TENANT, SPACES = "custom:tenant", "https://example.com/spaces"
 
 
@@ -62,10 +65,13 @@ def test_without_a_tenant_every_request_is_rejected(tenants: Backend, acme: Api,
 def test_the_service_scope_and_spaces_reach_users_of_their_own_tenant(
     tenants: Backend, acme: Api, operation: Operation
 ) -> None:
-    for claims in ({"scope": "tasks/service"}, {SPACES: [f"other-{acme.caller}", acme.caller]}):
+    for name, claims in (
+        (SERVICE, {"scope": "tasks/service"}),
+        (f"caller-{acme.caller}", {SPACES: [f"other-{acme.caller}", acme.caller]}),
+    ):
         task = operation.task_for(acme)
         kept = tenants.stored(acme.caller, "acme")
-        caller = Api(acme.url, f"caller-{acme.caller}", acme.caller, {TENANT: "acme2", **claims})
+        caller = Api(acme.url, name, acme.caller, {TENANT: "acme2", **claims})
         operation.ask(caller, task["id"])
         assert tenants.stored(acme.caller, "acme") == kept
         assert operation.ask(of(caller, "acme", acme.caller), task["id"]).status < 300
@@ -112,8 +118,8 @@ def test_tenants_and_users_with_hostile_names_are_distinct(tenants: Backend, ten
 def test_the_log_names_actor_and_space_in_their_tenant(tenants: Backend, acme: Api) -> None:
     caller = Api(acme.url, f"caller-{acme.caller}", acme.caller, {TENANT: "acme", SPACES: [acme.caller]})
     line = tenants.logged(caller.create().headers["apigw-requestid"])
-    names = (f"acme\t{caller.caller}", f"acme\t{acme.caller}")
-    assert (line["actor"], line["user"]) == tuple(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
+    assert line["actor"] == pseudonym_in(STACK_ID, caller.caller, "acme")
+    assert line["user"] == pseudonym_in(STACK_ID, acme.caller, "acme")
 
 
 def test_without_the_parameters_the_claims_are_ignored(backend: Backend, user: str) -> None:

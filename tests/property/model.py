@@ -80,6 +80,7 @@ class Task:
     list: str | None = None
     position: str | None = None
     first_version: int = 1
+    updated_by: str | None = None
 
     @property
     def completed(self) -> bool:
@@ -111,6 +112,7 @@ class Task:
             "completed_at": None if self.completed_at is None else at(self.completed_at),
             "created_at": at(self.created_at),
             "updated_at": at(self.updated_at),
+            "updated_by": self.updated_by,
             "due": self.due,
             "time_zone": self.time_zone,
             "priority": self.priority,
@@ -185,6 +187,8 @@ class Model:
 
     def __init__(self, now: int) -> None:
         self.now = now
+        # The caller, if it is another user than the owner of the tasks.
+        self.actor: str | None = None
         self.users: dict[str, User] = {}
         # The event of each written version: its type, and the state that it shows.
         self.events: dict[tuple[str, str, int], tuple[str, Task]] = {}
@@ -197,6 +201,7 @@ class Model:
     def once(self, user: str, key: str | None, asked: object, act: Callable[[], Expected]) -> Expected:
         """Return the response of an operation that may have a key. `content` identifies the request."""
         keys = self.of(user).keys
+        key = key and f"{self.actor} {key}"
         if key is not None and key in keys and keys[key][2] * 1000 > self.now:
             first, response, _ = keys[key]
             if first != asked:
@@ -229,7 +234,7 @@ class Model:
         return task if task is not None and task.deleted_at is not None and task.purge_at > self.now else None
 
     def write(self, task: Task, **changes: Any) -> Task:
-        written = replace(task, updated_at=self.now, version=task.version + 1, **changes)
+        written = replace(task, updated_at=self.now, updated_by=self.actor, version=task.version + 1, **changes)
         self.of(task.user).tasks[task.id] = written
         # The type of an event follows from the changed fields: a PATCH may change several.
         if "deleted_at" in changes:
@@ -251,6 +256,7 @@ class Model:
         """Create a task of an export. Its life begins far above the versions of an earlier one."""
         kept, life = dict(fields), {"version": self.now, "first_version": self.now, "created_at": min(made, self.now)}
         times = {name: kept.pop(name, None) for name in ("completed_at", "deleted_at")}
+        life["updated_by"] = kept.pop("updated_by", None)
         if times["completed_at"] is not None and not kept["completed"]:
             raise Refused(422, "invalid-body", ("/completed_at",))
         given = {name: time for name, time in times.items() if time is not None}
@@ -258,7 +264,7 @@ class Model:
             raise UNUSABLE
         return self._create(user, task_id, kept, {**life, **given})
 
-    def _create(self, user: str, task_id: str, fields: Mapping[str, Any], values: Mapping[str, int]) -> Task:
+    def _create(self, user: str, task_id: str, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Task:
         invalid = faulty(fields)
         if invalid is not None:
             raise invalid
@@ -277,8 +283,9 @@ class Model:
                 "metadata": {},
             }
             wanted = {**defaults, "list": None, **kept, **({} if position is None else {"position": position})}
-            times = {name: values.get(name, getattr(there, name)) for name in ("completed_at", "deleted_at")}
-            same = all(getattr(there, name) == value for name, value in {**wanted, **times}.items())
+            names = ("completed_at", "deleted_at", "updated_by")
+            given = {name: values.get(name, getattr(there, name)) for name in names}
+            same = all(getattr(there, name) == value for name, value in {**wanted, **given}.items())
             if not same or there.completed != completed or there.version != there.first_version:
                 raise STALE
             if (there.deleted_at is None) != ("deleted_at" not in values):
@@ -286,7 +293,8 @@ class Model:
             return there
         if kept.get("list") is not None:
             kept["position"] = position or first_position(task_id, values["created_at"])
-        stamps = {"completed_at": self.now if completed else None, "updated_at": self.now}
+        completed_at = self.now if completed else None
+        stamps = {"completed_at": completed_at, "updated_at": self.now, "updated_by": self.actor}
         task = Task(**{"id": task_id, "user": user, "description": None, **kept, **stamps, **values})
         self.of(user).tasks[task_id] = task
         self.events[user, task_id, task.version] = ("task.created" if task.deleted_at is None else "task.deleted", task)

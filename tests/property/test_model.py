@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from local.streams import Record, StreamMapping
+from local.tokens import SERVICE
 from shared.events import happened
 from shared.models import Task
 from shared.store import items
@@ -135,7 +136,13 @@ class Handlers(RuleBasedStateMachine):
         self.run = uuid.uuid4().hex
         self.stack = ExitStack()
         table = table_at(self.url)
-        self.ask = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
+        self.functions = self.stack.enter_context(functions(table, lambda: self.model.now * 1_000_000))
+
+    def ask(self, name: str, user: str, task_id: str = "", **sent: Any) -> Reply:
+        """Send a request of a user, or one of the actor of the model for this user."""
+        if self.model.actor is None or "path_user" in sent:
+            return self.functions(name, user, task_id, **sent)
+        return self.functions(name, self.model.actor, task_id, path_user=user, scope="tasks/service", **sent)
 
     def published(self) -> dict[tuple[str, str, int], tuple[str, Any]]:
         """The event of each version in the stream, with its task."""
@@ -149,7 +156,7 @@ class Handlers(RuleBasedStateMachine):
             if event is not None:
                 version = (event.user_id, event.task_id, event.version)
                 assert version not in found
-                found[version] = (f"task.{event.type}", event.detail("", full=True)["task"])
+                found[version] = (f"task.{event.type}", event.detail("", "", full=True)["task"])
         return found
 
     def teardown(self) -> None:
@@ -225,6 +232,11 @@ class Handlers(RuleBasedStateMachine):
     def time_passes(self, milliseconds: int) -> None:
         self.model.now += milliseconds
 
+    @rule(actor=st.sampled_from([None, SERVICE]))
+    def another_acts(self, actor: str | None) -> None:
+        """From now on, the owners send the requests, or a service for them."""
+        self.model.actor = actor
+
     @rule(user=users, fields=new_tasks, key=keys)
     def create(self, user: str, fields: Mapping[str, Any], key: str | None) -> None:
         self.tick()
@@ -261,7 +273,7 @@ class Handlers(RuleBasedStateMachine):
         self.tick()
         me, them, task_id = self.name(user), self.name(other), self.task(other, pick)
         scope = "openid tasks/service" if service else "openid"
-        reply = self.ask("get_task", me, task_id, path_user=them, scope=scope)
+        reply = self.ask("get_task", SERVICE if service else me, task_id, path_user=them, scope=scope)
         if user != other and not service:
             self.compare(reply, Expected(403, kind="forbidden"))
         else:
@@ -338,6 +350,7 @@ class Handlers(RuleBasedStateMachine):
         age=st.sampled_from([0, HOUR, 100 * DAY, -DAY - 1]),
         completed=st.none() | st.sampled_from([0, HOUR, 99 * DAY]),
         deleted=st.none() | st.none() | st.sampled_from([0, HOUR, 29 * DAY, 31 * DAY]),
+        writer=st.none() | st.just("carol"),
         again=st.booleans(),
     )
     def import_task(
@@ -348,6 +361,7 @@ class Handlers(RuleBasedStateMachine):
         age: int,
         completed: int | None,
         deleted: int | None,
+        writer: str | None,
         again: bool,
     ) -> None:
         """Import a task of any age, twice, or one under the id of a task that is there."""
@@ -357,15 +371,16 @@ class Handlers(RuleBasedStateMachine):
         times = {
             name: now - ago for name, ago in (("completed_at", completed), ("deleted_at", deleted)) if ago is not None
         }
-        body = {**fields, **{name: at(time) for name, time in times.items()}}
+        body = {**fields, **{name: at(time) for name, time in times.items()}, "updated_by": writer}
         for _ in range(1 + again):
             self.tick()
             sent: dict[str, Any] = {"body": body, "headers": {"if-none-match": "*"}, "query": {"import": "true"}}
-            reply = self.ask("replace_task", "service", task_id, path_user=me, scope="tasks/service", **sent)
+            reply = self.ask("replace_task", SERVICE, task_id, path_user=me, scope="tasks/service", **sent)
 
             def act() -> Expected:
                 made = int(task_id.replace("-", "")[:12], 16)
-                return Expected(201, self.model.import_task(me, task_id, {**fields, **times}, made).shown)
+                imported = {**fields, **times, "updated_by": writer}
+                return Expected(201, self.model.import_task(me, task_id, imported, made).shown)
 
             self.compare(reply, Model.response(act))
 

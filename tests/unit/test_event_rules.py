@@ -79,7 +79,8 @@ def test_a_purged_event_has_the_version_after_the_last_and_no_task(last: Task) -
     event = events.happened(last, None)
     assert event is not None
     assert tuple(event) == ("purged", "alice", ID, last.version + 1, [], None)
-    assert event.detail("", full=True)["task"] is None
+    assert event.detail("", "", full=True)["task"] is None
+    assert event.actor == ""
 
 
 def test_a_write_without_a_new_version_gives_no_event() -> None:
@@ -100,10 +101,22 @@ def test_a_replayed_event_has_the_type_of_the_last_write() -> None:
 def test_an_event_shows_the_task_as_the_api_does_or_only_ids() -> None:
     event = events.happened(None, TRASHED)
     assert event is not None
-    ids: dict[str, object] = {"tenant": None, "user_id": "alice", "task_id": ID, "version": 4, "changed": []}
-    assert event.detail("", full=False) == ids
-    assert event.detail("", full=True) == {**ids, "task": json.loads(TRASHED.model_dump_json())}
+    ids: dict[str, object] = {"tenant": None, "user_id": "alice", "actor": "2bd8", "task_id": ID, "version": 4}
+    ids["changed"] = []
+    assert event.detail("", "2bd8", full=False) == ids
+    assert event.detail("", "2bd8", full=True) == {**ids, "task": json.loads(TRASHED.model_dump_json())}
     assert isinstance(event.task, DeletedTask)
+
+
+def test_an_event_names_its_actor_and_is_no_change_of_a_field() -> None:
+    by_bob = tasks.written_by("bob", changed(OPEN, completed=True), OPEN)
+    by_alice = tasks.written_by(None, changed(by_bob, completed=False), by_bob)
+    made = [events.happened(*pair) for pair in ((OPEN, by_bob), (by_bob, by_alice))]
+    assert [(one.actor, one.changed) for one in made if one is not None] == [
+        ("bob", ["completed", "completed_at"]),
+        ("alice", ["completed", "completed_at"]),
+    ]
+    assert events.replayed(by_bob).actor == "bob"
 
 
 def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
@@ -117,7 +130,9 @@ def test_events_are_sent_in_batches_that_eventbridge_takes() -> None:
             return {"Entries": [{"EventId": "x"}] * len(Entries)}
 
     long = [task(description="\x01" * sizes.choice([0, 8192])) for _ in range(45)]
-    made = [bus.entry(events.replayed(one), "bus", NOW / 1000, tenant="", full=True) for one in long]
+    made = [
+        bus.entry("bus", "task.created", events.replayed(one).detail("", "", full=True), NOW / 1000) for one in long
+    ]
     assert bus.publish(Client(), made, time.monotonic() + 600) == (45, None)
     assert list(itertools.chain(*sent)) == made
     assert all(len(batch) <= 10 for batch in sent)
@@ -131,4 +146,4 @@ def test_the_end_of_an_erasure_names_the_user_and_no_task() -> None:
     event = events.ErasureEvent("alice", 5)
     assert event.detail_type == "user.erased"
     shown = {"tenant": "acme", "user_id": "alice", "completed_at": "1970-01-01T00:00:00.005Z"}
-    assert event.detail("acme", full=True) == event.detail("acme", full=False) == shown
+    assert event.detail("acme", "", full=True) == event.detail("acme", "", full=False) == shown

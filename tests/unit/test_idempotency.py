@@ -11,15 +11,17 @@ from shared.store.items import IdempotencyKey
 ASKED = ("POST /v1/users/{user_id}/tasks", "alice", "")
 
 
-def once(key: str, body: bytes = b"{}", parts: tuple[str, ...] = ASKED, **headers: str) -> IdempotencyKey:
+def once(
+    key: str, body: bytes = b"{}", parts: tuple[str, ...] = ASKED, actor: str = "alice", **headers: str
+) -> IdempotencyKey:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    found = parse_idempotency_key({"idempotency-key": key, **named}, 24, body, *parts)
+    found = parse_idempotency_key({"idempotency-key": key, **named}, 24, actor, body, *parts)
     assert found is not None
     return found
 
 
 def test_without_a_key_there_is_nothing_to_remember() -> None:
-    assert parse_idempotency_key({}, 24, b"{}", *ASKED) is None
+    assert parse_idempotency_key({}, 24, "alice", b"{}", *ASKED) is None
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,11 @@ def test_without_a_key_there_is_nothing_to_remember() -> None:
 def test_a_key_is_stored_as_a_digest_and_quotes_are_not_part_of_it(given: str, bare: str) -> None:
     assert once(given).digest == once(bare).digest != once("another").digest
     assert (len(once(given).digest), once(given).lifetime) == (64, 24 * 3600)
+
+
+def test_a_key_belongs_to_its_actor() -> None:
+    digests = {once(key, actor=actor).digest for key in ("k", "b k") for actor in ("alice", "bob", "a", "a b")}
+    assert len(digests) == 8
 
 
 def test_the_same_request_has_the_same_fingerprint() -> None:
@@ -53,7 +60,7 @@ def test_requests_that_differ_in_any_part_have_different_fingerprints(changed: d
 
 def test_releases_understand_the_records_of_each_other() -> None:
     assert once("k") == IdempotencyKey(
-        digest="8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
+        digest="c41a990f5d9dc9fdf180b0d0c61e90304bb459164c1713b68118852f7ee48a5e",
         fingerprint="5cd6a374ee158037967d5e60d87f4f878194cfcb77c3bb44a348b617ea2c877b",
         lifetime=24 * 3600,
     )

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from shared.http import requests, telemetry
-from shared.http.identity import actor_of, addressed_user, tenant_of
+from shared.http.identity import actor_of, addressed_user, is_service, tenant_of
 from shared.http.problems import Problem
 from shared.models import NoQuery
 from shared.store.dynamodb import Table
@@ -54,6 +54,11 @@ def test_claims_without_a_valid_subject(claims: dict[str, str], status: int, det
     with pytest.raises(Problem) as problem:
         actor_of(claims)
     assert (problem.value.status, problem.value.detail) == (status, detail)
+
+
+def reached(actor: str, claims: dict[str, str], path: str, scope: str, spaces: str = "", *, named: bool = True) -> str:
+    """The user whose tasks a path addresses, for a caller that is named as a service, or not."""
+    return addressed_user(actor, claims, path, spaces, may_act_for_all=is_service(claims, scope, named=named))
 
 
 # Access tokens as issuers document them (docs/issuers.md), as API Gateway passes their claims. By issuer: the claims of
@@ -130,15 +135,20 @@ ISSUERS = {
 def test_tokens_of_issuers(user: dict[str, str], backend: dict[str, str], scope: str) -> None:
     actor = actor_of(user)
     assert actor == user["sub"]
-    assert addressed_user(actor, user, "me", scope, "") == actor
-    with pytest.raises(Problem):
-        addressed_user(actor, user, "bob", scope, "")
-    assert addressed_user(actor_of(backend), backend, "bob", scope, "") == "bob"
+    for named in (True, False):
+        assert reached(actor, user, "me", scope, named=named) == actor
+        with pytest.raises(Problem, match="forbidden"):
+            reached(actor, user, "bob", scope, named=named)
+    assert reached(actor_of(backend), backend, "bob", scope) == "bob"
+    for path in ("bob", "me", backend["sub"]):
+        with pytest.raises(Problem, match="unnamed-service"):
+            reached(actor_of(backend), backend, path, scope, named=False)
 
 
 @pytest.mark.parametrize("path", ["alice", "me"])
 def test_callers_may_use_their_own_tasks(path: str) -> None:
-    assert addressed_user("alice", {}, path, SERVICE, "") == "alice"
+    for named in (True, False):
+        assert reached("alice", {}, path, SERVICE, named=named) == "alice"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +159,14 @@ def test_callers_may_use_their_own_tasks(path: str) -> None:
         {"scp": SERVICE},
         {"scp": f"[openid {SERVICE}]"},
         {"scope": "", "scp": f"[{SERVICE}]"},
+        {"roles": f"[reader {SERVICE}]"},
+        {"roles": SERVICE},
     ],
 )
 def test_the_service_scope_allows_the_tasks_of_every_user(claims: dict[str, str]) -> None:
-    assert addressed_user("backend", claims, "bob", SERVICE, "") == "bob"
+    assert reached("backend", claims, "bob", SERVICE) == "bob"
     with pytest.raises(Problem) as problem:
-        addressed_user("backend", claims, "bob\n", SERVICE, "")
+        reached("backend", claims, "bob\n", SERVICE)
     assert problem.value.kind == "bad-user-id"
     assert problem.value.detail == "The user id in the path must be 1 to 255 printable ASCII characters."
 
@@ -181,7 +193,7 @@ def test_the_service_scope_allows_the_tasks_of_every_user(claims: dict[str, str]
 )
 def test_the_tasks_of_others_are_forbidden_with_one_message(path: str, claims: dict[str, str]) -> None:
     with pytest.raises(Problem) as problem:
-        addressed_user("alice", claims, path, SERVICE, "")
+        reached("alice", claims, path, SERVICE)
     assert (problem.value.status, str(problem.value)) == (403, "forbidden")
     assert problem.value.detail == (
         "This token does not give access to the tasks of this user. Use your own user id, or me, in the path."
@@ -210,7 +222,7 @@ def test_without_a_good_claim_there_is_no_tenant(claims: dict[str, str]) -> None
 
 @pytest.mark.parametrize("value", ["team", "[team]", "[a team]", "[team a]", "a,team", "team,a"])
 def test_a_claim_lists_the_spaces_of_the_caller(value: str) -> None:
-    assert addressed_user("alice", {"s": value}, "team", "", "s") == "team"
+    assert reached("alice", {"s": value}, "team", "", "s") == "team"
 
 
 @pytest.mark.parametrize(
@@ -242,12 +254,12 @@ def test_a_claim_lists_the_spaces_of_the_caller(value: str) -> None:
 def test_spaces_that_are_not_listed_are_forbidden(value: str, path: str) -> None:
     for claims, claim in (({"s": value}, "s"), ({"x": path}, "s"), ({"s": path, "": path}, "")):
         with pytest.raises(Problem, match="forbidden"):
-            addressed_user("alice", claims, path, "", claim)
+            reached("alice", claims, path, "", claim)
 
 
 def test_without_a_service_scope_no_caller_acts_for_others() -> None:
     with pytest.raises(Problem):
-        addressed_user("alice", {"scope": "  "}, "bob", "", "")
+        reached("alice", {"scope": "  "}, "bob", "")
 
 
 @pytest.mark.parametrize("authorizer", [None, {}, {"jwt": None}, {"jwt": {}}, {"jwt": {"claims": None}}])

@@ -134,6 +134,6 @@ def test_headers_and_times_are_cut_off(bad: str) -> None:
     with pytest.raises(ValueError, match="Must have at most 10240 characters"):
         etags.versions_in(text, weak=True)
     with pytest.raises(Problem) as refused:
-        parse_idempotency_key({"idempotency-key": text}, 1, b"")
+        parse_idempotency_key({"idempotency-key": text}, 1, "alice", b"")
     assert "1 to 255" in refused.value.detail
     assert milliseconds(text) is None

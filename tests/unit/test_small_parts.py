@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 from shared.fields import TASK_ID
 from shared.http import telemetry
 from shared.http.settings import Settings
+from shared.pseudonyms import pseudonym, pseudonym_in
 from shared.store import dynamodb, parser
 from shared.store.dynamodb import Failure, OutcomeUnknown, Retries, StorageFull, failure_of
 from shared.store.uuid7 import uuid7
@@ -53,6 +55,18 @@ def test_settings() -> None:
     settings = Settings.model_validate({"TABLE_NAME": "tasks", "PATH": "/bin"})
     assert (settings.table_name, settings.service_scope) == ("tasks", "tasks/service")
     assert Settings.model_validate({"TABLE_NAME": "tasks", "SERVICE_SCOPE": ""}).service_scope == ""
+
+
+@pytest.mark.parametrize("callers", ["a", "a,b", ",a", "b,a,", "a,a"])
+def test_services_are_named_by_their_subjects(callers: str) -> None:
+    settings = Settings.model_validate({"TABLE_NAME": "tasks", "SERVICE_CALLERS": callers})
+    assert settings.names_service("a")
+    assert not any(map(settings.names_service, ("", " a", "A", "ab", "a,b ", callers.replace("a", "c"))))
+
+
+def test_without_names_there_is_no_service() -> None:
+    settings = Settings.model_validate({"TABLE_NAME": "tasks"})
+    assert not any(map(settings.names_service, ("a", ",", " ")))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +236,10 @@ def test_the_log_line_of_a_request(
 
 
 def test_pseudonyms() -> None:
-    # printf %s alice | sha256sum | cut -c1-16
-    assert telemetry.pseudonym("alice") == "2bd806c97f0e00af"
-    assert telemetry.pseudonym("") == ""
-    assert telemetry.pseudonym("\ud800") != telemetry.pseudonym("\ud801")
+    # printf %s alice | openssl dgst -sha256 -hmac stack | cut -d' ' -f2 | cut -c1-16
+    assert pseudonym_in("stack", "alice") == "cd13b63c2fcca903"
+    assert pseudonym_in("stack", "alice") != pseudonym_in("stack2", "alice")
+    assert pseudonym_in("stack", "alice") != pseudonym_in("stack", "alice", "acme")
+    assert pseudonym_in("stack", "") == ""
+    assert pseudonym_in("stack", "\ud800") != pseudonym_in("stack", "\ud801")
+    assert pseudonym("alice", "acme") == pseudonym_in(os.environ["STACK_ID"], "alice", "acme")

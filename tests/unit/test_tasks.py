@@ -43,6 +43,7 @@ def test_a_new_task(task: Task) -> None:
         completed_at=None,
         created_at=NOW,
         updated_at=NOW,
+        updated_by=None,
         due=None,
         time_zone=None,
         priority=0,
