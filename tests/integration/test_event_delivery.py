@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api
-from tests.conftest import ROOT, TABLE, deadline_in, eventually
+from tests.conftest import ROOT, TABLE, deadline_in, eventually, sized
 from tests.publisher import invoking
 
 
@@ -34,15 +35,16 @@ def with_events() -> Template:
     return templates.load(ROOT / "template.yaml", {"JwtIssuer": ISSUER, "JwtAudience": AUDIENCE, "Events": "yes"})
 
 
-def with_its_own_table(template: Template, url: str) -> Template:
-    """The template with a table whose stream has no records of other tests."""
+def with_its_own_table_and_bus(template: Template, url: str) -> Template:
+    """The template with a table and a bus that no other test uses."""
     name = f"events-{uuid.uuid4()}"
     (table,) = template.tables
     own = replace(
         template,
         tables=(replace(table, arguments={**table.arguments, "TableName": name}),),
         functions=tuple(
-            replace(one, environment={**one.environment, "TABLE_NAME": name}) for one in template.functions
+            replace(one, environment={**one.environment, "TABLE_NAME": name, "EVENT_BUS": name})
+            for one in template.functions
         ),
     )
     engines.create_tables(own, url)
@@ -70,7 +72,7 @@ def test_a_local_api_publishes_through_a_real_bus(
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         return [one for one in lines if one["detail"]["user_id"] == user]
 
-    own = with_its_own_table(with_events, dynamodb_local_url)
+    own = with_its_own_table_and_bus(with_events, dynamodb_local_url)
     with (
         engines.moto() as bus,
         publishing(own, dynamodb_local_url, bus, log),
@@ -96,6 +98,35 @@ def test_a_local_api_publishes_through_a_real_bus(
     assert [line.split()[:3] for line in lines if user in line and line.startswith("task.")] == [
         [one["detail-type"], user, task_id] for one in found
     ]
+
+
+@pytest.mark.parametrize("engine", ["moto", "dynamodb_local"])
+def test_every_version_is_published_although_transactions_conflict(
+    engine: str, request: pytest.FixtureRequest, with_events: Template, user: str, tmp_path: Path
+) -> None:
+    """A write with a key is a transaction. Of simultaneous ones for a task, one succeeds and the others fail."""
+    log, toggles = tmp_path / "events.jsonl", sized(60, 120, 480)
+
+    def versions(task_id: str) -> list[int]:
+        details = [json.loads(line)["detail"] for line in log.read_text().splitlines()]
+        return [one["version"] for one in details if one.get("task_id") == task_id]
+
+    with engines.moto() as bus:
+        engine_url = bus if engine == "moto" else request.getfixturevalue("dynamodb_local_url")
+        own = with_its_own_table_and_bus(with_events, engine_url)
+        with (
+            publishing(own, engine_url, bus, log),
+            serve(own, {"AWS_ENDPOINT_URL_DYNAMODB": engine_url}, workers=4) as url,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            api = Api(url, user)
+            task_id = api.create().json["id"]
+            toggled = pool.map(lambda _: api.toggle(task_id, idempotency_key=str(uuid.uuid4())), range(toggles))
+            assert {one.status for one in toggled} <= {200, 503}  # a slow machine has no time for another attempt
+            version = api.get(task_id).json["version"]
+            last = api.create().json["id"]
+            eventually(lambda: versions(last) or None)
+    assert versions(task_id) == list(range(1, version + 1))
 
 
 @pytest.fixture
