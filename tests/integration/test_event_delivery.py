@@ -1,12 +1,17 @@
 """Events outside of AWS: `make run EVENTS=yes`, `sam local`, the schema, and `ops.replay`."""
 
+import io
 import json
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import jsonschema_rs
@@ -17,6 +22,7 @@ from local import dynamodb as engines
 from local import template as templates
 from local.events import publishing
 from local.gateway import serve
+from local.streams import StreamMapping
 from local.template import Template
 from local.tokens import AUDIENCE, ISSUER
 from ops import replay, stack
@@ -98,6 +104,82 @@ def test_a_local_api_publishes_through_a_real_bus(
     assert [line.split()[:3] for line in lines if user in line and line.startswith("task.")] == [
         [one["detail-type"], user, task_id] for one in found
     ]
+
+
+class _Broken(io.StringIO):
+    """A standard stream that nobody reads any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_used = threading.Event()
+
+    def write(self, _: str) -> int:
+        self.was_used.set()
+        raise BrokenPipeError
+
+
+def test_publishing_goes_on_after_every_error_and_says_what_is_missing(
+    with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "events.jsonl"
+    log.symlink_to("/dev/full")  # its disk is full
+    errors = ""
+
+    def until(text: str) -> str:
+        """Wait until the standard error has this text. Return its line."""
+
+        def read() -> str | None:
+            nonlocal errors
+            errors += capfd.readouterr().err
+            return next((line for line in errors.splitlines() if text in line), None)
+
+        return eventually(read, 30)
+
+    with engines.moto() as url:
+        own = with_its_own_table_and_bus(with_events, url)
+        store = TaskStore(Table(new_client(url), own.tables[0].arguments["TableName"]), user, deadline_in(100))
+        with publishing(own, url, url, log):
+            lost = until(f'"task_id": "{store.create(NewTask(title="lost")).id}"')
+            assert lost.startswith(f"events: not written into {log} (OSError: [Errno 28] No space left on device) {{")
+            log.unlink()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", _Broken())
+                unprinted = until(store.create(NewTask(title="not printed")).id)
+                assert unprinted.startswith("events: not printed (BrokenPipeError: ")
+                patch.setattr(sys, "stderr", broken := _Broken())
+                store.create(NewTask(title="not reported"))
+                assert broken.was_used.wait(30)
+            with monkeypatch.context() as patch:
+                patch.setattr(StreamMapping, "poll", Mock(side_effect=RuntimeError("on purpose")))
+                until("events: did not read the stream (RuntimeError: on purpose)")
+            last = store.create(NewTask(title="last")).id
+            eventually(lambda: last in log.read_text() or None, 30)
+    titles = [json.loads(line)["detail"]["task"]["title"] for line in log.read_text().splitlines()]
+    assert titles == ["not printed", "not reported", "last"]
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from local.events import _append
+log = Path(sys.argv[1])
+_append("first", log)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+try:
+    _append("too long", log)
+except OSError as error:
+    print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+_append("last", log)
+"""
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    """The limit of a file is 10 bytes, in another process: it would also be that of the files of pytest."""
+    log = tmp_path / "events.jsonl"
+    arguments = [sys.executable, "-c", FULL, str(log)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, log.read_text()) == ("File too large\n", "first\nlast\n")
 
 
 @pytest.mark.parametrize("engine", ["moto", "dynamodb_local"])

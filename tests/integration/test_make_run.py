@@ -97,13 +97,17 @@ def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
 
 
 @contextmanager
-def make_events(output: Path, port: int) -> Iterator[Callable[[], list[Any]]]:
-    """`make events`. Yields a function that returns the events printed so far."""
+def make_events(output: Path, port: int) -> Iterator[Callable[[], list[Any] | None]]:
+    """`make events`. Yields a function that returns the events printed so far, None if there is none."""
     arguments = ["make", "-s", "events", f"PORT={port}"]
     with output.open("wb") as file:
         process = subprocess.Popen(arguments, cwd=ROOT, stdout=file, start_new_session=True)
     try:
-        yield lambda: [json.loads(line) for line in output.read_text().splitlines(keepends=True) if line[-1] == "\n"]
+        yield (
+            lambda: (
+                [json.loads(line) for line in output.read_text().splitlines(keepends=True) if line[-1] == "\n"] or None
+            )
+        )
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(10)
@@ -118,15 +122,16 @@ def test_each_server_has_its_own_events(tmp_path: Path) -> None:
         shown = [stack.enter_context(make_events(tmp_path / f"events-{port}", port)) for port in ports]
         created = []
         for port, events in zip(ports, shown, strict=True):
-            created.append(Api(f"http://127.0.0.1:{port}", "alice").create().json["id"])
-            eventually(lambda events=events: events() or None, 30)
-        assert [[one["detail"]["task_id"] for one in events()] for events in shown] == [[one] for one in created]
+            task_id = Api(f"http://127.0.0.1:{port}", "alice").create().json["id"]
+            eventually(events, 30)
+            created.append(task_id)
+        assert [[one["detail"]["task_id"] for one in events() or ()] for events in shown] == [[one] for one in created]
         # A server that does not start, because the port is in use, leaves the events of the other alone.
         arguments = ["make", "-s", "run", f"PORT={ports[0]}", "EVENTS=yes"]
         ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert "in use" in ended.stderr
         with make_events(tmp_path / "again", ports[0]) as again:
-            assert eventually(lambda: again() or None, 30) == shown[0]()
+            assert eventually(again, 30) == shown[0]()
 
 
 def test_the_client_of_the_documents_has_one_id_for_all_attempts(
