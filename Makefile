@@ -53,8 +53,8 @@ setup: .venv/.ready ## Install the locked environment into .venv, as all other t
 run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; TENANT_CLAIM=; SPACES_CLAIM=)
 	@exec $(BIN)/python -m local
 
-events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines
-	@mkdir -p .local && touch .local/events.jsonl && exec tail -n +1 -F .local/events.jsonl
+events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines (PORT=8000)
+	@file=.local/events-$${PORT:-8000}.jsonl; mkdir -p .local && touch "$$file" && exec tail -n +1 -F "$$file"
 
 token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service; CLAIMS=JSON)
 	@# Only accept USER from the command line: the shell also sets a variable USER.

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -85,10 +86,12 @@ def main(arguments: Sequence[str] = ()) -> int:
             url = stack.enter_context(engine(name))
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
             dynamodb.create_tables(loaded, url)
+            address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: docs.page}))
             if with_events == "yes":
                 bus = url if name == "moto" else stack.enter_context(dynamodb.moto())
-                stack.enter_context(events.publishing(loaded, url, bus, tokens.HOME / "events.jsonl"))
-            address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: docs.page}))
+                # The port is ours now, and it names the file: no two servers write into one.
+                log = tokens.HOME / f"events-{urlsplit(address).port}.jsonl"
+                stack.enter_context(events.publishing(loaded, url, bus, log))
             sys.stdout.write(_welcome(address))
             sys.stdout.flush()
             stop.wait()

@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,41 +38,66 @@ _JAVA = (
     'wait $java; kill $! 2>&-; rm -rf "$SCRATCH"'
 )
 _START_SECONDS = 30
+# Moto loses updates if two threads call it at once, also through two servers.
+_MOTO = threading.Lock()
 
 
 @contextmanager
 def moto(port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
     """Start moto's server in this process and yield its URL. All servers in one process share the same tables."""
     # Imported here because the import is slow and DynamoDB Local does not need it.
-    from moto.dynamodb import responses  # noqa: PLC0415
-    from moto.dynamodb.models.table import Table  # noqa: PLC0415
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
-    Table.__deepcopy__ = _shallow_copy  # type: ignore[attr-defined]
-    # Moto still allows only 25 items in a transaction. A full batch also reads its idempotency record.
-    responses.TRANSACTION_MAX_ITEMS = 100
+    _patch_moto()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+    app = DomainDispatcherApplication(create_backend_app)
 
     def serialized(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        with lock:  # moto loses updates if two threads call it at once
+        with _MOTO:
             return list(app(environ, start_response))
 
     with running(make_server(address, port, serialized, threaded=True)) as url:
         yield url
 
 
+@cache
+def _patch_moto() -> None:
+    from moto.dynamodb import responses  # noqa: PLC0415
+    from moto.dynamodb.models import DynamoDBBackend  # noqa: PLC0415
+    from moto.dynamodb.models.table import Table  # noqa: PLC0415
+
+    # Moto still allows only 25 items in a transaction. A full batch also reads its idempotency record.
+    responses.TRANSACTION_MAX_ITEMS = 100
+    Table.__deepcopy__ = _shallow_copy  # type: ignore[attr-defined]
+    original = DynamoDBBackend.transact_write_items
+
+    def transact_write_items(backend: Any, parts: Any) -> None:
+        """Keep the stream as it was if the transaction fails.
+
+        DynamoDBBackend.transact_write_items replaces the table by a copy that it made before. If the copy had a stream
+        of its own, an iterator would stay on the old one and read the records of the failed transaction. The next
+        records get the same sequence numbers, and a reader that continues behind these numbers would miss them.
+        """
+        shards = [table.stream_shard for table in backend.tables.values() if table.stream_shard is not None]
+        lengths = [len(shard.items) for shard in shards]
+        try:
+            original(backend, parts)
+        except Exception:
+            for shard, length in zip(shards, lengths, strict=True):
+                del shard.items[length:]  # nobody has read them, because of the lock
+            raise
+
+    DynamoDBBackend.transact_write_items = transact_write_items  # type: ignore[assignment,method-assign]
+
+
 def _shallow_copy(table: Any, _: dict[int, Any]) -> Any:
     """Copy a table without copying its items.
 
     For a rollback, moto makes a deep copy of the table for each part of a transaction: 25 copies for a batch. A shallow
-    copy is enough, because our transactions replace whole items and never change one in place.
+    copy is enough, because our transactions replace whole items and never change one in place. It has the same stream.
     """
     copied = copy.copy(table)
     copied.items = defaultdict(dict, {key: copy.copy(items) for key, items in table.items.items()})
-    if table.stream_shard is not None:  # otherwise the stream would keep what was rolled back
-        copied.stream_shard = copy.copy(table.stream_shard)
-        copied.stream_shard.items = copy.copy(table.stream_shard.items)
     return copied
 
 

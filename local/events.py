@@ -1,15 +1,15 @@
 """`make run EVENTS=yes`: publishes the events of the local table through moto's EventBridge, and shows them."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from local.streams import Record, StreamMapping
 from local.template import Template
@@ -38,28 +38,51 @@ def publishing(template: Template, table_url: str, bus_url: str, log: Path) -> I
     stop = threading.Event()
     mapping.pause = stop.wait
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
+    log.write_bytes(b"")
 
-        def publish() -> None:
-            while not stop.wait(_PAUSE):
-                try:
-                    mapping.poll()
-                    for event in _received(*queue):
-                        file.write(json.dumps(event, ensure_ascii=False) + "\n")
-                        file.flush()
+    def publish() -> None:
+        while not stop.wait(_PAUSE):
+            with _going_on("did not read the stream"):
+                mapping.poll()
+            with _going_on("did not read the bus"):
+                for event in _received(*queue):
+                    text = json.dumps(event, ensure_ascii=False)
+                    with _going_on(f"not written into {log}", text):
+                        _append(text, log)
+                    with _going_on("not printed", text):
                         sys.stdout.write(_line(event))
                         sys.stdout.flush()
-                except (BotoCoreError, ClientError) as error:
-                    sys.stderr.write(f"events: {error}\n")
 
-        thread = threading.Thread(target=publish, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(function.timeout)
-            workers.close()
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(function.timeout)
+        workers.close()
+
+
+@contextmanager
+def _going_on(failed: str, event: str = "") -> Iterator[None]:
+    """Report any exception on standard error, with the event that it concerns. The thread must not end."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the events after it can still be published
+        with suppress(Exception):  # standard error itself may be closed, or on a full disk
+            sys.stderr.write(f"events: {failed} ({type(error).__name__}: {error}) {event}".rstrip() + "\n")
+
+
+def _append(line: str, log: Path) -> None:
+    """Append a line, or nothing: the next line would otherwise continue a half line."""
+    end = log.stat().st_size if log.exists() else 0
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError:
+        with suppress(OSError):
+            os.truncate(log, end)
+        raise
 
 
 def _client(service: str, url: str) -> Any:

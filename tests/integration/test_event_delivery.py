@@ -1,11 +1,17 @@
 """Events outside of AWS: `make run EVENTS=yes`, `sam local`, the schema, and `ops.replay`."""
 
+import io
 import json
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import jsonschema_rs
@@ -16,6 +22,7 @@ from local import dynamodb as engines
 from local import template as templates
 from local.events import publishing
 from local.gateway import serve
+from local.streams import StreamMapping
 from local.template import Template
 from local.tokens import PARAMETERS
 from ops import replay, stack
@@ -25,7 +32,7 @@ from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION
 from tests.api import Api
-from tests.conftest import ROOT, TABLE, deadline_in, eventually
+from tests.conftest import ROOT, TABLE, deadline_in, eventually, sized
 from tests.publisher import invoking
 
 
@@ -34,15 +41,16 @@ def with_events() -> Template:
     return templates.load(ROOT / "template.yaml", {**PARAMETERS, "Events": "yes"})
 
 
-def with_its_own_table(template: Template, url: str) -> Template:
-    """The template with a table whose stream has no records of other tests."""
+def with_its_own_table_and_bus(template: Template, url: str) -> Template:
+    """The template with a table and a bus that no other test uses."""
     name = f"events-{uuid.uuid4()}"
     (table,) = template.tables
     own = replace(
         template,
         tables=(replace(table, arguments={**table.arguments, "TableName": name}),),
         functions=tuple(
-            replace(one, environment={**one.environment, "TABLE_NAME": name}) for one in template.functions
+            replace(one, environment={**one.environment, "TABLE_NAME": name, "EVENT_BUS": name})
+            for one in template.functions
         ),
     )
     engines.create_tables(own, url)
@@ -70,7 +78,7 @@ def test_a_local_api_publishes_through_a_real_bus(
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         return [one for one in lines if one["detail"]["user_id"] == user]
 
-    own = with_its_own_table(with_events, dynamodb_local_url)
+    own = with_its_own_table_and_bus(with_events, dynamodb_local_url)
     with (
         engines.moto() as bus,
         publishing(own, dynamodb_local_url, bus, log),
@@ -96,6 +104,111 @@ def test_a_local_api_publishes_through_a_real_bus(
     assert [line.split()[:3] for line in lines if user in line and line.startswith("task.")] == [
         [one["detail-type"], user, task_id] for one in found
     ]
+
+
+class _Broken(io.StringIO):
+    """A standard stream that nobody reads any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_used = threading.Event()
+
+    def write(self, _: str) -> int:
+        self.was_used.set()
+        raise BrokenPipeError
+
+
+def test_publishing_goes_on_after_every_error_and_says_what_is_missing(
+    with_events: Template, user: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "events.jsonl"
+    log.symlink_to("/dev/full")  # its disk is full
+    errors = ""
+
+    def until(text: str) -> str:
+        """Wait until the standard error has this text. Return its line."""
+
+        def read() -> str | None:
+            nonlocal errors
+            errors += capfd.readouterr().err
+            return next((line for line in errors.splitlines() if text in line), None)
+
+        return eventually(read, 30)
+
+    with engines.moto() as url:
+        own = with_its_own_table_and_bus(with_events, url)
+        store = TaskStore(Table(new_client(url), own.tables[0].arguments["TableName"]), user, deadline_in(100))
+        with publishing(own, url, url, log):
+            lost = until(f'"task_id": "{store.create(NewTask(title="lost")).id}"')
+            assert lost.startswith(f"events: not written into {log} (OSError: [Errno 28] No space left on device) {{")
+            log.unlink()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", _Broken())
+                unprinted = until(store.create(NewTask(title="not printed")).id)
+                assert unprinted.startswith("events: not printed (BrokenPipeError: ")
+                patch.setattr(sys, "stderr", broken := _Broken())
+                store.create(NewTask(title="not reported"))
+                assert broken.was_used.wait(30)
+            with monkeypatch.context() as patch:
+                patch.setattr(StreamMapping, "poll", Mock(side_effect=RuntimeError("on purpose")))
+                until("events: did not read the stream (RuntimeError: on purpose)")
+            last = store.create(NewTask(title="last")).id
+            eventually(lambda: last in log.read_text() or None, 30)
+    titles = [json.loads(line)["detail"]["task"]["title"] for line in log.read_text().splitlines()]
+    assert titles == ["not printed", "not reported", "last"]
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from local.events import _append
+log = Path(sys.argv[1])
+_append("first", log)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+try:
+    _append("too long", log)
+except OSError as error:
+    print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+_append("last", log)
+"""
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    """The limit of a file is 10 bytes, in another process: it would also be that of the files of pytest."""
+    log = tmp_path / "events.jsonl"
+    arguments = [sys.executable, "-c", FULL, str(log)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, log.read_text()) == ("File too large\n", "first\nlast\n")
+
+
+@pytest.mark.parametrize("engine", ["moto", "dynamodb_local"])
+def test_every_version_is_published_although_transactions_conflict(
+    engine: str, request: pytest.FixtureRequest, with_events: Template, user: str, tmp_path: Path
+) -> None:
+    """A write with a key is a transaction. Of simultaneous ones for a task, one succeeds and the others fail."""
+    log, toggles = tmp_path / "events.jsonl", sized(60, 120, 480)
+
+    def versions(task_id: str) -> list[int]:
+        details = [json.loads(line)["detail"] for line in log.read_text().splitlines()]
+        return [one["version"] for one in details if one.get("task_id") == task_id]
+
+    with engines.moto() as bus:
+        engine_url = bus if engine == "moto" else request.getfixturevalue("dynamodb_local_url")
+        own = with_its_own_table_and_bus(with_events, engine_url)
+        with (
+            publishing(own, engine_url, bus, log),
+            serve(own, {"AWS_ENDPOINT_URL_DYNAMODB": engine_url}, workers=4) as url,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            api = Api(url, user)
+            task_id = api.create().json["id"]
+            toggled = pool.map(lambda _: api.toggle(task_id, idempotency_key=str(uuid.uuid4())), range(toggles))
+            assert {one.status for one in toggled} <= {200, 503}  # a slow machine has no time for another attempt
+            version = api.get(task_id).json["version"]
+            last = api.create().json["id"]
+            eventually(lambda: versions(last) or None)
+    assert versions(task_id) == list(range(1, version + 1))
 
 
 @pytest.fixture

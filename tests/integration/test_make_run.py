@@ -1,5 +1,6 @@
-"""`make run` and `make token`, as a newcomer uses them."""
+"""`make run`, `make events` and `make token`, as a newcomer uses them."""
 
+import json
 import os
 import re
 import shutil
@@ -7,15 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.client import parse_headers
 from pathlib import Path
 from socketserver import StreamRequestHandler, TCPServer
+from typing import Any
 
 import pytest
 
-from tests.api import send
+from tests.api import Api, send
 from tests.conftest import ROOT, eventually, free_port
 
 START_SECONDS = 30
@@ -92,6 +94,44 @@ def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
     assert pasted.stdout.count('"due":"2026-12-24"') == 2
     assert "'title': 'Buy milk'" in pasted.stdout  # by the client in Python
     assert node is None or re.search(r"JavaScript [0-9a-f-]{14}7[0-9a-f-]{21} Buy milk", pasted.stdout)
+
+
+@contextmanager
+def make_events(output: Path, port: int) -> Iterator[Callable[[], list[Any] | None]]:
+    """`make events`. Yields a function that returns the events printed so far, None if there is none."""
+    arguments = ["make", "-s", "events", f"PORT={port}"]
+    with output.open("wb") as file:
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=file, start_new_session=True)
+    try:
+        yield (
+            lambda: (
+                [json.loads(line) for line in output.read_text().splitlines(keepends=True) if line[-1] == "\n"] or None
+            )
+        )
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+
+
+def test_each_server_has_its_own_events(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    with ExitStack() as stack:
+        for port in ports:
+            stack.callback((ROOT / ".local" / f"events-{port}.jsonl").unlink, missing_ok=True)
+            stack.enter_context(make_run(tmp_path / f"run-{port}", port, EVENTS="yes"))
+        shown = [stack.enter_context(make_events(tmp_path / f"events-{port}", port)) for port in ports]
+        created = []
+        for port, events in zip(ports, shown, strict=True):
+            task_id = Api(f"http://127.0.0.1:{port}", "alice").create().json["id"]
+            eventually(events, 30)
+            created.append(task_id)
+        assert [[one["detail"]["task_id"] for one in events() or ()] for events in shown] == [[one] for one in created]
+        # A server that does not start, because the port is in use, leaves the events of the other alone.
+        arguments = ["make", "-s", "run", f"PORT={ports[0]}", "EVENTS=yes"]
+        ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert "in use" in ended.stderr
+        with make_events(tmp_path / "again", ports[0]) as again:
+            assert eventually(again, 30) == shown[0]()
 
 
 def test_the_client_of_the_documents_has_one_id_for_all_attempts(

@@ -57,11 +57,11 @@ def test_moto_creates_the_tables_of_the_template_once(tiny: Template) -> None:
 
 
 def test_moto_loses_no_update(tiny: Template) -> None:
-    with dynamodb.moto() as url:
+    with dynamodb.moto() as url, dynamodb.moto() as other:  # they share their tables
         dynamodb.create_tables(tiny, url)
 
-        def add(_: int) -> None:
-            own = client(url)
+        def add(number: int) -> None:
+            own = client((url, other)[number % 2])
             for _ in range(20):
                 own.update_item(
                     TableName="Things",
@@ -73,6 +73,49 @@ def test_moto_loses_no_update(tiny: Template) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(add, range(4)))
         assert client(url).get_item(TableName="Things", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "80"}
+
+
+def test_a_stream_never_has_the_records_of_a_failed_transaction(engine_url: str) -> None:
+    """Not even for a reader that began before, and whose iterator stays valid."""
+    name, own = f"streamed-{uuid.uuid4()}", client(engine_url)
+    own.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    streams: Any = boto3.client("dynamodbstreams", endpoint_url=engine_url)
+    arn = own.describe_table(TableName=name)["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+
+    def put(key: str) -> Any:
+        condition = "attribute_not_exists(pk)"
+        return {"Put": {"TableName": name, "Item": {"pk": {"S": key}}, "ConditionExpression": condition}}
+
+    def read(iterator: str) -> tuple[list[tuple[str, int]], str]:
+        page = streams.get_records(ShardIterator=iterator)
+        changes = [record["dynamodb"] for record in page["Records"]]
+        return [(one["Keys"]["pk"]["S"], int(one["SequenceNumber"])) for one in changes], page["NextShardIterator"]
+
+    own.transact_write_items(TransactItems=[put("first")])
+    found, iterator = read(streams.get_shard_iterator(**place)["ShardIterator"])
+    for number in range(2):
+        with pytest.raises(own.exceptions.TransactionCanceledException):
+            own.transact_write_items(TransactItems=[put("undone"), put("first")])
+        assert "Item" not in own.get_item(TableName=name, Key={"pk": {"S": "undone"}})
+        more, iterator = read(iterator)
+        assert more == []
+        own.transact_write_items(TransactItems=[put(f"{number}a"), put(f"{number}b")])
+        more, iterator = read(iterator)
+        found += more
+    # The parts of a transaction have no order.
+    keys = [key for key, _ in found]
+    assert [keys[:1], sorted(keys[1:3]), sorted(keys[3:])] == [["first"], ["0a", "0b"], ["1a", "1b"]]
+    numbers = [number for _, number in found]
+    assert numbers == sorted(set(numbers))
+    assert read(streams.get_shard_iterator(**place)["ShardIterator"])[0] == found
 
 
 @pytest.mark.usefixtures("needs_dynamodb_local")

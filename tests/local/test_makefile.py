@@ -95,3 +95,15 @@ def test_a_shell_variable_env_does_not_choose_the_environment(folder: Path) -> N
 def test_the_help_of_load_installs_nothing(folder: Path) -> None:
     installed(folder)
     assert "pip" not in make(folder, "--dry-run", "load", "ARGS=--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "port"), [((), "", 8000), (("PORT=8001",), "", 8001), ((), "8002", 8002)]
+)
+def test_the_events_are_those_of_the_server_on_this_port(
+    folder: Path, bare: Path, arguments: tuple[str, ...], environment: str, port: int
+) -> None:
+    (bare / "tail").write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
+    (bare / "tail").chmod(0o755)
+    status, printed = make(folder, "events", *arguments, PATH=str(bare), PORT=environment)
+    assert (status, printed) == (0, f"-n +1 -F .local/events-{port}.jsonl\n")
