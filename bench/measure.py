@@ -65,6 +65,9 @@ def function_of(operation: str) -> str:
     return operation.removesuffix(WITH_KEY).removesuffix(EMPTY)
 
 
+_SETTINGS = {"SERVICE_SCOPE": "tasks/service", "IDEMPOTENCY_HOURS": "24", "STACK_ID": "stack"}
+
+
 def environment(contender: Contender, url: str) -> Mapping[str, str]:
     """Return the environment of a function, with the endpoint of DynamoDB and without our own variables."""
     return {
@@ -84,7 +87,7 @@ def environment(contender: Contender, url: str) -> Mapping[str, str]:
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "TZ": ":UTC",
-        **({"SERVICE_SCOPE": "tasks/service", "IDEMPOTENCY_HOURS": "24"} if contender.name == OURS else {}),
+        **(_SETTINGS if contender.name == OURS else {}),
     }
 
 

@@ -24,8 +24,8 @@ from ops.api import WORKERS, ApiError, Task, UserApi
 from ops.backfill import Interrupted, run
 from shared.fields import milliseconds
 
-# Fields that an import does not keep.
-_NOT_KEPT: Final = frozenset({"user_id", "version", "etag", "created_at", "updated_at", "purge_at"})
+# Fields that an import does not keep, and the one that a restore changes.
+_NOT_COMPARED: Final = frozenset({"user_id", "version", "etag", "created_at", "updated_at", "updated_by", "purge_at"})
 # The fields of a line without which it is no task of an export.
 _REQUIRED: Final = {"id": str, "title": str, "completed": bool, "version": int}
 # Another task has the id of the line, or its task was restored or removed by somebody else.
@@ -157,7 +157,7 @@ class Import:
 def _is_same(found: Task, task: Task) -> bool:
     """Whether a task of the user has all that the file says."""
     return found.keys() & {"deleted_at"} == task.keys() & {"deleted_at"} and all(
-        found.get(name) == task[name] for name in task.keys() - _NOT_KEPT
+        found.get(name) == task[name] for name in task.keys() - _NOT_COMPARED
     )
 
 

@@ -39,6 +39,8 @@ def test_every_path_of_every_function_runs_with_only_the_artifacts(folder: Path,
         "AWS_ENDPOINT_URL_DYNAMODB": moto_url,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "TABLE_NAME": "TaskTable",
+        "SERVICE_CALLERS": "service",
+        "STACK_ID": "stack",
         "POWERTOOLS_SERVICE_NAME": "tasks",
         "POWERTOOLS_METRICS_NAMESPACE": "Tasks",
     }
@@ -87,6 +89,7 @@ def test_the_artifact_of_events_publishes_in_every_region(folder: Path) -> None:
     )
     regions = ["eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"]
     environment = {
+        "STACK_ID": "stack",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "EVENT_BUS": "events",

@@ -118,6 +118,7 @@ def run(artifact: Path, function: str, event: dict[str, Any]) -> dict[str, Any]:
     )
     environment = {
         "TABLE_NAME": "tasks",
+        "STACK_ID": "stack",
         "AWS_DEFAULT_REGION": "eu-central-1",
         "POWERTOOLS_SERVICE_NAME": "tasks",
         "POWERTOOLS_METRICS_NAMESPACE": "Tasks",

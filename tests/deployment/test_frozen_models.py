@@ -39,6 +39,7 @@ TASK = {
     "completed_at": 1_795_415_874_917,
     "created_at": 1_795_415_874_917,
     "updated_at": 0,
+    "updated_by": "bob",
 }
 DELETED = {**TASK, "deleted_at": 1_795_415_874_917, "purge_at": 1_795_415_874_000}
 NEW = {"title": "x", "description": "y", "completed": False, **PLANNED}

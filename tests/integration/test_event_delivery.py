@@ -217,7 +217,7 @@ def published(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE, "EventBusName": "events"})
+    monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE, "EventBusName": "events", "StackId": "stack"})
     client: Any = boto3.client("events")
     client.create_event_bus(Name="events")
     client.meta.events.register(

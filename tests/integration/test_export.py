@@ -25,7 +25,7 @@ from tests.conftest import deadline_in, sized, table_at
 from tests.inprocess import Functions, functions
 
 # Fields that an import does not keep.
-NEW = {"user_id", "version", "etag", "created_at", "updated_at"}
+NEW = {"user_id", "version", "etag", "created_at", "updated_at", "updated_by"}
 LISTS = ("groceries", "task:1", "x")
 
 type Shown = dict[str, Any]
