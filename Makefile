@@ -81,8 +81,8 @@ prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which
 proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (some minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/unit/test_places.py tests/faults/test_injections.py tests/integration/test_sync.py
 
-clients: .venv/.ready .build/clients/.ready ## Generate clients for Python, TypeScript and Java, and run them against `make run`
-	@$(BIN)/python -m pytest tests/client/generators -n 0
+clients: .venv/.ready ## Test clients of openapi-generator and openapi-zod-client, and docs/requests.http (a minute)
+	@$(BIN)/python -m pytest tests/client/slow -n 0
 
 browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \

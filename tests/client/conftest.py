@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.conftest import ROOT, free_port
 from tests.integration.test_make_run import make_run
 
 HERE = ROOT / "tests" / "client"
+BINARIES = Path(sys.executable).parent
 CONTRACT = ROOT / "docs" / "openapi.json"
 
 
@@ -24,19 +26,29 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def node_modules() -> Path:
-    if not shutil.which("npm"):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("This test needs npm on the PATH")
+    needs("npm")
     run(ROOT, "make", ".build/node/.ready")
     return ROOT / ".build" / "node" / "node_modules"
 
 
-def run(folder: Path, *command: str | Path, **environment: str) -> str:
-    """Run a command, which must end well; return what it prints."""
+def needs(command: str) -> None:
+    """Skip the test without a command; fail it in continuous integration."""
+    if not shutil.which(command):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"This test needs {command} on the PATH")
+
+
+def run(folder: Path, *command: str | Path, **environment: str) -> None:
+    """Run a command, which must end well."""
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, cwd=folder, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+
+def check_types(folder: Path, program: Path) -> None:
+    """Check the types of a program with mypy. Those of the generated modules themselves may be wrong."""
+    strictly = ("--strict", "--follow-imports=silent", "--config-file=", "--cache-dir", folder / "mypy")
+    run(folder, BINARIES / "mypy", *strictly, program, MYPYPATH=str(folder))
 
 
 def run_module(folder: Path, module: str, url: str, token: str) -> None:

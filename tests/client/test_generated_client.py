@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from local.tokens import make_token
-from tests.client.conftest import CONTRACT, HERE, run, run_module
+from tests.client.conftest import BINARIES, CONTRACT, HERE, check_types, run, run_module
 from tests.conftest import ROOT
 
 # A person can look through so many; one for each problem of each operation would be two hundred.
@@ -15,15 +15,13 @@ MOST_MODELS = 60
 
 
 def test_a_generated_python_client_works_and_its_types_are_true(tmp_path: Path, url: str, user: str) -> None:
-    binaries, program, client = Path(sys.executable).parent, HERE / "program.py", tmp_path / "tasks_client"
+    program, client = HERE / "program.py", tmp_path / "tasks_client"
     options = ("--path", CONTRACT, "--output-path", client, "--meta", "none", "--fail-on-warning")
     # It formats its output with the ruff that it finds.
-    path = f"{binaries}:{os.environ['PATH']}"
-    run(tmp_path, binaries / "openapi-python-client", "generate", *options, PATH=path)
+    path = f"{BINARIES}:{os.environ['PATH']}"
+    run(tmp_path, BINARIES / "openapi-python-client", "generate", *options, PATH=path)
     assert len(list((client / "models").glob("*.py"))) <= MOST_MODELS
-    # The generator's own module client.py does not satisfy mypy; the program that uses it must.
-    strictly = ("--strict", "--follow-imports=silent", "--config-file=", "--cache-dir", tmp_path / "mypy")
-    run(tmp_path, binaries / "mypy", *strictly, program, MYPYPATH=str(tmp_path))
+    check_types(tmp_path, program)
     run(tmp_path, sys.executable, program, url, make_token(user), PYTHONPATH=str(tmp_path))
 
 

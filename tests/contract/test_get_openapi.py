@@ -83,7 +83,7 @@ def test_the_requests_for_editors_work(api: Api) -> None:
     """Parsed as an editor does; each is sent for a new task."""
     refused = {"restore_task": 409, "erase_user": 403}
     for request in requests.requests():
-        sent = request.filled(user_id="me", task_id=api.made()["id"], guid=str(uuid.uuid4()))
+        sent = request.filled(user_id="me", task_id=api.made()["id"], timestamp=str(uuid.uuid4()))
         response = api.send(sent.method, sent.path, sent.body.encode() or None, sent.headers)
         assert response.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, response)
 

@@ -1,4 +1,4 @@
-"""Clients of generators that are slow or need Java, used against `make run`: `make clients` runs these tests."""
+"""Clients of openapi-generator and openapi-zod-client, used against `make run`."""
 
 import shutil
 import sys
@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from local.tokens import make_token
-from tests.client.conftest import CONTRACT, HERE, run, run_module
+from tests.client.conftest import CONTRACT, HERE, check_types, needs, run, run_module
 from tests.conftest import ROOT
 
-PROGRAMS = HERE / "generators"
+PROGRAMS = HERE / "slow"
 ENVIRONMENT = ROOT / ".build" / "clients"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> None:
+@pytest.fixture(scope="module")
+def jdk() -> None:
+    """A compiler of Java, and openapi-generator, which needs Java."""
+    needs("javac")
     run(ROOT, "make", ".build/clients/.ready")
 
 
@@ -24,15 +26,18 @@ def generate(folder: Path, generator: str, **properties: str) -> None:
     options = ",".join(f"{name}={value}" for name, value in {"hideGenerationTimestamp": "true", **properties}.items())
     parts = "models,apis,supportingFiles,modelTests=false,apiTests=false,modelDocs=false,apiDocs=false"
     command = (ENVIRONMENT / "bin" / "openapi-generator-cli", "generate", "-g", generator, "-i", CONTRACT, "-o", folder)
-    run(folder.parent, *command, "--global-property", parts, "--additional-properties", options)
+    run(ROOT, *command, "--global-property", parts, "--additional-properties", options)
 
 
+@pytest.mark.usefixtures("jdk")
 def test_a_python_client_of_openapi_generator_works(tmp_path: Path, url: str, user: str) -> None:
     program = PROGRAMS / "openapi_generator.py"
-    generate(tmp_path / "client", "python")
-    run(tmp_path, sys.executable, program, url, make_token(user), PYTHONPATH=str(tmp_path / "client"))
+    generate(tmp_path, "python")
+    check_types(tmp_path, program)
+    run(tmp_path, sys.executable, program, url, make_token(user), PYTHONPATH=str(tmp_path))
 
 
+@pytest.mark.usefixtures("jdk")
 def test_a_typescript_client_of_openapi_generator_works(
     tmp_path: Path, node_modules: Path, url: str, user: str
 ) -> None:
@@ -42,6 +47,7 @@ def test_a_typescript_client_of_openapi_generator_works(
     run_module(tmp_path, "typescript_fetch.mjs", url, make_token(user))
 
 
+@pytest.mark.usefixtures("jdk")
 def test_a_java_client_of_openapi_generator_works(tmp_path: Path, url: str, user: str) -> None:
     generate(tmp_path / "client", "java", library="native", openApiNullable="false")
     # The generator contains the version of Jackson that its clients use.
