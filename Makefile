@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run events token openapi test coverage prove proof browser mutants check lint validate schemas contract \
+.PHONY: help setup run events token openapi test coverage prove proof clients browser mutants check lint validate schemas contract \
   scan bench bench-gate cost format build plain rehearse deploy sam-local dynamodb load lock clean
 
 PYTHON ?= $(shell command -v python3.13 || uv python find 3.13 2>/dev/null || command -v python3)
@@ -80,6 +80,9 @@ prove: .venv/.ready .build/sam/.ready ## Run the test suite at full scale, which
 
 proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at medium scale (some minutes)
 	@PROVE=ci $(BIN)/python -m pytest tests/property tests/unit/test_places.py tests/faults/test_injections.py tests/integration/test_sync.py
+
+clients: .venv/.ready ## Test clients of openapi-generator and openapi-zod-client, and docs/requests.http (a minute)
+	@$(BIN)/python -m pytest tests/client/slow -n 0
 
 browser: .venv/.ready ## Test the page /docs in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
@@ -189,7 +192,7 @@ build-GetOpenapi: # no libraries, and nothing of shared/
 # uv resolves for all platforms, so the lock also has the hashes of the arm64 wheels.
 lock: ## Lock the newest versions of the requirements, with hashes
 	@test -x .build/lock/bin/uv || { "$(PYTHON)" -m venv .build/lock && .build/lock/bin/pip install --quiet uv; }
-	@cd requirements && for lock in dev runtime sam security bench load rehearse; do \
+	@cd requirements && for lock in dev runtime sam security bench load rehearse clients; do \
 	  ../.build/lock/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	    --no-emit-index-url --upgrade $$(case $$lock in runtime|bench) echo -c dev.txt;; esac) $$lock.in -o $$lock.txt || exit 1; done
 	@cd requirements/node && rm -f package-lock.json && \

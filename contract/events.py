@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from contract.schemas import Schema, schema_of
 from shared.fields import Timestamp
-from shared.models import DeletedTask, Task, Version
+from shared.models import Task, Version
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "events.schema.json"
 
@@ -25,7 +25,7 @@ class TaskEvent(BaseModel):
     """The version of the task that the write made: 1, 2, 3 and so on, or the same from the time of an import on."""
     changed: list[str] | None
     """The fields that the write changed, sorted; null if this is not known."""
-    task: DeletedTask | Task | None = None
+    task: Task | None = None
     """The task at this version; null if it was purged. Missing where events contain ids only."""
 
 
@@ -42,5 +42,4 @@ class UserErasedEvent(BaseModel):
 def text() -> str:
     """The text of the document."""
     made: Schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_of(TaskEvent | UserErasedEvent)}
-    made["oneOf"] = made.pop("anyOf")
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

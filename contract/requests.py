@@ -13,14 +13,18 @@ DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "requests.http"
 _TASK: Final = "01a20720-1d65-7ec7-a429-721882d38931"
 # Operations that need a query.
 _QUERIES: Final = {"clear_tasks": "?status=completed", "erase_user": "?confirm={{user_id}}"}
+# Operations that come last, in this order: every request works if they are sent from the first to the last.
+_LAST: Final = ("delete_task", "restore_task", "batch_tasks", "list_changes", "clear_tasks", "erase_user")
+# Only syntax that all of these editors have. They name a value of an earlier response in different ways, so the user
+# copies the id of the task; and they make a UUID in different ways, so an idempotency key is a time here.
 _HEAD: Final = """\
-# A request for each operation, for VS Code's REST Client, which sends the request under the cursor.
+# A request for each operation, for VS Code's REST Client, httpYac and the HTTP client of JetBrains.
 # `make openapi` writes this file. Start `make run`, and set the token to what `make -s token USER=alice` prints.
+# Send create_task, and set task_id to the id in its response. erase_user needs a token with SCOPE=tasks/service.
 @url = http://127.0.0.1:8000
 @token = TOKEN
-@user_id = me
-# The task of the last create_task.
-@task_id = {{create_task.response.body.$.id}}
+@user_id = alice
+@task_id = ID
 """
 
 
@@ -30,23 +34,27 @@ def text(contract: Mapping[str, Any]) -> str:
 
 
 def _requests(contract: Mapping[str, Any]) -> Iterator[str]:
-    for path, operations in contract["paths"].items():
-        for method, operation in operations.items():
-            name, target = operation["operationId"], path.replace("{", "{{").replace("}", "}}")
-            target += _QUERIES.get(name, "")
-            lines = [f"### {operation['summary']}", f"# @name {name}", f"{method.upper()} {{{{url}}}}{target}"]
-            if operation["security"]:
-                lines.append("Authorization: Bearer {{token}}")
-            if any(
-                parameter.get("required") and parameter.get("name") == "Idempotency-Key"
-                for parameter in operation["parameters"]
-            ):
-                lines.append("Idempotency-Key: {{$guid}}")
-            if "requestBody" in operation:
-                kind, content = next(iter(operation["requestBody"]["content"].items()))
-                body = json.dumps(content["example"], indent=2, ensure_ascii=False).replace(_TASK, "{{task_id}}")
-                lines += [f"Content-Type: {kind}", "", body]
-            yield "\n".join(lines)
+    every = [(path, *one) for path, operations in contract["paths"].items() for one in operations.items()]
+    for path, method, operation in sorted(every, key=lambda one: _place(one[2]["operationId"])):
+        name, target = operation["operationId"], path.replace("{", "{{").replace("}", "}}")
+        target += _QUERIES.get(name, "")
+        lines = [f"### {operation['summary']}", f"# @name {name}", f"{method.upper()} {{{{url}}}}{target}"]
+        if operation["security"]:
+            lines.append("Authorization: Bearer {{token}}")
+        if any(
+            parameter.get("required") and parameter.get("name") == "Idempotency-Key"
+            for parameter in operation["parameters"]
+        ):
+            lines.append("Idempotency-Key: {{$timestamp}}")
+        if "requestBody" in operation:
+            kind, content = next(iter(operation["requestBody"]["content"].items()))
+            body = json.dumps(content["example"], indent=2, ensure_ascii=False).replace(_TASK, "{{task_id}}")
+            lines += [f"Content-Type: {kind}", "", body]
+        yield "\n".join(lines)
+
+
+def _place(name: str) -> int:
+    return _LAST.index(name) + 1 if name in _LAST else 0
 
 
 class Request(NamedTuple):

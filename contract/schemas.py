@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 from shared.http.operation import Declaration
 from shared.http.problems import ProblemBody
-from shared.models import NoQuery
+from shared.models import DeletedTask, NoQuery, Task
 
 type Schema = dict[str, Any]
 
@@ -28,16 +28,40 @@ _MESSAGE: Schema = {
 
 
 class _Described(GenerateJsonSchema):
-    """Describes every field by its docstring, and leaves out its title, which repeats its name."""
+    """Describes every field by its docstring, and uses only keywords that generators of clients understand."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
+        return False  # the title of a field repeats its name
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
-        return _described(schema["cls"], super().model_schema(schema))
+        described = _described(schema["cls"], super().model_schema(schema))
+        if schema["cls"] is Task:
+            # One schema for tasks and deleted tasks, with their times in the trash as optional fields. A `oneOf` of two
+            # schemas would be wrong, because a deleted task also fits the schema of a task. For an `anyOf`, some
+            # generators require the fields of both, and some take the first schema whatever it requires.
+            trash = DeletedTask.model_json_schema(mode=self.mode, schema_generator=_Described)["properties"]
+            described["properties"] = {**trash, **described["properties"]}
+        return described
 
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
         return _described(schema["cls"], super().typed_dict_schema(schema))
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> Schema:
+        made: Schema = super().literal_schema(schema)
+        if "const" in made:
+            # Generators compare a boolean constant with a string, and find no discriminator in a constant.
+            value = made.pop("const")
+            if not isinstance(value, bool):
+                made["enum"] = [value]
+        return made
+
+    def union_schema(self, schema: core_schema.UnionSchema) -> Schema:
+        every = core_schema.iter_union_choices(schema)
+        made: Schema = super().union_schema(
+            {**schema, "choices": [one for one in every if one.get("cls") is not DeletedTask]}
+        )
+        # Generators make one type with the members of all from an `anyOf`.
+        return {"oneOf": made["anyOf"]} if "anyOf" in made else made
 
 
 def reference(name: str) -> Schema:
@@ -57,10 +81,6 @@ def schemas(declared: list[Declaration]) -> dict[str, Schema]:
     named: dict[str, Schema] = definitions["$defs"]
     named["Problem"] = {**named.pop("ProblemBody"), "title": "Problem"}
     named["Message"] = _MESSAGE
-    for schema in named.values():
-        for field in schema.get("properties", {}).values():
-            # Generated clients take the first schema that fits, and a deleted task also fits a task.
-            field.get("items", {}).get("anyOf", []).sort(key=lambda one: -len(_target(named, one)["required"]))
     return dict(sorted(named.items()))
 
 
@@ -87,10 +107,6 @@ def query_parameters(model: type[NoQuery]) -> Iterator[Schema]:
             "schema": {**of, **plain},
             **example,
         }
-
-
-def _target(named: dict[str, Schema], reference: Schema) -> Schema:
-    return named[str(reference["$ref"]).rpartition("/")[2]]
 
 
 def _described(of: type[Any], schema: Schema) -> Schema:

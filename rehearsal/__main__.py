@@ -151,14 +151,14 @@ def own_roles(on: Rehearsal) -> None:
         (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         task_id = on.tasks()[0]["id"]
-        sent = request.filled(user_id="me", task_id=task_id, guid=str(uuid.uuid4()))
+        sent = request.filled(user_id="me", task_id=task_id, timestamp=str(uuid.uuid4()))
         others = ["/v1/users/me/tasks", f"/v1/users/me/tasks/{task_id}", "/v1/users/me/changes"]
 
         iam.delete_role_policy(RoleName=role, PolicyName=policy)
         status = on.ask(sent.method, sent.path, sent.body, **sent.headers).status_code
         check(status == 500, f"{request.name} without its policy: {status}")
         for other in others:
-            if (request.method, request.filled(user_id="me", task_id=task_id, guid="").path) != ("GET", other):
+            if (request.method, request.filled(user_id="me", task_id=task_id, timestamp="").path) != ("GET", other):
                 check(on.ask("GET", other).ok, f"GET {other} fails without the policy of {request.name}")
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
         status = on.ask(sent.method, sent.path, sent.body, **sent.headers).status_code

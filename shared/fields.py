@@ -53,11 +53,14 @@ _DUE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)
 # The sort key of tasks without a due date. It is after all due dates.
 NO_DUE_DATE = "9999-99-99T99:99:99Z"
 _OFFSET = re.compile(r".*T.*(Z|[+-][0-9]{2}:?([0-9]{2})?)", re.IGNORECASE)
-# For the contract: the pattern of due dates, which also matches impossible dates.
-_DUE_PATTERN = r"^[0-9]{4}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?)?$"
+# For the contract: due dates, except that every month has 31 days.
+_DUE_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?$"
 # For the contract: the rule for a title in addition to its length.
 _NOT_BLANK = r"^[^\x00]*[^\s\x00-\x1f][^\x00]*$"
 _NO_NUL = r"^[^\x00]*$"
+# For the contract: no control character, and one that is no white space. A pattern that works in all languages cannot
+# name the other invisible characters.
+_TAG_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -178,10 +181,10 @@ def _no_nul(text: str) -> str:
 
 
 def _tag(text: str) -> str:
-    text = _text(TAG_LENGTH, text).strip()
+    text = _text(TAG_LENGTH, text)
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise PydanticCustomError("control", "Must not contain control characters")
-    return _not_blank(text)
+    return _not_blank(text.strip())
 
 
 def _task_id(text: str) -> str:
@@ -283,7 +286,11 @@ Token = Annotated[
     AfterValidator(_token),
 ]
 Priority = Annotated[int, Field(ge=0, le=PRIORITY_MOST), BeforeValidator(_whole)]
-Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH})]
+Tag = Annotated[
+    str,
+    AfterValidator(_tag),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TAG_LENGTH, "pattern": _TAG_PATTERN}),
+]
 Tags = Annotated[list[Tag], AfterValidator(_tags)]
 # In a model that has a field `list`, the type of that name cannot be used.
 Texts = list[str]

@@ -202,6 +202,7 @@ class DeletedTask(Task):
     """A task in the trash."""
 
     deleted_at: Timestamp
+    """When it was moved to the trash. Only a task in the trash has this field and `purge_at`."""
     purge_at: Timestamp
     """When it is removed permanently."""
 
@@ -276,6 +277,7 @@ class Tombstone(Model):
 
     id: str
     deleted: Literal[True]
+    """Always true."""
     version: Version
     deleted_at: Timestamp
 
@@ -283,7 +285,8 @@ class Tombstone(Model):
 class Changes(Model):
     """Changes, and the token of the next request: send it at once while has_more is true, else at the next sync."""
 
-    items: list[Annotated[Task | Tombstone, SerializeAsAny()]]
+    # The title is the name of this type in generated clients.
+    items: list[Annotated[Task | Tombstone, SerializeAsAny(), Field(json_schema_extra={"title": "Change"})]]
     next_since: str
     has_more: bool
 

@@ -78,6 +78,9 @@ export async function main(url: string, token: string): Promise<void> {
     params: { path: { user_id: "me", task_id: bob.id } },
   });
   check(removed.response.status === 204, removed);
+  const trash = await client.GET("/v1/users/{user_id}/tasks", { params: { ...me, query: { status: "deleted" } } });
+  const [trashed] = trash.data?.items ?? [];
+  check(trashed?.id === bob.id && trashed.purge_at !== undefined, trash);
 
   for (const task of [milk, bread]) {
     const moved = await client.POST("/v1/users/{user_id}/tasks/{task_id}/move", {

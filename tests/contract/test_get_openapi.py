@@ -5,21 +5,23 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jsonschema_rs
 import pytest
 from openapi_spec_validator import validate
+from pydantic import ValidationError
 
-from contract import representation, requests
+from contract import events, representation, requests
 from contract.__main__ import operations as operations_of
 from contract.checker import DOCUMENT, OutsideContract, contract
 from contract.recordings import recorder
 from shared.http.operation import Declaration
-from shared.models import REPRESENTATION, DeletedTask, TaskPage, TaskQuery
+from shared.models import REPRESENTATION, DeletedTask, NewTask, TaskPage, TaskQuery
 from shared.tasks import TaskNotFound
 from tests.api import OPERATIONS, PUBLIC, TEMPLATE, Api, Operation, Response
 from tests.conftest import ROOT
@@ -106,7 +108,7 @@ def test_the_requests_for_editors_work(api: Api) -> None:
     """Parsed as an editor does; each is sent for a new task."""
     refused = {"restore_task": 409, "erase_user": 403}
     for request in requests.requests():
-        sent = request.filled(user_id="me", task_id=api.made()["id"], guid=str(uuid.uuid4()))
+        sent = request.filled(user_id="me", task_id=api.made()["id"], timestamp=str(uuid.uuid4()))
         response = api.send(sent.method, sent.path, sent.body.encode() or None, sent.headers)
         assert response.status in {200, 201, 204, refused.get(sent.name)}, (sent.name, response)
 
@@ -188,7 +190,7 @@ def test_members_that_every_response_has_are_required() -> None:
         if schema.get("additionalProperties", True)  # requests allow no other members
         for member in schema.get("properties", {}).keys() - set(schema.get("required", ()))
     }
-    assert optional == {("Problem", "errors")}
+    assert optional == {("Problem", "errors"), ("Task", "deleted_at"), ("Task", "purge_at")}
 
 
 def test_no_schema_has_a_default() -> None:
@@ -202,10 +204,79 @@ def test_no_schema_has_a_default() -> None:
     assert "Default: `false`." in document["components"]["schemas"]["NewTask"]["properties"]["completed"]["description"]
 
 
-def test_the_first_schema_that_fits_is_the_right_one() -> None:
-    """A deleted task also fits the schema of a task."""
-    page = contract().document["components"]["schemas"]["TaskPage"]["properties"]["items"]["items"]["anyOf"]
-    assert [one["$ref"].rpartition("/")[2] for one in page] == ["DeletedTask", "Task"]
+@pytest.mark.parametrize("document", [DOCUMENT, events.DOCUMENT], ids=["contract", "events"])
+def test_no_schema_has_a_constant_or_a_union_of_models_that_is_no_one_of(document: Path) -> None:
+    """Generators of clients misread constants, and make one type with the members of all from an `anyOf`."""
+    found = list(schemas_in(json.loads(document.read_text())))
+    assert [one for one in found if "const" in one] == []
+    unions = [one["anyOf"] for one in found if "anyOf" in one]
+    assert unions
+    assert [one for one in unions if len(one) != 2 or one[1] != {"type": "null"}] == []
+
+
+def schemas_in(part: object) -> Iterator[dict[str, Any]]:
+    """Every object of a document, except the examples."""
+    if isinstance(part, dict):
+        yield part
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, one in inner:
+        if name not in {"example", "examples"}:
+            yield from schemas_in(one)
+
+
+def test_a_deleted_task_is_a_task_and_a_tombstone_is_none() -> None:
+    schemas = contract().document["components"]["schemas"]
+    pages = {
+        name: jsonschema_rs.Draft202012Validator(
+            {**schemas[name]["properties"]["items"], "components": {"schemas": schemas}}
+        ).is_valid
+        for name in ("TaskPage", "Changes")
+    }
+    texts = dict.fromkeys(("id", "user_id", "title", "created_at", "updated_at", "etag"), "x")
+    values = {"completed": False, "priority": 0, "tags": [], "metadata": {}, "version": 1}
+    task = {**dict.fromkeys(schemas["Task"]["required"]), **texts, **values}
+    deleted = {**task, "deleted_at": "x", "purge_at": "x"}
+    tombstone = {"id": "x", "deleted": True, "version": 1, "deleted_at": "x"}
+    assert pages["TaskPage"]([task, deleted])
+    assert not pages["TaskPage"]([tombstone])
+    assert pages["Changes"]([task, tombstone])
+    assert not pages["Changes"]([{"id": "x", "version": 1}])
+
+
+def pattern_of(name: str) -> Callable[[str], bool]:
+    """Whether a text matches the pattern of a field, or of its items."""
+    field = contract().document["components"]["schemas"]["NewTask"]["properties"][name]
+    text = field["items"] if "items" in field else field["anyOf"][0]
+    return jsonschema_rs.Draft202012Validator({"pattern": text["pattern"]}).is_valid
+
+
+def is_valid(**fields: object) -> bool:
+    """Whether the validator takes a task with these fields."""
+    try:
+        NewTask.model_validate({"title": "x", **fields})
+    except ValidationError:
+        return False
+    return True
+
+
+def test_the_pattern_of_due_dates_differs_from_the_validator_only_by_the_calendar() -> None:
+    matches, two = pattern_of("due"), [f"{number:02}" for number in range(100)]
+    days = [f"2026-{month}-{day}" for month in two for day in two]
+    times = [f"2026-12-24T{hour}:{minute}" for hour in two for minute in two]
+    seconds = [f"2026-12-24T17:00:{second}" for second in two]
+    others = ["", "2026-12-24T", "2026-12-24T17", "2026-12-24 17:00", "2026-12-24T17:00Z", "26-12-24", "2026-12-24\n"]
+    for due in (*days, *times, *seconds, *others):
+        missing = re.fullmatch(r"2026-(02-(29|30|31)|(04|06|09|11)-31)", due) is not None
+        assert matches(due) == (is_valid(due=due) or missing), due
+
+
+def test_the_pattern_of_tags_refuses_control_characters_and_takes_every_tag() -> None:
+    matches = pattern_of("tags")
+    for number in range(0x3100):
+        character = chr(number)
+        assert matches(f"x{character}") == is_valid(tags=[f"x{character}"]), number
+        assert matches(character) or not is_valid(tags=[character]), number
+    assert not matches(" \u3000")
 
 
 def examples_of(method: str, path: str, status: int) -> dict[str, Any]:
