@@ -1,6 +1,5 @@
 """GET /v1/users/{user_id}/changes: all changes since a token, including deletions."""
 
-import re
 import time
 from typing import Any
 
@@ -9,8 +8,8 @@ import pytest
 from shared.store import cursors
 from tests import guard
 from tests.api import Api, Backend, Task
-from tests.conftest import ROOT
 from tests.contract.shapes import is_problem
+from tests.markdown import code
 
 DAY = 24 * 3600 * 1000
 PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
@@ -95,10 +94,8 @@ def test_a_task_written_during_a_walk_is_in_it_or_in_the_next(api: Api) -> None:
 
 
 def test_the_client_that_the_documentation_shows(api: Api) -> None:
-    document = (ROOT / "docs" / "http-api.md").read_text()
-    (code,) = re.findall(r"```python\n(def sync.*?)```", document, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - it is our own
+    exec(code("docs/http-api.md", "python"), names)  # noqa: S102 - it is our own
     tasks: dict[str, Task] = {}
 
     def get(query: dict[str, str]) -> Any:

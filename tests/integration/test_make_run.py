@@ -17,6 +17,7 @@ import pytest
 
 from tests.api import send
 from tests.conftest import ROOT, eventually, free_port
+from tests.markdown import blocks, code
 
 START_SECONDS = 30
 
@@ -68,16 +69,13 @@ def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: 
         assert eventually(lambda: not left_of(process.pid) or None)
 
 
-def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
+def test_the_requests_of_the_documents_work_when_pasted(tmp_path: Path) -> None:
     port = free_port()
-    readme, clients = (
-        (ROOT / path).read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-        for path in ("README.md", "docs/clients.md")
-    )
-    shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
-    python = "\n".join(re.findall(r"```python\n(.*?)```", clients, re.DOTALL))
-    (tmp_path / "client.py").write_text(python)
-    javascript = "\n".join(re.findall(r"```js\n(.*?)```", clients, re.DOTALL))
+    here, there = "http://127.0.0.1:8000", f"http://127.0.0.1:{port}"
+    requests = [block.text for block in blocks(language="sh") if "curl" in block.text and here in block.text]
+    shell = "\n".join(requests).replace(here, there)
+    (tmp_path / "client.py").write_text(code("docs/clients.md", "python").replace(here, there))
+    javascript = code("docs/clients.md", "js").replace(here, there)
     call = 'create("Buy milk", process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
     (tmp_path / "client.mjs").write_text(f"{javascript}\n{call}\n")
     node = shutil.which("node")
@@ -113,12 +111,12 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
             paths.append(request)
             self.wfile.write(responses[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
 
-    (python, _) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     monkeypatch.setenv("TOKEN", "x")
     monkeypatch.setattr("time.sleep", lambda _: None)
     with TCPServer(("127.0.0.1", 0), Damaged) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
+        python = code("docs/clients.md", "python").replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}")
+        exec(python, {})  # noqa: S102 - it is our own
         server.shutdown()
     assert capsys.readouterr().out == "{'title': 'Buy milk'}\n"
     assert len(paths) == len(responses)
