@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from contract.checker import contract
 from tests.conftest import ROOT
 from tests.markdown import anchors, documents, links, spans
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.parametrize("document", documents())
 # `make` and programs write these: a fresh clone does not have them.
 GENERATED = {".aws-sam", ".build", ".local", ".venv"}
 # The operation that CONTRIBUTING.md adds as an example, and files of botocore.
-ELSEWHERE = re.compile(r"archive_task|^(cacert\.pem|endpoints\.json)$")
+ELSEWHERE = re.compile(r"archive_task|/archive$|^(cacert\.pem|endpoints\.json)$")
 FILE = re.compile(r"[\w.-]+\.(py|md|mts|json|yaml|toml|txt|http)")
 
 
@@ -78,6 +79,19 @@ def test_names_that_are_said_to_be_in_a_file_are_there(document: str) -> None:
         if not ELSEWHERE.search(place):
             found = [path for path in files().get(Path(place).name, []) if str(path).endswith(f"/{place}")]
             assert any(has(path, name) for path in found), (name, place)
+
+
+def test_requests_exist_with_their_parameters(document: str) -> None:
+    """`GET /tasks?list=K`: texts leave out the beginning of the path."""
+    for span in spans(document):
+        match = re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) (/(?:v1|tasks|changes)[^?\s]*)(?:\?(.*))?", span)
+        if match and not ELSEWHERE.search(span):
+            method, path, query = match.groups()
+            path = re.sub(r"\{\w+\}", "x", path if path.startswith("/v1") else f"/v1/users/me{path}")
+            operation = contract().operation_at(method, path)
+            assert operation, span
+            parameters = {contract().resolved(one)["name"] for one in operation.get("parameters", [])}
+            assert {pair.partition("=")[0] for pair in (query or "").split("&") if pair} <= parameters, span
 
 
 def has(path: Path, name: str) -> bool:
