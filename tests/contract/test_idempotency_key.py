@@ -1,12 +1,19 @@
 """Idempotency-Key: the first response again for the same request, 422 for another, and no record of failures."""
 
+import json
+import time
 import uuid
 from collections.abc import Callable
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from local.tokens import make_token
+from shared.store.uuid7 import uuid7
 from tests.api import JSON, Api, Backend, Response, Task
+from tests.conftest import eventually
 from tests.contract.shapes import is_problem
 
 NEVER = "018f3a5c-0000-7000-8000-000000000000"
@@ -51,6 +58,34 @@ def test_the_first_response_is_returned_again_and_nothing_is_done_twice(
         assert again.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
     assert backend.stored(api.caller) == stored
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header"),
+    [("POST", "", ("Idempotency-Key", "{id}")), ("PUT", "/{id}", ("If-None-Match", "*"))],
+    ids=["key", "own id"],
+)
+def test_a_retry_whose_token_has_expired_is_sent_again_with_a_new_token(
+    backend: Backend, api: Api, method: str, path: str, header: tuple[str, str]
+) -> None:
+    """As docs/clients.md says: the response is lost, the retry gets 401, and the next one gets the first response."""
+    new = str(uuid7(time.time_ns()))
+    body = {"title": "once", "description": None, "completed": False}
+    same = {header[0]: header[1].format(id=new)}
+    path = f"{api.tasks}{path.format(id=new)}"
+    connection = HTTPConnection(urlsplit(backend.url).netloc)
+    first = {"Authorization": f"Bearer {make_token(api.caller)}", "Content-Type": JSON, **same}
+    connection.request(method, path, json.dumps(body), first)
+    (task,) = eventually(lambda: api.walk() or None)
+    connection.close()  # without reading the response
+
+    expired = make_token(api.caller, expires_in=-60)
+    assert api.send(method, path, body, {"Authorization": f"Bearer {expired}", **same}).status == 401
+    fresh = make_token(api.caller, username="renewed", scope="openid")
+    again = api.send(method, path, body, {"Authorization": f"Bearer {fresh}", **same})
+    assert (again.status, again.json) == (201, task)
+    assert again.headers["Idempotency-Replayed"] == ("true" if method == "POST" else None)
+    assert api.walk() == [task]
 
 
 def test_the_first_response_is_returned_after_the_task_changed_or_was_deleted(

@@ -1,16 +1,19 @@
 """GET /v1/users/{user_id}/changes: all changes since a token, including deletions."""
 
-import re
+import json
+import shutil
+import subprocess
 import time
 from typing import Any
 
 import pytest
 
+from local.tokens import make_token
 from shared.store import cursors
 from tests import guard
 from tests.api import Api, Backend, Task
-from tests.conftest import ROOT
 from tests.contract.shapes import is_problem
+from tests.markdown import code
 
 DAY = 24 * 3600 * 1000
 PLACE = "01a20720-1d65-7ec7-a429-721882d38931"
@@ -95,10 +98,8 @@ def test_a_task_written_during_a_walk_is_in_it_or_in_the_next(api: Api) -> None:
 
 
 def test_the_client_that_the_documentation_shows(api: Api) -> None:
-    document = (ROOT / "docs" / "http-api.md").read_text()
-    (code,) = re.findall(r"```python\n(def sync.*?)```", document, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - it is our own
+    exec(code("docs/http-api.md", "python"), names)  # noqa: S102 - it is our own
     tasks: dict[str, Task] = {}
 
     def get(query: dict[str, str]) -> Any:
@@ -111,6 +112,39 @@ def test_the_client_that_the_documentation_shows(api: Api) -> None:
     kept = api.toggle(kept["id"]).json
     names["sync"](get, tasks, since)
     assert [task for task in tasks.values() if "deleted" not in task] == [kept]
+
+
+def test_a_library_that_pulls_until_a_page_is_short_needs_the_pull_that_the_documentation_shows(
+    backend: Backend, api: Api
+) -> None:
+    """The pages of the overlap are full. The times are ahead, so that the overlap does not end during this test."""
+    if not shutil.which("node"):
+        pytest.fail("node is not on the PATH")
+    for task in [api.made() for _ in range(4)]:
+        age(backend, api, task, -60_000)
+    since: dict[str, str] = {}
+    for _ in range(10):
+        page = api.changes(limit=2, **since).json
+        assert len(page["items"]) == 2
+        since = {"since": page["next_since"]}
+    script = f"""{code("docs/clients.md", "js")}
+    const [url, token] = process.argv.slice(1), copy = new Map();
+    let requests = 0, pulled = {{}};
+    const get = async (query) => {{
+      requests += 1;
+      const headers = {{ Authorization: `Bearer ${{token}}` }};
+      return (await fetch(`${{url}}?${{new URLSearchParams({{ limit: 2, ...query }})}}`, {{ headers }})).json();
+    }};
+    do {{
+      pulled = await pull(get, (id) => copy.get(id)?.version ?? 0, pulled.since);
+      for (const item of pulled.items) copy.set(item.id, item);
+    }} while (pulled.items.length >= 2);
+    console.log(JSON.stringify([requests, copy.size]));"""
+    arguments = (script, f"{backend.url}/v1/users/me/changes", make_token(api.caller))
+    ran = subprocess.run(
+        ["node", "--input-type=module", "--eval", *arguments], check=True, capture_output=True, text=True
+    )
+    assert json.loads(ran.stdout) == [4, 4]  # two pulls of two pages
 
 
 def test_a_task_stamped_in_the_future_is_in_every_walk(backend: Backend, api: Api) -> None:

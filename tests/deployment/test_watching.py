@@ -13,6 +13,7 @@ from tests.api import Api, serving
 from tests.conftest import ROOT
 from tests.contract.failing_dynamodb import failing_dynamodb
 from tests.deployment.conftest import of_type
+from tests.markdown import documents, spans
 
 TASK_ID = "018f3a5c-0000-7000-8000-000000000000"
 # The metrics of AWS by its documentation: metrics and dimensions by namespace.
@@ -216,20 +217,35 @@ WORDS = {
 }
 
 
+def used_by(query: str) -> set[str]:
+    """The fields that a query of CloudWatch Logs Insights reads."""
+    text = re.sub(r'"[^"]*"', "", query)
+    return set(re.findall(r"@?[a-zA-Z_]\w*", text)) - WORDS - set(re.findall(r" as (\w+)", text)) - BUILT_IN
+
+
+def of_requests(lines: list[dict[str, Any]]) -> set[str]:
+    """The fields of the log lines of requests."""
+    return {name for line in lines if "_aws" not in line for name in line}
+
+
+def test_queries_of_the_documents_use_existing_fields(lines: list[dict[str, Any]]) -> None:
+    queries = {span for document in documents() for span in spans(document) if re.match("(fields|filter|stats) ", span)}
+    assert queries
+    for query in queries:
+        assert used_by(query) <= of_requests(lines), query
+
+
 def test_queries_use_existing_fields(translated: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     (stage,) = of_type(translated, "AWS::ApiGatewayV2::Stage").values()
     access = set(json.loads(stage["Properties"]["AccessLogSettings"]["Format"]))
-    requests = {name for line in lines if "_aws" not in line for name in line}
     queries = of_type(translated, "AWS::Logs::QueryDefinition")
     assert len(queries) >= 5
     for name, query in queries.items():
         properties = query["Properties"]
         (group,) = properties["LogGroupNames"]
-        text = re.sub(r'"[^"]*"', "", properties["QueryString"])
-        made = set(re.findall(r" as (\w+)", text))
-        used = set(re.findall(r"@?[a-zA-Z_]\w*", text)) - WORDS - made - BUILT_IN
+        used = used_by(properties["QueryString"])
         assert used, name
-        there = {"FunctionLogs": requests, "ApiLogs": access}[group["Ref"]]
+        there = {"FunctionLogs": of_requests(lines), "ApiLogs": access}[group["Ref"]]
         assert used <= there, (name, used - there)
     (pattern,) = [one["Properties"]["FilterPattern"] for one in of_type(translated, "AWS::Logs::MetricFilter").values()]
     assert set(re.findall(r"\$\.(\w+)", pattern)) <= access

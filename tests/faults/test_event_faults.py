@@ -41,6 +41,7 @@ from shared.store.task_store import TaskStore
 from shared.store.uuid7 import uuid7
 from shared.tasks import Precondition
 from tests.conftest import ROOT, deadline_in, eventually, sized, table_at
+from tests.markdown import code
 from tests.publisher import invoking, stream_of, streams
 
 SETTINGS = next(
@@ -165,10 +166,8 @@ def event_of(entry: Mapping[str, Any]) -> Event:
 
 def consumer() -> dict[str, Any]:
     """The consumer of the documentation, and its query for gaps."""
-    text = (ROOT / "docs" / "events.md").read_text()
-    (python,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (sql,) = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    names: dict[str, Any] = {"sql": sql, "effects": []}
+    python = code("docs/events.md", "python")
+    names: dict[str, Any] = {"sql": code("docs/events.md", "sql"), "effects": []}
     (place,) = re.findall(r"# Your own effect .*", python)
     exec(python.replace(place, "effects.append(version)"), names)  # noqa: S102 - it is our own
     return names

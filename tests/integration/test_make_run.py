@@ -19,6 +19,7 @@ import pytest
 
 from tests.api import Api, send
 from tests.conftest import ROOT, eventually, free_port
+from tests.markdown import blocks, code
 
 START_SECONDS = 30
 
@@ -70,17 +71,16 @@ def test_the_printed_commands_work_when_pasted_and_ctrl_c_ends_it_all(tmp_path: 
         assert eventually(lambda: not left_of(process.pid) or None)
 
 
-def test_the_commands_of_the_readme_work_when_pasted(tmp_path: Path) -> None:
+def test_the_requests_of_the_documents_work_when_pasted(tmp_path: Path) -> None:
     port = free_port()
-    readme, clients = (
-        (ROOT / path).read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-        for path in ("README.md", "docs/clients.md")
+    here, there = "http://127.0.0.1:8000", f"http://127.0.0.1:{port}"
+    requests = [block.text for block in blocks(language="sh") if "curl" in block.text and here in block.text]
+    shell = "\n".join(requests).replace(here, there)
+    (tmp_path / "client.py").write_text(code("docs/clients.md", "python").replace(here, there))
+    javascript = code("docs/clients.md", "js").replace(here, there)
+    call = (
+        'create("Buy milk", () => process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
     )
-    shell = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "make -s token" in block)
-    python = "\n".join(re.findall(r"```python\n(.*?)```", clients, re.DOTALL))
-    (tmp_path / "client.py").write_text(python)
-    javascript = "\n".join(re.findall(r"```js\n(.*?)```", clients, re.DOTALL))
-    call = 'create("Buy milk", process.env.TOKEN).then((task) => console.log(`JavaScript ${task.id} ${task.title}`))'
     (tmp_path / "client.mjs").write_text(f"{javascript}\n{call}\n")
     node = shutil.which("node")
     if node is None and os.environ.get("CI") == "true":
@@ -141,9 +141,10 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
         b"",
         b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "B',
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
         b'HTTP/1.1 201 Created\r\nContent-Length: 21\r\n\r\n{"title": "Buy milk"}',
     ]
-    paths = []
+    paths, tokens = [], []
 
     class Damaged(StreamRequestHandler):
         def handle(self) -> None:
@@ -151,18 +152,44 @@ def test_the_client_of_the_documents_has_one_id_for_all_attempts(
             headers = parse_headers(self.rfile)
             self.rfile.read(int(headers["Content-Length"]))
             paths.append(request)
-            self.wfile.write(responses[len(paths) - 1] if headers["If-None-Match"] == "*" else b"")
+            tokens.append(headers["Authorization"])
+            response = responses[len(paths) - 1] if headers["If-None-Match"] == "*" else b""
+            if b" 401 " in response:
+                monkeypatch.setenv("TOKEN", "new")
+            self.wfile.write(response)
 
-    (python, _) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
-    monkeypatch.setenv("TOKEN", "x")
+    monkeypatch.setenv("TOKEN", "old")
     monkeypatch.setattr("time.sleep", lambda _: None)
     with TCPServer(("127.0.0.1", 0), Damaged) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        exec(python.replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}"), {})  # noqa: S102 - it is our own
+        python = code("docs/clients.md", "python").replace("127.0.0.1:8000", f"127.0.0.1:{server.server_address[1]}")
+        exec(python, {})  # noqa: S102 - it is our own
         server.shutdown()
     assert capsys.readouterr().out == "{'title': 'Buy milk'}\n"
     assert len(paths) == len(responses)
     assert len(set(paths)) == 1
+    assert tokens == ["Bearer old"] * 4 + ["Bearer new"]
+
+
+@pytest.mark.parametrize(("statuses", "result"), [([0, 503, 401, 201], "done"), ([401], "Error: refused")])
+def test_the_client_in_javascript_has_one_id_and_a_current_token_for_each_attempt(
+    statuses: list[int], result: str
+) -> None:
+    """Status 0 is a lost response. A 401 is final for the first attempt only."""
+    if not shutil.which("node"):
+        pytest.fail("node is not on the PATH")
+    script = f"""{code("docs/clients.md", "js")}
+    const statuses = {statuses}, sent = [];
+    globalThis.setTimeout = (then) => then();
+    globalThis.fetch = async (url, {{ headers }}) => {{
+      const status = statuses[sent.push([url, headers.Authorization]) - 1];
+      if (!status) throw new TypeError("fetch failed");
+      return {{ status, ok: status === 201, json: () => "done", text: () => "refused" }};
+    }};
+    const result = await create("Buy milk", () => sent.length).catch(String);
+    console.log(JSON.stringify([result, new Set(sent.map(([url]) => url)).size, sent.map(([, token]) => token)]));"""
+    ran = subprocess.run(["node", "--input-type=module", "--eval", script], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout) == [result, 1, [f"Bearer {number}" for number in range(len(statuses))]]
 
 
 def test_an_invalid_setting_is_one_clear_line() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 import subprocess
 import time
@@ -22,12 +21,10 @@ from tests.api import Api, Backend, serving
 from tests.conftest import PROVE, ROOT, deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions
 from tests.integration.test_journeys import ids, walk
+from tests.markdown import code
 
-CLIENTS = (ROOT / "docs" / "clients.md").read_text()
-PYTHON, JAVASCRIPT = (
-    "\n".join(re.findall(rf"```{language}\n(.*?)```", CLIENTS, re.DOTALL)).replace('\nprint(create("Buy milk"))', "")
-    for language in ("python", "js")
-)
+PYTHON = code("docs/clients.md", "python").replace('\nprint(create("Buy milk"))', "")
+JAVASCRIPT = code("docs/clients.md", "js")
 COUNT = 1000
 
 
