@@ -1,14 +1,13 @@
 """Typed clients that public generators make of the contract, for Python and TypeScript, used against `make run`."""
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
 
 from local.tokens import make_token
 from tests.client.conftest import BINARIES, CONTRACT, HERE, check_types, run, run_module
-from tests.conftest import ROOT
+from tests.markdown import code
 
 # A person can look through so many; one for each problem of each operation would be two hundred.
 MOST_MODELS = 60
@@ -32,7 +31,7 @@ def test_a_generated_typescript_client_works_and_its_types_are_true(
     for file in ("program.mts", "tsconfig.json"):
         shutil.copy(HERE / file, tmp_path)
     run(tmp_path, node_modules / ".bin" / "openapi-typescript", CONTRACT, "--output", tmp_path / "tasks.d.ts")
-    (example,) = re.findall(r"```ts\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
+    example = code("docs/clients.md", "ts")
     (tmp_path / "example.mts").write_text(f"declare const url: string, token: string;\n{example}")
     run(tmp_path, node_modules / ".bin" / "tsc")
     run_module(tmp_path, "program.mjs", url, make_token(user))
