@@ -213,6 +213,44 @@ def restore(on: Rehearsal) -> None:
     check((after["title"], after["version"]) == (before["title"], changed.json()["version"] + 1), after)
 
 
+def leaked_token(on: Rehearsal) -> None:
+    """Each switch of the runbook against a leaked token of a service works, and users do not notice."""
+    cloudformation, functions, gateway = (boto3.client(name) for name in ("cloudformation", "lambda", "apigatewayv2"))
+
+    def id_of(resource: str) -> str:
+        found = cloudformation.describe_stack_resource(StackName=DEV, LogicalResourceId=resource)
+        return found["StackResourceDetail"]["PhysicalResourceId"]
+
+    def erase(token: str) -> int:
+        return on.ask("DELETE", "/v1/users/carol?confirm=carol", Authorization=f"Bearer {token}").status_code
+
+    token = on.command("stack", "token", DEV, "--machine")
+    check(erase(token) == 200, f"an erasure by the service: {erase(token)}")
+
+    functions.put_function_concurrency(FunctionName=id_of("EraseUser"), ReservedConcurrentExecutions=0)
+    check(erase(token) >= 500, f"an erasure without concurrency: {erase(token)}")
+    check(bool(on.tasks()), "users do not notice")
+
+    (authorizer,) = gateway.get_authorizers(ApiId=id_of("Api"))["Items"]
+    configuration = authorizer["JwtConfiguration"]
+    kept = [one for one in configuration["Audience"] if one == id_of("UserPoolClient")]
+    check(len(configuration["Audience"]) == 2 and len(kept) == 1, configuration)
+    gateway.update_authorizer(
+        ApiId=id_of("Api"), AuthorizerId=authorizer["AuthorizerId"],
+        JwtConfiguration={"Issuer": configuration["Issuer"], "Audience": kept},
+    )  # fmt: skip
+    check(erase(token) == 401, f"a token of a removed audience: {erase(token)}")
+    check(bool(on.tasks()), "users do not notice")
+
+    on.deploy("MachineClient=no")
+    on.command("stack", "token", DEV, "--machine", fails=True)
+    on.deploy("MachineClient=yes")
+    check(erase(token) == 401, f"a token of the deleted client: {erase(token)}")
+    functions.delete_function_concurrency(FunctionName=id_of("EraseUser"))
+    new = on.command("stack", "token", DEV, "--machine")
+    check(erase(new) == 200, f"an erasure by the new client: {erase(new)}")
+
+
 def second_stack(on: Rehearsal) -> None:
     """A second stack beside the first shares nothing with it, and its deletion takes nothing from the first."""
     on.deploy(stack=PROD)
@@ -255,6 +293,7 @@ STEPS: Final[Sequence[Callable[[Rehearsal], None]]] = (
     changed_parameter,
     migration,
     restore,
+    leaked_token,
     second_stack,
     adoption,
 )
