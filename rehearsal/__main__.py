@@ -219,7 +219,8 @@ def leaked_token(on: Rehearsal) -> None:
 
     def id_of(resource: str) -> str:
         found = cloudformation.describe_stack_resource(StackName=DEV, LogicalResourceId=resource)
-        return found["StackResourceDetail"]["PhysicalResourceId"]
+        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return name
 
     def erase(token: str) -> int:
         return on.ask("DELETE", "/v1/users/carol?confirm=carol", Authorization=f"Bearer {token}").status_code
