@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import fcntl
 import hashlib
 import logging
 import os
@@ -14,8 +15,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ _JAVA = (
     'wait $java; kill $! 2>&-; rm -rf "$SCRATCH"'
 )
 _START_SECONDS = 30
+# A server that was killed needs a moment to release its lock.
+_LOCK_SECONDS = 2
 # Moto loses updates if two threads call it at once, also through two servers.
 _MOTO = threading.Lock()
 
@@ -109,12 +112,35 @@ def missing_for_dynamodb_local() -> str | None:
 
 @contextmanager
 def dynamodb_local(data: Path | None) -> Iterator[str]:
-    """Start DynamoDB Local, in memory or with its data in a folder, and yield its URL."""
+    """Start DynamoDB Local, in memory or with its data in a folder, and yield its URL.
+
+    Raises ValueError if another process uses the folder.
+    """
+    with nullcontext() if data is None else _lock(data):
+        yield from _run_dynamodb_local(["-inMemory"] if data is None else ["-dbPath", str(data.resolve())])
+
+
+@contextmanager
+def _lock(data: Path) -> Iterator[None]:
+    """Lock a folder for this process: two DynamoDB Locals on one folder refuse many of each other's writes."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("w") as lock:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ValueError(
+                        f"Another server uses the data in {data}. Stop it, or send your requests to it"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def _run_dynamodb_local(where: Sequence[str]) -> Iterator[str]:
     emulator, port = _emulator(), _free_port()
-    where = ["-inMemory"]
-    if data is not None:
-        data.mkdir(parents=True, exist_ok=True)
-        where = ["-dbPath", str(data.resolve())]
     # It unpacks a library at every start and does not delete it.
     scratch = tempfile.mkdtemp(prefix="dynamodb-local-")
     # It lives for minutes: a quick start matters more than the best machine code. Tests take a quarter less CPU time.

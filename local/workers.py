@@ -1,11 +1,13 @@
 """Runs handlers as Lambda does: each process belongs to one function and handles one request at a time."""
 
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -64,25 +66,40 @@ class _Sources:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version = 0
-        self._times = self._read()
-        self._next_look = 0.0
+        self._files = self._read()
+        self._bytecode = tempfile.TemporaryDirectory(prefix="tasks-bytecode-")
 
     def version(self) -> int:
-        """Look for changes, at most twice a second."""
+        """Look for changes."""
         with self._lock:
-            if time.monotonic() > self._next_look:
-                self._next_look = time.monotonic() + 0.5
-                times = self._read()
-                if changed := sorted({path for path, _ in times.items() ^ self._times.items()}):
-                    self._version += 1
-                    self._times = times
-                    sys.stderr.write(f"{', '.join(changed)} changed: the functions start again\n")
+            files = self._read()
+            if changed := sorted({path for path, _ in files.items() ^ self._files.items()}):
+                self._version += 1
+                self._files = files
+                sys.stderr.write(f"{', '.join(changed)} changed: the functions start again\n")
             return self._version
 
+    def bytecode(self, version: int) -> str | None:
+        """The folder of the bytecode of a version; None is the usual place.
+
+        Python compares size and time of a source with its bytecode, and the time only in whole seconds. So after a
+        second change within a second it could run the old bytecode.
+        """
+        return str(Path(self._bytecode.name, str(version))) if version else None
+
     @staticmethod
-    def _read() -> dict[str, int]:
-        files = [path for room in ("functions", "shared") for path in Path(_ROOT, room).rglob("*.py")]
-        return {str(path.relative_to(_ROOT)): path.stat().st_mtime_ns for path in files if path.exists()}
+    def _read() -> dict[str, tuple[int, ...]]:
+        """Return what the file system says of each file. Each request waits for this, and reading would take longer."""
+        found: dict[str, tuple[int, ...]] = {}
+        for folder, folders, names in itertools.chain(
+            *(os.walk(f"{_ROOT}/{room}") for room in ("functions", "shared"))
+        ):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for path in (f"{folder}/{name}" for name in names if name.endswith(".py")):
+                with suppress(FileNotFoundError):  # an editor replaces it
+                    of = os.stat(path)  # noqa: PTH116 - half the time of pathlib
+                    found[path.removeprefix(f"{_ROOT}/")] = (of.st_mtime_ns, of.st_ctime_ns, of.st_size, of.st_ino)
+        return found
 
 
 _SOURCES = _Sources()
@@ -153,7 +170,7 @@ class Workers:
             try:
                 worker = self._idle.pop()
             except IndexError:  # checking for an idle worker first would be a race
-                worker = _Worker(self._function, self._environment)
+                worker = _Worker(self._function, self._environment, _SOURCES.bytecode(self._version))
                 self._all.add(worker)
                 return worker
             if worker.is_waiting():
@@ -162,10 +179,11 @@ class Workers:
 
 
 class _Worker:
-    def __init__(self, function: Function, environment: Mapping[str, str]) -> None:
+    def __init__(self, function: Function, environment: Mapping[str, str], bytecode: str | None) -> None:
         self._name, self._timeout = function.name, function.timeout
         self._connection, child_end = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=_serve, args=(child_end, function, environment), daemon=True)
+        arguments = (child_end, function, environment, bytecode)
+        self._process = _PROCESSES.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         child_end.close()
         self._receive(_INIT_SECONDS)
@@ -216,7 +234,7 @@ def _lambda_variables(function: Function) -> dict[str, str]:
     }
 
 
-def _serve(connection: Connection, function: Function, environment: Mapping[str, str]) -> None:
+def _serve(connection: Connection, function: Function, environment: Mapping[str, str], bytecode: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If the gateway was killed, it cannot stop a handler that hangs. SIGALRM then ends this process.
     signal.alarm(_INIT_SECONDS + 1)
@@ -224,6 +242,7 @@ def _serve(connection: Connection, function: Function, environment: Mapping[str,
     os.environ.clear()
     os.environ.update(environment, AWS_LAMBDA_LOG_STREAM_NAME=stream)
     time.tzset()
+    sys.pycache_prefix = bytecode
     if _ROOT not in sys.path:
         sys.path.insert(0, _ROOT)
     module, _, name = function.handler.rpartition(".")
