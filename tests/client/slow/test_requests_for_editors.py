@@ -7,7 +7,7 @@ from typing import Any
 
 from contract import requests
 from contract.checker import contract
-from local.tokens import make_token
+from local.tokens import SERVICE, make_token
 from tests.client.conftest import run
 
 
@@ -23,7 +23,7 @@ def test_every_request_of_the_file_succeeds(tmp_path: Path, node_modules: Path, 
         sent = json.loads((tmp_path / "responses.json").read_text())["requests"]
         return {one["name"]: one["response"] for one in sent}
 
-    values = {"url": url, "token": make_token(user, scope="tasks/service"), "user_id": user}
+    values = {"url": url, "token": make_token(SERVICE, scope="tasks/service"), "user_id": user}
     created = send("--name", "create_task", **values, task_id="ID")["create_task"]
     responses = send("--all", **values, task_id=json.loads(created["body"])["id"])
     assert list(responses) == [request.name for request in requests.requests()]
