@@ -1,17 +1,19 @@
 """`make seed`: creates 200 varied tasks for a user of a running `make run`. `--help` shows the options."""
 
 import argparse
-import json
 import random
+import shlex
 import sys
-import urllib.error
-import urllib.request
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from local.tokens import user_token
+from ops.api import UserApi
+from ops.command import Interrupted, positive, run
 
 TITLES = (
     "Buy milk",
@@ -48,29 +50,28 @@ def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, An
 
 
 def main(arguments: list[str]) -> int:
-    """Send the tasks in batches, and print how many were created."""
+    """Create the tasks, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.seed", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the address of the API (default: %(default)s)")
     parser.add_argument("--user", default="alice", help="the user who gets the tasks (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=200, help="the number of tasks (default: %(default)s)")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("--count", type=positive, default=200, help="the number of tasks (default: %(default)s)")
+    return run(partial(_seed, parser.parse_args(arguments)))
+
+
+def _seed(chosen: argparse.Namespace, stop: threading.Event) -> str:
+    """Send the tasks in batches."""
     new = list(tasks(chosen.count, random.Random(0), date.today()))  # noqa: S311 - no secret; the day of the reader
-    headers = {"Authorization": f"Bearer {user_token(chosen.user)}", "Content-Type": "application/json"}
+    api = UserApi(chosen.url, "me", user_token(chosen.user))
     for first in range(0, len(new), BATCH):
         operations = [{"op": "create", "task": task} for task in new[first : first + BATCH]]
-        request = urllib.request.Request(  # noqa: S310 - the URL is that of the caller
-            f"{chosen.url}/v1/users/me/tasks/batch",
-            json.dumps({"operations": operations}).encode(),
-            {**headers, "Idempotency-Key": str(uuid.uuid4())},
-        )
-        try:
-            urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-        except urllib.error.HTTPError as error:
-            sys.exit(f"{chosen.url} refused the tasks: {error.read().decode()}")
-        except OSError as error:
-            sys.exit(f"{chosen.url} cannot be reached: {error}. Start `make run` first.")
-    sys.stdout.write(f"Created {len(new)} tasks for {chosen.user}. List them: make -s token USER={chosen.user}\n")
-    return 0
+        api.send("POST", "/tasks/batch", {"operations": operations}, headers={"Idempotency-Key": str(uuid.uuid4())})
+        if stop.is_set():
+            raise Interrupted
+    token = f"$(make -s token USER={shlex.quote(chosen.user)})"
+    return (
+        f"Created {len(new)} tasks for {chosen.user}. List them:\n"
+        f'curl -H "Authorization: Bearer {token}" {chosen.url}/v1/users/me/tasks'
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ _KEY = HOME / "jwt-key.pem"
 _TWELVE_HOURS = 12 * 3600
 
 
-def make_token(user: str, scope: str = "", expires_in: float = _TWELVE_HOURS, **claims: object) -> str:
+def make_token(user: str, /, scope: str = "", expires_in: float = _TWELVE_HOURS, **claims: object) -> str:
     """Return a token with the claims of a Cognito access token. `claims` overrides them; None removes a claim."""
     now = int(time.time())
     all_claims = {
@@ -95,9 +95,9 @@ def main(arguments: list[str]) -> int:
     user, scope, claims = (*arguments, "", "", "")[:3]
     try:
         further = json.loads(claims or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         further = None
-    if not user or not isinstance(further, dict):
+    if not user or not isinstance(further, dict) or "expires_in" in further:
         sys.stderr.write('Usage: python -m local.tokens USER [SCOPE] [CLAIMS, such as \'{"tenant": "acme"}\']\n')
         return 2
     sys.stdout.write(make_token(user, **{"scope": scope, **further}) + "\n")

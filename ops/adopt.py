@@ -7,14 +7,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-
 import argparse
 import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local import template
+from ops.command import client, run
 
 # By option: the resource in template.yaml, and the name of its identifier.
 RESOURCES: Final = {"table": ("TaskTable", "TableName"), "pool": ("UserPool", "UserPoolId")}
@@ -40,7 +40,7 @@ def adopt(stack: str, identifiers: Mapping[str, str]) -> None:
         for option in identifiers
         for name, key in [RESOURCES[option]]
     ]
-    cloudformation = boto3.client("cloudformation")
+    cloudformation = client("cloudformation")
     cloudformation.create_change_set(
         StackName=stack,
         ChangeSetName=_CHANGE_SET,
@@ -54,19 +54,17 @@ def adopt(stack: str, identifiers: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Adopt what the options name. Return 1 if AWS rejects it."""
+    """Adopt what the options name, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ops.adopt", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("stack", metavar="STACK", help="the name of the new stack, such as tasks-dev")
     parser.add_argument("--table", required=True, help="the name of the table that the deleted stack has left")
     parser.add_argument("--pool", help="the id of the user pool, if the deleted stack had one")
-    options = parser.parse_args(arguments)
-    try:
-        adopt(options.stack, {option: value for option in RESOURCES if (value := getattr(options, option))})
-    except (ClientError, BotoCoreError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"The stack {options.stack} has its data. Now run make deploy.\n")
-    return 0
+    return run(partial(_adopt, parser.parse_args(arguments)))
+
+
+def _adopt(options: argparse.Namespace, _: threading.Event) -> str:
+    adopt(options.stack, {option: value for option in RESOURCES if (value := getattr(options, option))})
+    return f"The stack {options.stack} has its data. Now run make deploy."
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from urllib3.util import Retry
 
 from ops import stack
+from ops.command import CommandError
 
 WORKERS: Final = 8
 _TIMEOUT: Final = 35  # API Gateway responds within 30 s
@@ -30,21 +31,28 @@ _RETRIES: Final = Retry(
 type Task = dict[str, Any]
 
 
-class ApiError(ValueError):
-    """The API rejected a request."""
+class ApiError(CommandError):
+    """The API rejected a request, or did not answer as this API does."""
 
     def __init__(self, method: str, response: requests.Response) -> None:
-        detail, faults = response.text, ""
-        try:
-            body = response.json()
-            self.kind = body.get("type", "").rpartition(":")[2]
-            detail = body.get("detail") or body.get("message") or detail
-            faults = "".join(f"\n  {fault['pointer']}: {fault['detail']}" for fault in body.get("errors", ()))
-        except ValueError:
-            self.kind = ""
-        hint = " Set TOKEN to a new token and run the same command again." if response.status_code == 401 else ""  # noqa: PLR2004
-        super().__init__(f"{method} {response.url}: {response.status_code} {detail[:300]}{faults}{hint}")
+        problem = _object(response)
+        self.kind = str(problem.get("type", "")).rpartition(":")[2]
         self.status = response.status_code
+        detail = problem.get("detail") or problem.get("message") or "the response is not one of this API"
+        errors = problem.get("errors")
+        faults = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+        listed = "".join(f"\n  {fault.get('pointer')}: {fault.get('detail')}" for fault in faults)
+        hint = " Set TOKEN to a new token and run the same command again." if response.status_code == 401 else ""  # noqa: PLR2004
+        super().__init__(f"{method} {response.url}: {response.status_code} {str(detail)[:300]}{listed}{hint}")
+
+
+def _object(response: requests.Response) -> dict[str, Any]:
+    """The JSON object of a response; empty if it has none: a proxy can answer with HTML."""
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 class UserApi:
@@ -64,20 +72,25 @@ class UserApi:
         body: object = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Send a request, and return the JSON of the response; None if it has no body."""
+    ) -> dict[str, Any]:
+        """Send a request, and return the JSON object of the response; it is empty if there is no content."""
         response = self._session.request(
             method, f"{self.url}{path}", params=query, json=body, headers=headers, timeout=_TIMEOUT
         )
-        if not response.ok:
+        if response.status_code == 204:  # noqa: PLR2004 - No Content
+            return {}
+        body = _object(response)
+        if not response.ok or not body:
             raise ApiError(method, response)
-        return response.json() if response.content else None
+        return body
 
     def pages(self, status: str, cursor: str | None = None) -> Iterator[tuple[list[Task], str | None]]:
         """Walk a list of tasks from a cursor. Yield each page, and the cursor of the next one."""
         while True:
             query = {"status": status, "limit": "100", **({"cursor": cursor} if cursor else {})}
             page = self.send("GET", "/tasks", query=query)
+            if not isinstance(page.get("items"), list) or "next_cursor" not in page:
+                raise CommandError(f"{self.url}/tasks does not answer as this API does: check the address.")
             cursor = page["next_cursor"]
             yield page["items"], cursor
             if cursor is None:
@@ -98,7 +111,7 @@ def options(program: str, purpose: str, file: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m {program}",
         description=purpose,
-        epilog="TOKEN in the environment must be an access token: with the service scope, or of the user.",
+        epilog="TOKEN in the environment must be an access token: of a service, or of the user.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--stack", help="the name of a deployed stack")
@@ -112,7 +125,7 @@ def user_api(chosen: argparse.Namespace) -> UserApi:
     """Return the API that the options name. Raises ValueError without a token."""
     token = os.environ.get("TOKEN", "").strip()
     if not (token and chosen.user):
-        raise ValueError("Set TOKEN in the environment to an access token, and --user to a user id")
+        raise CommandError("Set TOKEN in the environment to an access token, and --user to a user id.")
     url = stack.outputs(chosen.stack)["ApiUrl"] if chosen.stack else chosen.url
     return UserApi(url, chosen.user, token)
 

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -14,56 +13,46 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.command import CommandError, Interrupted, positive
+from shared.pseudonyms import pseudonym_in
+from shared.store import items
 from shared.store.items import Item
 
-# Processes an item and returns its outcome, a word that the report counts.
+# Processes an item and returns its outcome, a word that the report counts. Raises ItemError if the item stays as it is.
 type Work = Callable[[Item], str]
 
+# Errors of a request that concern one item: the others can still be processed.
+_OF_AN_ITEM = frozenset({"ItemCollectionSizeLimitExceededException", "ValidationException"})
+# Errors after which a client waits and tries again, and the seconds between two messages about that.
+_WAITING = frozenset(
+    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError"}
+)
+_SILENCE = 5.0
+_CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 # Attempts for a write that conflicts with transactions: about half a minute.
 _CONFLICT_ATTEMPTS = 60
 
 
-class Interrupted(Exception):
-    """The walk was stopped. Its state file contains its progress."""
-
-
-class StateFileError(ValueError):
-    """The state file belongs to another walk, or another process is using it."""
+class ItemError(Exception):
+    """An item cannot be processed. The message says why, without the text of a task."""
 
 
 def add_rate(parser: argparse.ArgumentParser, units: str) -> None:
     """Add the options `--segments` and `--units`."""
-    parser.add_argument("--segments", type=positive_int, default=4, help="number of parallel segments (4)")
-    parser.add_argument("--units", type=positive_int, default=1000, help=f"maximum {units} per second (1000)")
-
-
-def positive_int(text: str) -> int:
-    """Parse a positive integer. Raises ValueError for anything else."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    parser.add_argument("--segments", type=positive, default=4, help="number of parallel segments (4)")
+    parser.add_argument("--units", type=positive, default=1000, help=f"maximum {units} per second (1000)")
 
 
 class RateLimiter:
@@ -96,33 +85,41 @@ class Segment:
 
 @dataclass(slots=True)
 class State:
-    """The progress of a walk, stored in a file: its purpose, and the position in each segment."""
+    """The progress of a walk, stored in a file: its purpose, and the position in each segment.
+
+    The purpose names what the walk belongs to, such as the ids of its tables. Another walk does not continue it.
+    """
 
     path: Path
     purpose: str
     segments: list[Segment]
     counts: Counter[str] = field(default_factory=Counter)
+    # A sync token of the API: only the user that the walk belongs to can use it.
+    sync_token: str = ""
 
     @classmethod
     @contextmanager
     def at(cls, path: Path, purpose: str, segments: int) -> Iterator[Self]:
-        """Load the state from a file, or create it, and lock it for this process. Raises StateFileError."""
+        """Load the state from a file, or create it, and lock it for this process. Raises CommandError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StateFileError(f"{path} is in use by another process") from None
+        with _locked(path):
             if not path.exists():
                 yield cls(path, purpose, [Segment() for _ in range(segments)])
                 return
+            yield cls._loaded(path, purpose)
+
+    @classmethod
+    def _loaded(cls, path: Path, purpose: str) -> Self:
+        again = f"Remove {path} to start again from the beginning"
+        try:
             found = json.loads(path.read_text())
-            if found["purpose"] != purpose:
-                raise StateFileError(
-                    f"{path} belongs to another walk ({found['purpose']}): remove it, or use another file"
-                )
-            counts = Counter(found["counts"])
-            yield cls(path, purpose, [Segment(**segment) for segment in found["segments"]], counts)
+            segments, counts = [Segment(**segment) for segment in found["segments"]], Counter(found["counts"])
+            of = str(found["purpose"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise CommandError(f"{path} is no file of this command. {again}.") from None
+        if of != purpose:
+            raise CommandError(f"{path} has the progress of another run: {of}. This run is: {purpose}. {again}.")
+        return cls(path, purpose, segments, counts, str(found.get("sync_token", "")))
 
     def save(self) -> None:
         """Replace the file atomically. It contains user ids, so only its owner may read it."""
@@ -130,6 +127,7 @@ class State:
             "purpose": self.purpose,
             "segments": [asdict(segment) for segment in self.segments],
             "counts": self.counts,
+            "sync_token": self.sync_token,
         }
         new = self.path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -140,32 +138,50 @@ class State:
         new.replace(self.path)
 
 
-def run(command: Callable[[threading.Event], Counter[str]]) -> int:
-    """Run a command that signals can stop, and print its counts.
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, and leave nothing behind. Raises CommandError if another process has it."""
+    name = path.with_suffix(".lock")
+    while True:
+        with name.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CommandError(f"{path} is in use by another process. Wait until it ends, or stop it.") from None
+            try:
+                if os.fstat(lock.fileno()).st_ino != name.stat().st_ino:
+                    continue  # another process has removed it meanwhile
+            except FileNotFoundError:
+                continue
+            try:
+                yield
+            finally:
+                name.unlink(missing_ok=True)
+            return
 
-    Return 0, or 1 if an item failed or differs, 2 after any other error, 130 if stopped.
-    """
-    try:
-        with stop_on_signal() as stop:
-            counts = command(stop)
-    except Interrupted:
-        sys.stderr.write("Stopped. Run the same command to continue.\n")
-        return 130
-    except (ClientError, BotoCoreError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(counts.items())))
-    return 1 if counts["failed"] or counts["different"] else 0
+
+def identity_of(client: Any, table: str) -> str:
+    """Return the name and the id of a table: another table may get the same name later."""
+    described = client.describe_table(TableName=table)["Table"]
+    return f"{table} ({described.get('TableId') or described['TableArn']})"
 
 
 def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
-    client: Any, search: Mapping[str, Any], work: Work, state: State, limiter: RateLimiter, stop: threading.Event
+    client: Any,
+    search: Mapping[str, Any],
+    work: Work,
+    state: State,
+    limiter: RateLimiter,
+    stop: threading.Event,
+    stack_id: str = "",
 ) -> Counter[str]:
     """Call `work` for every item; return how often each outcome occurred, and the number of items read ("seen").
 
     `search` has the parameters of a Scan, or of a Query of one partition, which has one segment only. Progress is saved
     after each complete page. After an interruption, a page is processed again from its beginning, so `work` must be
-    idempotent. Raises Interrupted if `stop` is set, and the exceptions of the search and of `work`.
+    idempotent. An item that `work` cannot process is counted as "failed", and named on standard error, with the
+    pseudonym of its user if the id of the stack is known. Raises Interrupted if `stop` is set, and the errors of AWS
+    that are not about one item.
     """
     lock = threading.Lock()
     scans = "KeyConditionExpression" not in search
@@ -190,7 +206,7 @@ def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
                 for item in page["Items"]:
                     if stop.is_set():
                         raise Interrupted
-                    outcomes[work(item)] += 1
+                    outcomes[_outcome(work, item, stack_id)] += 1
                 with lock:
                     segment.after, segment.done = page.get("LastEvaluatedKey"), "LastEvaluatedKey" not in page
                     state.counts.update(outcomes)
@@ -208,22 +224,66 @@ def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
     return state.counts
 
 
+def _outcome(work: Work, item: Item, stack_id: str) -> str:
+    try:
+        return work(item)
+    except ItemError as error:
+        reason = str(error)
+    except ClientError as error:
+        reason = error.response["Error"]["Code"]
+        if reason not in _OF_AN_ITEM:
+            raise
+    except (Interrupted, CommandError, BotoCoreError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a broken item must not stop the work on the others
+        reason = f"{type(error).__name__}, the item has another shape than this release expects"
+    user = pseudonym_in(stack_id, items.user_of(item), items.tenant_of(item)) if stack_id else "unknown"
+    sys.stderr.write(f"{item['sk']['S']} of the user {user}: {reason}\n")
+    return "failed"
+
+
+def is_passing(error: ClientError | BotoCoreError) -> bool:
+    """Whether a request may succeed if it is sent again later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return (
+            error.response.get("Error", {}).get("Code") in {*_WAITING, *_CONFLICTS}
+            or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+    return isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError))
+
+
 def new_client(role_arn: str | None = None) -> Any:
     """Return a DynamoDB client. With a role, it assumes this role and refreshes the credentials.
 
-    All requests of a walk are idempotent, so botocore may retry them, and slow down if DynamoDB throttles.
+    All requests of a walk are idempotent, so botocore may retry them, and slow down if DynamoDB throttles. The client
+    says on standard error that it waits.
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
-    config = Config(retries=retries, max_pool_connections=64)
+    config = Config(connect_timeout=5, read_timeout=10, retries=retries, max_pool_connections=64)
     client = (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
     handler: Any = _retry_after_conflict  # the type stubs do not allow a handler that returns a value
     client.meta.events.register("needs-retry.dynamodb", handler)
     return client
 
 
-def _retry_after_conflict(response: tuple[Any, Mapping[str, Any]] | None, attempts: int, **_: object) -> float | None:
+_said_at = 0.0
+
+
+def _retry_after_conflict(
+    response: tuple[Any, Mapping[str, Any]] | None,
+    attempts: int,
+    caught_exception: Exception | None = None,
+    **_: object,
+) -> float | None:
+    global _said_at  # noqa: PLW0603 - one line for all segments
+    code = "" if response is None else response[1].get("Error", {}).get("Code", "")
+    if (caught_exception is not None or code in _WAITING) and time.monotonic() > _said_at + _SILENCE:
+        _said_at = time.monotonic()
+        reason = code or type(caught_exception).__name__
+        sys.stderr.write(f"Waiting for DynamoDB: {reason}, attempt {attempts}\n")
     # botocore does not retry this error. Here its cause is a simultaneous transaction of a user on the same item.
-    conflict = response is not None and response[1].get("Error", {}).get("Code") == "TransactionConflictException"
+    conflict = code == "TransactionConflictException"
     return random.uniform(0, 1) if conflict and attempts < _CONFLICT_ATTEMPTS else None  # noqa: S311 - no secret
 
 

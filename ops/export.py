@@ -17,25 +17,27 @@ from functools import partial
 from pathlib import Path
 
 from ops import api
-from ops.api import UserApi
-from ops.backfill import Interrupted, State, run
+from ops.api import ApiError, UserApi
+from ops.backfill import State
+from ops.command import CommandError, Interrupted, run
 
 # The lists to read, in this order.
 _LISTS = ("all", "deleted", "all")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export the tasks of a user. Return 0, 2 after an error, 130 if stopped."""
+    """Export the tasks of a user, and return the exit code."""
     parser = api.options("ops.export", __doc__.partition("\n")[0], "the file to write")
     options = parser.parse_args(arguments)
-    return run(partial(_export, options))
+    return run(partial(_export, options), "Run the same command to continue.")
 
 
 def _export(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     path, user = Path(options.file), api.user_api(options)
     if path.exists():
-        raise ValueError(f"{path} exists. Remove it, or use another file")
+        raise CommandError(f"{path} exists. Remove it, or choose another name.")
     with State.at(path.with_name(f"{path.name}.state"), f"export {user.url}", len(_LISTS)) as state:
+        _check_user(user, state)
         part = path.with_name(f"{path.name}.part")
         versions = _write(user, part, state, stop)
         # A crash before the last step starts the export again: a file with its final name is always complete.
@@ -44,12 +46,30 @@ def _export(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     return Counter(exported=len(versions))
 
 
+def _check_user(user: UserApi, state: State) -> None:
+    """Raise CommandError if the export began with the token of another user, or of another tenant.
+
+    A token says nothing that a client may rely on. But the API accepts a sync token only from the user who got it.
+    """
+    query = {"limit": "1", **({"since": state.sync_token} if state.sync_token else {})}
+    try:
+        page = user.send("GET", "/changes", query=query)
+    except ApiError as error:
+        if error.kind in {"bad-cursor", "sync-token-expired"} and state.sync_token:
+            raise CommandError(
+                f"The export in {state.path} began for another user or tenant, or more than 30 days ago. "
+                "Remove this file to start again from the beginning."
+            ) from None
+        raise
+    state.sync_token = state.sync_token or str(page.get("next_since"))
+
+
 def _write(user: UserApi, path: Path, state: State, stop: threading.Event) -> dict[str, int]:
     """Write the tasks that are not in the file yet, and return the version of each task in the file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # it has the texts of the tasks
     with os.fdopen(descriptor, "r+b") as file, api.progress() as progress:
         if os.fstat(descriptor).st_size < state.counts["bytes"]:
-            raise ValueError(f"{path} is shorter than it was. Remove {state.path} to start again")
+            raise CommandError(f"{path} is shorter than it was. Remove {state.path} to start again from the beginning.")
         # What was written after the last save of the state is written again.
         file.truncate(state.counts["bytes"])
         versions = {task["id"]: task["version"] for task in map(json.loads, file)}

@@ -21,7 +21,7 @@ from rich.progress import Progress
 
 from ops import api
 from ops.api import WORKERS, ApiError, Task, UserApi
-from ops.backfill import Interrupted, run
+from ops.command import CommandError, Interrupted, run
 from shared.fields import milliseconds
 
 # Fields that an import does not keep, and the one that a restore changes.
@@ -42,11 +42,11 @@ class Line(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Import tasks. Return 0, or 1 if a task failed or differs, 2 after any other error, 130 if stopped."""
+    """Import tasks, and return the exit code."""
     parser = api.options("ops.import_", __doc__.partition("\n")[0], "a file that ops.export has written")
     parser.add_argument("--restore", action="store_true", help="restore tasks of the file that the user has deleted")
     options = parser.parse_args(arguments)
-    return run(partial(_import, options))
+    return run(partial(_import, options), "Run the same command to continue.")
 
 
 def _import(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
@@ -58,7 +58,7 @@ def _import(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
 def read(path: Path) -> dict[str, Line]:
     """Return the tasks of a file by id. Of several lines of a task, the one with the highest version counts.
 
-    Empty lines are skipped. Raises ValueError, with the file and the line, for a line that is no task.
+    Empty lines are skipped. Raises CommandError, with the file and the line, for a line that is no task.
     """
     lines: dict[str, Line] = {}
     with path.open("rb") as file:
@@ -67,7 +67,7 @@ def read(path: Path) -> dict[str, Line]:
                 continue
             task, place = _parsed(text), f"{path}, line {number}"
             if task is None:
-                raise ValueError(f"{place}: this is not a task of an export. Nothing was imported")
+                raise CommandError(f"{place}: this is not a task of an export. Nothing was imported.")
             if task["id"] not in lines or task["version"] > lines[task["id"]].task["version"]:
                 lines[task["id"]] = Line(place, task)
     return lines

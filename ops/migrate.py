@@ -14,57 +14,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from ops import stack
-from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
-from shared.pseudonyms import pseudonym_in
+from ops.backfill import ItemError, RateLimiter, State, add_rate, identity_of, new_client, walk
+from ops.command import run
 from shared.store import items
 from shared.store.items import Item
 
 # Attempts for an item that an older release writes at the same time.
 _ATTEMPTS = 5
-# Errors of a single item: the other items can still be migrated.
-_ITEM_ERRORS = {"ItemCollectionSizeLimitExceededException", "ValidationException"}
 
 
 class Migration:
     """Upgrades items to the current schema, and returns the outcome for each."""
 
-    def __init__(self, client: Any, table: str, stack_id: str, limiter: RateLimiter) -> None:
+    def __init__(self, client: Any, table: str, limiter: RateLimiter) -> None:
         self._client = client
         self._table = table
-        self._stack_id = stack_id
         self._limiter = limiter
 
     def __call__(self, item: Item) -> str:
-        """Upgrade an item. Return "upgraded", "failed", or "overtaken" if somebody else has upgraded or removed it."""
+        """Upgrade an item. Return "upgraded", or "overtaken" if somebody else has upgraded or removed it."""
         found: Item | None = item
         for _ in range(_ATTEMPTS):
             if found is None or items.schema_of(found) >= items.SCHEMA:
                 return "overtaken"
-            try:
-                upgraded = items.to_item(items.from_item(found), before=items.current(found), partition=found["pk"])
-            except Exception as error:  # noqa: BLE001 - an item that cannot be upgraded must not stop the others
-                return self._failed(found, type(error).__name__)
+            upgraded = items.to_item(items.from_item(found), before=items.current(found), partition=found["pk"])
             self._limiter.wait()
             try:
                 self._limiter.record(self._client.put_item(**self._put(found, upgraded)))
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 found = error.response.get("Item")
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _ITEM_ERRORS:
-                    raise
-                return self._failed(found, error.response["Error"]["Code"])
             else:
                 return "upgraded"
-        return self._failed(item, "an older release keeps writing it")
-
-    def _failed(self, item: Item, reason: str) -> str:
-        # Without a stack, the pseudonym is not known.
-        user = pseudonym_in(self._stack_id, items.user_of(item), items.tenant_of(item)) if self._stack_id else "unknown"
-        sys.stderr.write(f"{item['sk']['S']} of user {user}: {reason}\n")
-        return "failed"
+        raise ItemError("an older release keeps writing it")
 
     def _put(self, found: Item, upgraded: Item) -> dict[str, Any]:
         """Return a PutItem request with the condition that the item is unchanged.
@@ -87,15 +69,13 @@ class Migration:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Migrate a table. Return 0, or 1 if an item failed, 2 after any other error, 130 if stopped."""
-    options = _options(arguments)
-    return run(partial(_migrate, options))
+    """Migrate a table, and return the exit code."""
+    return run(partial(_migrate, _options(arguments)), "Run the same command to continue.")
 
 
 def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     outputs = stack.outputs(options.stack) if options.stack else {"TableName": options.table}
     client, table = new_client(outputs.get("MigrateRoleArn")), outputs["TableName"]
-    described = client.describe_table(TableName=table)["Table"]
     limiter, path = RateLimiter(options.units), options.state or Path(f".local/migrate-{table}.json")
     scan: dict[str, Any] = {
         "TableName": table,
@@ -104,9 +84,9 @@ def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
         "ExpressionAttributeNames": {"#sk": "sk", "#schema": "schema"},
         "ExpressionAttributeValues": {":task": items.text("TASK#"), ":schema": items.number(items.SCHEMA)},
     }
-    purpose = f"{table} to schema {items.SCHEMA}"
+    purpose = f"{identity_of(client, table)} to schema {items.SCHEMA}"
     if options.dry_run:
-        path, scan["ProjectionExpression"] = path.with_suffix(".dry-run"), "#schema"
+        path, scan["ProjectionExpression"] = path.with_suffix(".dry-run"), "pk, #sk, #schema"
         path.unlink(missing_ok=True)
 
         def count(item: Item) -> str:
@@ -114,9 +94,8 @@ def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
 
         with State.at(path, f"count {purpose}", options.segments) as state:
             return walk(client, scan, count, state, limiter, stop)
-    identity = described.get("TableId") or described["TableArn"]
-    with State.at(path, f"{purpose}, {identity}", options.segments) as state:
-        return walk(client, scan, Migration(client, table, outputs.get("StackId", ""), limiter), state, limiter, stop)
+    with State.at(path, f"migrate {purpose}", options.segments) as state:
+        return walk(client, scan, Migration(client, table, limiter), state, limiter, stop, outputs.get("StackId", ""))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -5,20 +5,26 @@ command line overrides samconfig.toml. It adds `Release`, a hash of the build an
 version of a function if the template has changed, but not if only the value of a parameter has changed.
 """
 
+import argparse
 import hashlib
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ops.command import CommandError, run
+
 ROOT = Path(__file__).parent.parent
 
 
 def parameters_of(environment: str, given: Sequence[str], build: Path) -> list[str]:
-    """Return all parameters as NAME=VALUE. Raises ValueError if samconfig.toml does not have the environment."""
+    """Return all parameters as NAME=VALUE. Raises CommandError for an unknown environment or a malformed parameter."""
     configured = tomllib.loads((ROOT / "samconfig.toml").read_text())
     if environment not in configured:
-        raise ValueError(f"samconfig.toml has no environment {environment!r}")
+        known = ", ".join(name for name, part in configured.items() if isinstance(part, dict))
+        raise CommandError(f"samconfig.toml has no environment {environment!r}. It has {known}.")
+    if wrong := [parameter for parameter in given if "=" not in parameter]:
+        raise CommandError(f"Parameters are NAME=VALUE, not {wrong[0]!r}.")
     defaults = configured[environment]["deploy"]["parameters"]["parameter_overrides"]
     named = dict(parameter.split("=", 1) for parameter in (*defaults, *given))
     named["Release"] = _digest(build, sorted(named.items()))
@@ -32,8 +38,17 @@ def _digest(build: Path, parameters: Sequence[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Print the parameters, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.release", description="Print all parameters of a deployment, as `make deploy` passes them."
+    )
+    parser.add_argument("environment", metavar="ENV", help="a section of samconfig.toml, such as default or prod")
+    parser.add_argument("given", metavar="NAME=VALUE", nargs="*", help="a parameter of template.yaml")
+    options = parser.parse_args(arguments)
+    build = ROOT / ".aws-sam" / "build"
+    return run(lambda _: " ".join(parameters_of(options.environment, options.given, build)))
+
+
 if __name__ == "__main__":
-    try:
-        sys.stdout.write(" ".join(parameters_of(sys.argv[1], sys.argv[2:], ROOT / ".aws-sam" / "build")) + "\n")
-    except ValueError as error:
-        sys.exit(f"{error}; parameters are NAME=VALUE")
+    sys.exit(main(sys.argv[1:]))

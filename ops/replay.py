@@ -10,13 +10,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ops import stack
-from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
+from ops.backfill import RateLimiter, State, add_rate, identity_of, new_client, walk
+from ops.command import CommandError, run
 from shared import events
 from shared.pseudonyms import pseudonym_in
 from shared.store import bus, items, marks
@@ -60,14 +62,14 @@ def _event_of(item: Item) -> tuple[events.Event, int]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Replay events. Return 0 if all are published, 2 after an error, 130 if stopped."""
-    return run(partial(_replay, _options(arguments)))
+    """Replay events, and return the exit code."""
+    return run(partial(_replay, _options(arguments)), "Run the same command to continue.")
 
 
 def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     outputs = stack.outputs(options.stack)
     if "EventBusName" not in outputs:
-        raise ValueError(f"{options.stack} has no event bus: deploy it with Events=yes")
+        raise CommandError(f"{options.stack} has no event bus. Deploy it with Events=yes.")
     since = round(options.since.timestamp() * 1000)
     search: dict[str, Any] = {
         "TableName": outputs["TableName"],
@@ -80,29 +82,29 @@ def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
         },
         "ConsistentRead": True,
     }
-    kind = "count" if options.dry_run else "replay"
-    purpose = f"{kind} {outputs['TableName']} since {options.since.isoformat()} as {options.content}"
-    with State.at(Path(f".local/{kind}-{outputs['TableName']}.events.json"), purpose, options.segments) as state:
-        full = options.content == "full"
-        work = Replay(bus.new_client(), outputs["EventBusName"], outputs["StackId"], full=full, dry_run=options.dry_run)
-        return walk(new_client(), search, work, state, RateLimiter(options.units), stop)
+    kind, client = "count" if options.dry_run else "replay", new_client()
+    name, bus_name, content = outputs["TableName"], outputs["EventBusName"], outputs["EventContent"]
+    since_when = options.since.isoformat()
+    purpose = f"{kind} {identity_of(client, name)} to {bus_name} since {since_when} with the content {content}"
+    with State.at(Path(f".local/{kind}-{name}.events.json"), purpose, options.segments) as state:
+        full = content == "full"
+        work = Replay(bus.new_client(), bus_name, outputs["StackId"], full=full, dry_run=options.dry_run)
+        return walk(client, search, work, state, RateLimiter(options.units), stop, outputs["StackId"])
 
 
 def _time(text: str) -> datetime:
-    """Parse a time with an offset, such as 2026-11-25T09:00:00Z. Raises ValueError."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(text)
-    return at.astimezone(UTC)
+    """Parse a time with an offset, for argparse."""
+    with suppress(ValueError, OverflowError):  # a time of the year 1 can be before the first time in UTC
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    raise argparse.ArgumentTypeError(f"must be a time with its offset, such as 2026-11-25T09:00:00Z, not {text!r}")
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.replay", description=__doc__.partition("\n")[0])
     parser.add_argument("--stack", required=True, help="the name of the stack, such as tasks-prod")
     parser.add_argument("--since", type=_time, required=True, help="a time with its offset: 2026-11-25T09:00:00Z")
-    parser.add_argument(
-        "--content", choices=["full", "ids"], default="full", help="as the parameter EventContent of the stack (full)"
-    )
     add_rate(parser, "read units")
     parser.add_argument("--dry-run", action="store_true", help="only count the events")
     return parser.parse_args(arguments)

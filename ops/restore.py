@@ -7,28 +7,43 @@ docs/operations.md.
 """
 
 import argparse
+import random
 import secrets
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
-from ops.backfill import RateLimiter, State, add_rate, new_client, run, walk
+from ops.backfill import RateLimiter, State, add_rate, identity_of, is_passing, new_client, walk
+from ops.command import CommandError, confirm, given, run
+from ops.command import client as aws
 from shared import tasks
 from shared.store import items, marks
 from shared.store.items import Item
 
+# Attempts of a write, and the longest pause between two, in seconds.
+_ATTEMPTS: Final = 20
+_LONGEST_PAUSE: Final = 5
+# The seconds by which sync allows clocks to differ (docs/http-api.md).
+_CLOCK_SECONDS: Final = 2
 # Attributes that differ between two versions with equal content.
 _VERSION_ATTRIBUTES = frozenset({"version", "updated_at", "by_change", "write_tokens", "schema"})
 
 
 class Restoration:
-    """Writes items of the backup into the table, and returns the outcome for each."""
+    """Writes items of the backup into the table, and returns the outcome for each. `client` sends each request once.
+
+    The time in a version decides which sync returns it. So a version has the time of the attempt that writes it, and an
+    attempt ends within some seconds: a sync that begins later returns the version, and one that began before overlaps.
+    """
 
     def __init__(self, client: Any, table: str, limiter: RateLimiter, *, dry_run: bool) -> None:
         self._client = client
@@ -41,31 +56,46 @@ class Restoration:
     def __call__(self, item: Item) -> str:
         """Write an item of the backup into the table, if the task there differs or is missing."""
         backup = items.current(item)
+        failures = 0
         while True:
-            now = time.time_ns() // 1_000_000
-            if tasks.is_expired(items.from_item(backup), now):
-                return "expired"
-            if self._is_erased(backup, now):
-                return "erased"
-            live = self._live(backup)
-            if live is not None and _content(live) == _content(backup):
-                return "same"
-            if self._dry_run:
-                return "to restore"
-            after = _restored_item(backup, live, secrets.token_urlsafe(12), now)
-            condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(sk)"}
-            if live is not None:
-                condition = {
-                    "ConditionExpression": "version = :version AND created_at = :created_at",
-                    "ExpressionAttributeValues": {":version": live["version"], ":created_at": live["created_at"]},
-                }
             try:
-                request = {"TableName": self._table, "Item": after, "ReturnConsumedCapacity": "TOTAL", **condition}
-                self._limiter.wait()
-                self._limiter.record(self._client.put_item(**request))
+                outcome = self._attempt(backup)
             except self._client.exceptions.ConditionalCheckFailedException:
-                continue  # also if our own write was applied and its response was lost
-            return "restored"
+                continue  # somebody else wrote the task, or our own write was applied and its response was lost
+            except (ClientError, BotoCoreError) as error:
+                failures += 1
+                if failures == _ATTEMPTS or not is_passing(error):
+                    raise
+                time.sleep(random.uniform(0, min(2**failures / 10, _LONGEST_PAUSE)))  # noqa: S311 - no secret
+            else:
+                # An earlier attempt can have written it.
+                return "restored" if outcome == "same" and failures else outcome
+
+    def _attempt(self, backup: Item) -> str:
+        if tasks.is_expired(items.from_item(backup), _now()):
+            return "expired"
+        if self._is_erased(backup, _now()):
+            return "erased"
+        live = self._live(backup)
+        if live is not None and _content(live) == _content(backup):
+            return "same"
+        if self._dry_run:
+            return "to restore"
+        self._limiter.wait()
+        self._write(backup, live)
+        return "restored"
+
+    def _write(self, backup: Item, live: Item | None) -> None:
+        """Write the task on condition that it is unchanged, with the current time."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(sk)"}
+        if live is not None:
+            condition = {
+                "ConditionExpression": "version = :version AND created_at = :created_at",
+                "ExpressionAttributeValues": {":version": live["version"], ":created_at": live["created_at"]},
+            }
+        after = _restored_item(backup, live, secrets.token_urlsafe(12), _now())
+        request = {"TableName": self._table, "Item": after, "ReturnConsumedCapacity": "TOTAL", **condition}
+        self._limiter.record(self._client.put_item(**request))
 
     def _is_erased(self, backup: Item, now: int) -> bool:
         """Whether the user is erased. Asks again after as long as functions remember the response."""
@@ -86,8 +116,28 @@ class Restoration:
             TableName=self._table, Key=key, ConsistentRead=True, ReturnConsumedCapacity="TOTAL"
         )
         self._limiter.record(response)
+        check_clock(response)
         item: Item | None = response.get("Item")
         return item
+
+
+def check_clock(response: Mapping[str, Any]) -> None:
+    """Raise CommandError if the clock of this machine differs from DynamoDB's: a replica would miss what it writes."""
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if date is None:
+        return
+    # The date has whole seconds.
+    ahead = time.time() - parsedate_to_datetime(date).timestamp() - 0.5
+    if abs(ahead) > _CLOCK_SECONDS:
+        raise CommandError(
+            f"The clock of this machine is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} DynamoDB's. "
+            "Set it, then run the same command again."
+        )
+
+
+def _now() -> int:
+    """The time in ms since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def _content(item: Item) -> dict[str, Any]:
@@ -103,9 +153,9 @@ def _restored_item(backup: Item, live: Item | None, token: str, now: int) -> Ite
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Restore tasks. Return 0 if all are restored, 2 after an error, 130 if stopped."""
+    """Restore tasks, and return the exit code."""
     options = _options(arguments)
-    return run(partial(_restore, options))
+    return run(partial(_restore, options), "Run the same command to continue.")
 
 
 def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
@@ -118,22 +168,21 @@ def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
     if options.user:  # query one partition instead of scanning the table
         search["KeyConditionExpression"] = f"pk = :user AND {search.pop('FilterExpression')}"
         search["ExpressionAttributeValues"][":user"] = items.partition_of(options.user, options.tenant or "")
-    table = stack.outputs(options.stack)["TableName"] if options.stack else options.table
+    outputs = stack.outputs(options.stack) if options.stack else {"TableName": options.table}
+    client, table = new_client(), outputs["TableName"]
+    source, target = identity_of(client, options.source), identity_of(client, table)
     kind = "count" if options.dry_run else "restore"
     whose = " of ".join(filter(None, (options.user or "everyone", options.tenant)))
-    purpose = f"{kind} {whose} from {options.source} to {table}"
+    if options.everyone and not options.dry_run:
+        question = f"Restore the tasks of all users from {options.source} to {table}, over what they have now?"
+        confirm(question, yes=options.yes)
     segments = 1 if options.user else options.segments
-    with State.at(Path(f".local/restore-{table}.{kind}.json"), purpose, segments) as state:
-        client, limiter = new_client(), RateLimiter(options.units)
-        work = Restoration(client, table, limiter, dry_run=options.dry_run)
-        return walk(client, search, work, state, limiter, stop)
-
-
-def _id(text: str) -> str:
-    """Return the id. Raises ValueError if it is empty: an empty id must not mean all users."""
-    if not text:
-        raise ValueError(text)
-    return text
+    path = Path(f".local/restore-{table}.{kind}.json")
+    with State.at(path, f"{kind} {whose} from {source} to {target}", segments) as state:
+        limiter = RateLimiter(options.units)
+        once = aws("dynamodb", read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
+        work = Restoration(once, table, limiter, dry_run=options.dry_run)
+        return walk(client, search, work, state, limiter, stop, outputs.get("StackId", ""))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -143,11 +192,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     which.add_argument("--stack", help="a deployed stack: write to its table")
     which.add_argument("--table", help="the name of a table: write to it")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--user", type=_id, help="restore the tasks of this user")
+    whose.add_argument("--user", type=given, help="restore the tasks of this user")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")
-    parser.add_argument("--tenant", type=_id, help="the tenant of this user")
+    parser.add_argument("--tenant", type=given, help="the tenant of this user")
     add_rate(parser, "capacity units, reads and writes together,")
     parser.add_argument("--dry-run", action="store_true", help="only count the tasks to restore")
+    parser.add_argument("--yes", action="store_true", help="do not ask before the tasks of all users are restored")
     options = parser.parse_args(arguments)
     if options.tenant and not options.user:
         parser.error("--tenant needs --user")

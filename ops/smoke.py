@@ -3,50 +3,45 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import requests
-from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
 from ops.api import ApiError, UserApi
+from ops.command import CheckFailed, run
 
 _TIMEOUT = 35  # s; API Gateway responds within 30 s
 
 
-class SmokeError(Exception):
-    """The deployment does not serve as it should."""
-
-
 def check_without_token(url: str) -> None:
-    """Check the public route, and that the API asks for a token. Raises SmokeError."""
+    """Check the public route, and that the API asks for a token. Raises CheckFailed."""
     for path, wanted in (("/v1/openapi.json", 200), ("/v1/users/me/tasks", 401)):
         response = requests.get(f"{url.rstrip('/')}{path}", timeout=_TIMEOUT)
         if response.status_code != wanted:
-            raise SmokeError(
-                f"GET {path} without a token: {response.status_code} instead of {wanted}: {response.text[:200]}"
-            )
+            raise CheckFailed(f"GET {path} without a token returned {response.status_code} instead of {wanted}.")
 
 
 def check_a_task(url: str, token: str) -> None:
-    """Create a task, read it and delete it. Raises SmokeError, or ApiError if the API rejects a request."""
+    """Create a task, read it and delete it. Raises CheckFailed."""
     api = UserApi(url, "me", token)
     created = api.send("POST", "/tasks", {"title": "Smoke test"})
-    read = api.send("GET", f"/tasks/{created['id']}")
-    api.send("DELETE", f"/tasks/{created['id']}")
+    if "id" not in created:
+        raise CheckFailed("POST /tasks returned no task.")
+    try:
+        read = api.send("GET", f"/tasks/{created['id']}")
+    finally:
+        api.send("DELETE", f"/tasks/{created['id']}")
     if read != created:
-        raise SmokeError(f"GET returned {read}, and POST {created}")
-
-
-def _url_of(name: str, outputs: Mapping[str, str]) -> str:
-    if "ApiUrl" not in outputs:
-        raise SmokeError(f"{name} has no output ApiUrl: it is no stack of this project")
-    return outputs["ApiUrl"]
+        names = sorted(name for name in {*read, *created} if read.get(name) != created.get(name))
+        raise CheckFailed(f"GET of a new task returned other values of {', '.join(names)} than POST.")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the checks, and return 1 if one fails."""
+    """Run the checks, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m ops.smoke",
         description="Check that a deployment serves: the contract, 401 without a token, and a task that is created,"
@@ -57,21 +52,22 @@ def main(arguments: Sequence[str]) -> int:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--stack", help="the name of a deployed stack")
     where.add_argument("--url", help="the address of an API, such as https://...")
-    options = parser.parse_args(arguments)
-    try:
-        with ExitStack() as temporary:
-            outputs = stack.outputs(options.stack) if options.stack else {}
-            url, token = options.url or _url_of(options.stack, outputs), os.environ.get("TOKEN", "").strip()
-            check_without_token(url)
-            if not token and "UserPoolId" in outputs:
-                (token,) = temporary.enter_context(stack.temporary_tokens(options.stack, 1))
-            if token:
+    return run(partial(_smoke, parser.parse_args(arguments)))
+
+
+def _smoke(options: argparse.Namespace, _: threading.Event) -> str:
+    with ExitStack() as temporary:
+        outputs = stack.outputs(options.stack) if options.stack else {}
+        url, token = options.url or outputs["ApiUrl"], os.environ.get("TOKEN", "").strip()
+        check_without_token(url)
+        if not token and "UserPoolId" in outputs:
+            (token,) = temporary.enter_context(stack.temporary_tokens(options.stack, 1))
+        if token:
+            try:
                 check_a_task(url, token)
-    except (SmokeError, ApiError, requests.RequestException, ClientError, BotoCoreError, ValueError) as error:
-        sys.stderr.write(f"FAILED: {error}\n")
-        return 1
-    sys.stdout.write(f"{url} serves{'' if token else '; no task was created, because there is no token'}.\n")
-    return 0
+            except ApiError as error:
+                raise CheckFailed(str(error)) from None
+    return f"{url} serves{'' if token else '; no task was created, because there is no token'}."
 
 
 if __name__ == "__main__":

@@ -17,14 +17,23 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.command import CommandError, client
 from shared.pseudonyms import pseudonym_in
 
 
 def outputs(stack: str) -> Mapping[str, str]:
-    """Return the outputs of a deployed stack, and its id as StackId. Raises ClientError if the stack does not exist."""
-    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    """Return the outputs of a deployed stack, its id as StackId, and its parameter EventContent.
+
+    Raises ClientError if the stack does not exist, and CommandError if it is not deployed or not of this project.
+    """
+    (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     named = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
-    return {**named, "StackId": found["StackId"]}
+    if not {"ApiUrl", "TableName"} <= named.keys():
+        raise CommandError(
+            f"The stack {stack} has no outputs ApiUrl and TableName. Deploy it with make deploy, or check the name."
+        )
+    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
+    return {**named, "StackId": found["StackId"], "EventContent": parameters.get("EventContent", "full")}
 
 
 def add_user(stack: str, email: str, password: str) -> None:

@@ -122,8 +122,8 @@ def test_a_working_deployment_passes_the_smoke_test(
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
-        ("/v1/openapi.json", 404, "GET /v1/openapi.json without a token: 404 instead of 200"),
-        ("/v1/users/me/tasks", 200, "GET /v1/users/me/tasks without a token: 200 instead of 401"),
+        ("/v1/openapi.json", 404, "GET /v1/openapi.json without a token returned 404 instead of 200"),
+        ("/v1/users/me/tasks", 200, "GET /v1/users/me/tasks without a token returned 200 instead of 401"),
     ],
 )
 def test_a_deployment_without_routes_or_without_an_authorizer_fails_the_smoke_test(

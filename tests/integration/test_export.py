@@ -14,7 +14,8 @@ from rich.progress import Progress
 from local.tokens import make_token
 from ops import api, export, import_
 from ops.api import ApiError, UserApi
-from ops.backfill import Interrupted, State
+from ops.backfill import State
+from ops.command import Interrupted
 from shared.models import Move, NewTask
 from shared.store import marks
 from shared.store.dynamodb import Table
@@ -71,7 +72,7 @@ class InProcess(UserApi):
 
 def _error(status: int, kind: str) -> ApiError:
     error = ApiError.__new__(ApiError)
-    ValueError.__init__(error, f"{status} {kind}")
+    Exception.__init__(error, f"{status} {kind}")
     error.status, error.kind = status, kind
     return error
 
@@ -375,7 +376,7 @@ def test_a_line_that_is_no_task_is_named_and_nothing_is_sent(
     file.write_text(f"{json.dumps(GOOD)}\n\n  \n{bad}\n{json.dumps(GOOD)}\n")
     monkeypatch.setenv("TOKEN", "x")
     assert import_.main(("--url", "http://127.0.0.1:9", "--user", "me", str(file))) == 2
-    reason = "this is not a task of an export. Nothing was imported"
+    reason = "this is not a task of an export. Nothing was imported."
     assert capsys.readouterr().err == f"{file}, line 4: {reason}\n"
 
 

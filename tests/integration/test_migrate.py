@@ -211,7 +211,7 @@ def test_two_migrations_do_not_share_a_state_file(table: Table, run: Run, tmp_pa
     state.write_text(json.dumps({"purpose": "another", "segments": [], "counts": {}}))
     status, _, err = run("--state", str(state))
     assert status == 2
-    assert "belongs to another walk" in err
+    assert "has the progress of another run: another. This run is: migrate" in err
     state.unlink()
     with State.at(state, "x", 1):
         status, _, err = run("--state", str(state))

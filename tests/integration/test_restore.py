@@ -1,23 +1,29 @@
 """`ops.restore`: restored tasks are newer than all versions that clients have seen, and reach every replica."""
 
+import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from local import dynamodb as engines
 from local.template import Template
-from ops import backfill, restore
+from ops import command, restore
+from ops.backfill import RateLimiter
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
+from shared.pseudonyms import pseudonym_in
 from shared.store import items, marks
 from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import deadline_in
-from tests.wire import Wire, fail_with, lost_after, lost_before_and
+from tests.wire import Send, Wire, fail_with, lost_after, lost_before_and
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def run(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", engine_url)
 
     def run(backup: Table, table: Table, *more: str) -> dict[str, int]:
-        status = restore.main(["--from", backup.name, "--table", table.name, *(more or ("--everyone",))])
+        status = restore.main(["--from", backup.name, "--table", table.name, *(more or ("--everyone", "--yes"))])
         out, err = capsys.readouterr()
         assert status == 0, err
         return {name.strip(): int(count) for name, _, count in (line.rpartition(" ") for line in out.splitlines())}
@@ -154,8 +160,8 @@ def damaged(
     task_id = store.create(NewTask(title="good")).id
     backup = copied(table, tables)
     store.update(task_id, {"title": "damaged"}, ANY_VERSION)
-    ours = Table(backfill.new_client(), table.name)
-    monkeypatch.setattr(restore, "new_client", lambda: ours.client)
+    ours = Table(command.client("dynamodb", retries={"total_max_attempts": 1}), table.name)
+    monkeypatch.setattr(restore, "aws", lambda *_, **__: ours.client)
     return store, task_id, backup, ours
 
 
@@ -178,12 +184,12 @@ def test_an_erased_user_is_left_out(
         ExpressionAttributeValues={":past": {"N": "1"}},
     )
     assert run(backup, table, "--everyone", "--dry-run") == {"erased": 2, "seen": 3, "to restore": 1}
-    assert run(backup, table, "--everyone") == {"erased": 2, "restored": 1, "seen": 3}
+    assert run(backup, table, "--everyone", "--yes") == {"erased": 2, "restored": 1, "seen": 3}
     assert TaskStore(table, user, deadline_in(60)).list(TaskQuery()).items == []
 
 
-# DescribeTable, Scan, GetItem of the mark (without a fault) and of the task, and then the write.
-BEFORE_THE_WRITE = [None] * 3
+# GetItem of the mark (without a fault) and of the task, and then the write.
+BEFORE_THE_WRITE = [None]
 
 
 def test_a_transaction_of_another_writer_is_waited_for(
@@ -192,7 +198,7 @@ def test_a_transaction_of_another_writer_is_waited_for(
     store, task_id, backup, ours = damaged
     with Wire(ours) as wire:
         wire.faults = [*BEFORE_THE_WRITE, *[fail_with(400, "TransactionConflictException")] * 2]
-        assert run(backup, ours, "--everyone", "--segments", "1") == {"restored": 1, "seen": 1}
+        assert run(backup, ours, "--everyone", "--yes", "--segments", "1") == {"restored": 1, "seen": 1}
     assert not wire.faults
     assert store.get(task_id).title == "good"
 
@@ -205,7 +211,124 @@ def test_a_write_during_a_restore_is_overwritten_with_a_report(
     with Wire(ours) as wire:
         meanwhile = lost_after if lost else lost_before_and(lambda: store.toggle(task_id, ANY_VERSION))
         wire.faults = [*BEFORE_THE_WRITE, meanwhile]
-        counts = run(backup, ours, "--everyone", "--segments", "1")
-    assert counts == ({"same": 1, "seen": 1} if lost else {"restored": 1, "seen": 1})
+        counts = run(backup, ours, "--everyone", "--yes", "--segments", "1")
+    assert counts == {"restored": 1, "seen": 1}
     task = store.get(task_id)
     assert (task.title, task.completed, task.version) == ("good", False, 3 if lost else 4)
+
+
+@pytest.mark.parametrize("kind", ["a rate limit", "a stall", "a conflict"])
+def test_a_replica_that_syncs_during_a_restore_gets_the_restored_task(
+    damaged: tuple[TaskStore, str, Table, Table], run: Restore, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version has the time of the attempt that writes it, so the next sync returns it."""
+    store, task_id, backup, ours = damaged
+    now = [time.time_ns()]
+    clocked = Table(new_client(ours.client.meta.endpoint_url), ours.name)
+    store = TaskStore(clocked, store._user_id, deadline_in(60), lambda: now[0])
+    monkeypatch.setattr(restore, "_now", lambda: now[0] // 1_000_000)
+    replica: dict[str, Any] = {}
+    tokens = [synced(store, replica)]
+
+    def a_minute_later() -> None:
+        if len(tokens) < 3:
+            now[0] += 60_000_000_000
+            tokens.append(synced(store, replica, tokens[-1]))
+
+    def later(send: Send) -> AWSResponse:
+        a_minute_later()
+        return send()
+
+    if kind == "a rate limit":
+        monkeypatch.setattr(RateLimiter, "wait", lambda _: a_minute_later())
+    with Wire(ours) as wire:
+        if kind == "a stall":
+            wire.faults = [*BEFORE_THE_WRITE, lost_before_and(a_minute_later)]
+        if kind == "a conflict":
+            conflict = fail_with(400, "TransactionConflictException")
+            wire.faults = [*BEFORE_THE_WRITE, conflict, later]
+        assert run(backup, ours, "--everyone", "--yes", "--segments", "1") == {"restored": 1, "seen": 1}
+    assert len(tokens) > 1
+    now[0] += 1_000_000_000
+    synced(store, replica, tokens[-1])
+    assert replica[task_id] == store.get(task_id)
+    assert replica[task_id].title == "good"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(60, "60 s ahead of"), (-60, "60 s behind")])
+def test_a_clock_that_differs_from_that_of_dynamodb_stops_the_restore(
+    damaged: tuple[TaskStore, str, Table, Table],
+    run: Restore,
+    seconds: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, task_id, backup, ours = damaged
+    clock = SimpleNamespace(time=lambda: time.time() + seconds, time_ns=time.time_ns, sleep=time.sleep)
+    monkeypatch.setattr(restore, "time", clock)
+    with pytest.raises(AssertionError, match=f"The clock of this machine is {words} DynamoDB's. Set it"):
+        run(backup, ours, "--everyone", "--yes")
+    assert store.get(task_id).title == "damaged"
+
+
+def test_a_newer_backup_of_the_same_name_is_not_continued(
+    damaged: tuple[TaskStore, str, Table, Table], run: Restore
+) -> None:
+    _, _, backup, ours = damaged
+    with Wire(ours) as wire:
+        wire.faults = [fail_with(400, "AccessDeniedException")]
+        with pytest.raises(AssertionError, match="AWS refused GetItem: AccessDeniedException"):
+            run(backup, ours, "--everyone", "--yes")
+    state = Path(f".local/restore-{ours.name}.restore.json")
+    state.write_text(
+        json.dumps({"purpose": f"restore everyone from {backup.name} (another id) to", "segments": [], "counts": {}})
+    )
+    with pytest.raises(AssertionError, match="has the progress of another run"):
+        run(backup, ours, "--everyone", "--yes")
+
+
+def test_a_broken_item_is_named_and_does_not_stop_the_others(
+    damaged: tuple[TaskStore, str, Table, Table], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, task_id, backup, ours = damaged
+    (good,) = backup.client.scan(TableName=backup.name)["Items"]
+    broken: list[dict[str, Any]] = [
+        {**good, "sk": {"S": f"TASK#{uuid.uuid4()}"}, "title": {"S": "secret"}} for _ in range(4)
+    ]
+    del broken[0]["version"], broken[1]["schema"]
+    broken[2]["created_at"] = {"S": "secret"}
+    broken[3]["title"] = {"N": "1"}
+    for item in broken:
+        backup.client.put_item(TableName=backup.name, Item=item)
+    monkeypatch.setattr("ops.stack.outputs", lambda _: {"TableName": ours.name, "StackId": "stack"})
+    assert restore.main(["--from", backup.name, "--stack", "tasks", "--everyone", "--yes"]) == 1
+    out, err = capsys.readouterr()
+    assert dict(line.split() for line in out.splitlines()) == {"failed": "4", "restored": "1", "seen": "5"}
+    for item in broken:
+        assert f"{item['sk']['S']} of the user {pseudonym_in('stack', items.user_of(item))}: " in err
+    assert "secret" not in err
+    assert store.get(task_id).title == "good"
+
+
+def test_a_full_user_does_not_stop_the_others(
+    damaged: tuple[TaskStore, str, Table, Table], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, backup, ours = damaged
+    with Wire(ours) as wire:
+        wire.faults = [*BEFORE_THE_WRITE, fail_with(400, "ItemCollectionSizeLimitExceededException")]
+        assert restore.main(["--from", backup.name, "--table", ours.name, "--everyone", "--yes"]) == 1
+    assert "ItemCollectionSizeLimitExceededException" in capsys.readouterr().err
+
+
+def test_everyone_is_restored_only_after_a_question(
+    damaged: tuple[TaskStore, str, Table, Table], run: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, task_id, backup, ours = damaged
+    with pytest.raises(AssertionError, match="Nobody can answer here: add --yes"):
+        run(backup, ours, "--everyone")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "no\n"))
+    with pytest.raises(AssertionError, match="Nothing was done"):
+        run(backup, ours, "--everyone")
+    assert store.get(task_id).title == "damaged"
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "yes\n"))
+    assert run(backup, ours, "--everyone") == {"restored": 1, "seen": 1}

@@ -16,7 +16,7 @@ import pytest
 
 from load import __main__ as load
 from local import dynamodb, tokens
-from tests.conftest import eventually, free_port
+from tests.conftest import free_port
 from tests.local.conftest import descendants, gone
 
 LOCAL = Path(dynamodb.__file__).parent
