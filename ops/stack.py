@@ -22,9 +22,14 @@ from shared.pseudonyms import pseudonym_in
 
 def outputs(stack: str) -> Mapping[str, str]:
     """Return the outputs of a deployed stack, and its id as StackId. Raises ClientError if the stack does not exist."""
-    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    found = _described(stack)
     named = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
     return {**named, "StackId": found["StackId"]}
+
+
+def parameters(stack: str) -> Mapping[str, str]:
+    """Return the parameters of a deployed stack. Raises ClientError if the stack does not exist."""
+    return {one["ParameterKey"]: one["ParameterValue"] for one in _described(stack).get("Parameters", ())}
 
 
 def add_user(stack: str, email: str, password: str) -> None:
@@ -101,6 +106,11 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _described(stack: str) -> Any:
+    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return found
 
 
 def _pool(stack: str) -> Mapping[str, str]:
