@@ -1,5 +1,7 @@
 """Tokens of issuers, as their documentation shows them (docs/issuers.md): the claims as JSON, before API Gateway.
 
+Where no page has a whole token, as for most machines, the claims follow its description. None is from a real account.
+
 An issuer has the parameters of the template that accept its tokens, and the claims of these tokens:
 
 - `user`: the access token of a user.
