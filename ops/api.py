@@ -61,7 +61,7 @@ class UserApi:
     def __init__(self, url: str, user: str, token: str) -> None:
         self.url = f"{url.rstrip('/')}/v1/users/{quote(user, safe='')}"
         self._session = requests.Session()
-        self._session.auth = _Bearer(token)  # a header would lose against a .netrc file
+        self._session.auth = Bearer(token)  # a header would lose against a .netrc file
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=WORKERS, max_retries=_RETRIES))
 
@@ -97,11 +97,14 @@ class UserApi:
                 return
 
 
-class _Bearer(requests.auth.AuthBase):
+class Bearer(requests.auth.AuthBase):
+    """Sends a bearer token."""
+
     def __init__(self, token: str) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header."""
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 

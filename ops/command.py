@@ -46,10 +46,14 @@ class Interrupted(Exception):
     """The command was stopped."""
 
 
-def run(work: Callable[[threading.Event], Mapping[str, int] | str], resume: str = "Run the same command again.") -> int:
+type Result = Mapping[str, int] | str | int
+
+
+def run(work: Callable[[threading.Event], Result], resume: str = "Run the same command again.") -> int:
     """Run a command that signals can stop, and return its exit code.
 
-    `work` returns counts of outcomes, or a sentence, which are printed. `resume` says how to go on after a stop.
+    `work` returns counts of outcomes or a sentence, which are printed, or the exit code. `resume` says how to go on
+    after a stop.
     """
     try:
         with stop_on_signal(resume) as stop:
@@ -60,6 +64,8 @@ def run(work: Callable[[threading.Event], Mapping[str, int] | str], resume: str 
     except Exception as error:  # noqa: BLE001 - an operator needs a sentence, and no traceback
         sys.stderr.write(f"{explained(error)}\n")
         return LEFT_SOMETHING_OUT if isinstance(error, CheckFailed) else NOT_DONE
+    if isinstance(result, int):
+        return result
     if isinstance(result, str):
         sys.stdout.write(f"{result}\n")
         return DONE

@@ -17,23 +17,27 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.command import CommandError, client
+from ops.command import CommandError
 from shared.pseudonyms import pseudonym_in
 
 
 def outputs(stack: str) -> Mapping[str, str]:
-    """Return the outputs of a deployed stack, its id as StackId, and its parameter EventContent.
+    """Return the outputs of a deployed stack, and its id as StackId.
 
     Raises ClientError if the stack does not exist, and CommandError if it is not deployed or not of this project.
     """
-    (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    found = _described(stack)
     named = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
     if not {"ApiUrl", "TableName"} <= named.keys():
         raise CommandError(
             f"The stack {stack} has no outputs ApiUrl and TableName. Deploy it with make deploy, or check the name."
         )
-    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
-    return {**named, "StackId": found["StackId"], "EventContent": parameters.get("EventContent", "full")}
+    return {**named, "StackId": found["StackId"]}
+
+
+def parameters(stack: str) -> Mapping[str, str]:
+    """Return the parameters of a deployed stack. Raises ClientError if the stack does not exist."""
+    return {one["ParameterKey"]: one.get("ParameterValue", "") for one in _described(stack).get("Parameters", ())}
 
 
 def add_user(stack: str, email: str, password: str) -> None:
@@ -110,6 +114,11 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _described(stack: str) -> Any:
+    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return found
 
 
 def _pool(stack: str) -> Mapping[str, str]:
