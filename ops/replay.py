@@ -83,11 +83,8 @@ def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
         "ConsistentRead": True,
     }
     kind, client = "count" if options.dry_run else "replay", new_client()
-    name, bus_name, content = (
-        outputs["TableName"],
-        outputs["EventBusName"],
-        stack.parameters(options.stack)["EventContent"],
-    )
+    name, bus_name = outputs["TableName"], outputs["EventBusName"]
+    content = stack.parameters(options.stack)["EventContent"]
     since_when = options.since.isoformat()
     purpose = f"{kind} {identity_of(client, name)} to {bus_name} since {since_when} with the content {content}"
     with State.at(Path(f".local/{kind}-{name}.events.json"), purpose, options.segments) as state:

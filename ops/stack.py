@@ -9,15 +9,14 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
-from ops.command import CommandError
+from ops.command import CommandError, client, given, run
 from shared.pseudonyms import pseudonym_in
 
 
@@ -42,7 +41,7 @@ def parameters(stack: str) -> Mapping[str, str]:
 
 def add_user(stack: str, email: str, password: str) -> None:
     """Add a user with a permanent password to the stack's user pool. Raises ClientError, as for weak passwords."""
-    pool, cognito = _pool(stack)["UserPoolId"], boto3.client("cognito-idp")
+    pool, cognito = _pool(stack)["UserPoolId"], client("cognito-idp")
     attributes: Any = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
     # Cognito checks a temporary password before it creates the user. So a weak password leaves no user behind.
     cognito.admin_create_user(
@@ -58,14 +57,14 @@ def add_user(stack: str, email: str, password: str) -> None:
 def access_token(stack: str, email: str, password: str) -> str:
     """Return an access token for a user of the user pool. Raises ClientError, or ValueError for a challenge."""
     pool = _pool(stack)
-    response = boto3.client("cognito-idp").admin_initiate_auth(
+    response = client("cognito-idp").admin_initiate_auth(
         UserPoolId=pool["UserPoolId"],
         ClientId=pool["UserPoolClientId"],
         AuthFlow="ADMIN_USER_PASSWORD_AUTH",
         AuthParameters={"USERNAME": email, "PASSWORD": password},
     )
     if "AuthenticationResult" not in response:
-        raise ValueError(f"Cognito requires another challenge: {response['ChallengeName']}")
+        raise CommandError(f"Cognito requires another challenge: {response['ChallengeName']}.")
     token: str = response["AuthenticationResult"]["AccessToken"]
     return token
 
@@ -81,7 +80,7 @@ def temporary_tokens(stack: str, count: int) -> Iterator[list[str]]:
             add_user(stack, email, password)
         yield [access_token(stack, email, password) for email, password in users.items()]
     finally:
-        cognito = boto3.client("cognito-idp")
+        cognito = client("cognito-idp")
         for email in users:
             with suppress(cognito.exceptions.UserNotFoundException):
                 cognito.admin_delete_user(UserPoolId=pool, Username=email)
@@ -96,35 +95,34 @@ def e2e(stack: str, only: str = "") -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command. Return 1 if AWS rejects it."""
-    options = _options(arguments)
-    try:
-        match options.command:
-            case "url":
-                sys.stdout.write(outputs(options.stack)["ApiUrl"] + "\n")
-            case "user":
-                add_user(options.stack, options.email, _password())
-            case "token":
-                sys.stdout.write(access_token(options.stack, options.email, _password()) + "\n")
-            case "pseudonym":
-                sys.stdout.write(pseudonym_in(outputs(options.stack)["StackId"], options.user, options.tenant) + "\n")
-            case "e2e":
-                return e2e(options.stack, options.only)
-    except (ClientError, BotoCoreError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    """Run one command, and return the exit code."""
+    return run(partial(_command, _options(arguments)))
+
+
+def _command(options: argparse.Namespace, _: threading.Event) -> str | int:
+    match options.command:
+        case "url":
+            return outputs(options.stack)["ApiUrl"]
+        case "user":
+            add_user(options.stack, options.email, _password())
+            return 0
+        case "token":
+            return access_token(options.stack, options.email, _password())
+        case "pseudonym":
+            return pseudonym_in(outputs(options.stack)["StackId"], options.user, options.tenant)
+        case _:
+            return e2e(options.stack, options.only)
 
 
 def _described(stack: str) -> Any:
-    (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return found
 
 
 def _pool(stack: str) -> Mapping[str, str]:
     found = outputs(stack)
     if "UserPoolId" not in found:
-        raise ValueError(f"{stack} has no user pool: it accepts the tokens of the issuer in its parameter JwtIssuer.")
+        raise CommandError(f"{stack} has no user pool: it accepts the tokens of the issuer in its parameter JwtIssuer.")
     return found
 
 
@@ -143,23 +141,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
         if name in ("user", "token"):
-            command.add_argument("email", metavar="EMAIL", type=_given)
+            command.add_argument("email", metavar="EMAIL", type=given)
         if name == "pseudonym":
-            command.add_argument("user", metavar="USER", type=_given, help="the user id, as in the token (sub)")
+            command.add_argument("user", metavar="USER", type=given, help="the user id, as in the token (sub)")
             command.add_argument("--tenant", default="", help="the tenant of the user, if the deployment has tenants")
         if name == "e2e":
             command.add_argument("--only", metavar="PART", default="", help="run one part of the checks, such as list")
     return parser.parse_args(arguments)
 
 
-def _given(text: str) -> str:
-    if not text:
-        raise ValueError(text)
-    return text
-
-
 def _password() -> str:
-    return os.environ.get("PASSWORD") or getpass.getpass()
+    password = os.environ.get("PASSWORD")
+    if not password and not sys.stdin.isatty():
+        raise CommandError("Set PASSWORD in the environment: nobody can answer a question here.")
+    return password or getpass.getpass()
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def test_a_rejected_password_leaves_no_user(
     monkeypatch.setattr(stack, "outputs", lambda _: {"UserPoolId": "pool"})
     monkeypatch.setattr(boto3, "client", lambda _: Cognito())
     monkeypatch.setenv("PASSWORD", "short")
-    assert stack.main(["user", "tasks-dev", "you@example.org"]) == 1
+    assert stack.main(["user", "tasks-dev", "you@example.org"]) == 2
     assert "InvalidPasswordException" in capsys.readouterr().err
 
 
@@ -145,7 +145,7 @@ def test_a_new_stack_adopts_the_resources_of_a_deleted_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     client = boto3.client("cloudformation", region_name="eu-central-1")
-    monkeypatch.setattr(boto3, "client", lambda _: client)
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
     with Stubber(client) as responses:
         names = {"StackName": "tasks-dev", "ChangeSetName": "adopt"}
         imports = [
@@ -170,7 +170,7 @@ def test_a_new_stack_adopts_the_resources_of_a_deleted_one(
         assert adopt.main(arguments) == 0
         responses.assert_no_pending_responses()
         responses.add_client_error("create_change_set", "ValidationError", "is already managed by stack")
-        assert adopt.main(arguments) == 1
+        assert adopt.main(arguments) == 2
     assert "already managed" in capsys.readouterr().err
     # The linter finds references to missing resources.
     file = tmp_path / "template.json"

@@ -25,8 +25,9 @@ def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
     client = cognito.create_user_pool_client(
         UserPoolId=pool, ClientName="x", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
     )["UserPoolClient"]["ClientId"]
-    own = {"ApiUrl": "https://api.example", "UserPoolId": pool, "UserPoolClientId": client}
-    for name, values in (("tasks-dev", own), ("tasks-foreign", {"ApiUrl": "https://api.example"})):
+    foreign = {"ApiUrl": "https://api.example", "TableName": "tasks"}
+    own = {**foreign, "UserPoolId": pool, "UserPoolClientId": client}
+    for name, values in (("tasks-dev", own), ("tasks-foreign", foreign)):
         outputs = {key: {"Value": value} for key, value in values.items()}
         queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
         stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs}))
@@ -58,7 +59,7 @@ def test_a_user_that_was_added_gets_a_token(
     assert (claims["token_use"], "sub" in claims) == ("access", True)
 
     monkeypatch.setenv("PASSWORD", "wrong")
-    assert main(["token", "tasks-dev", EMAIL]) == 1
+    assert main(["token", "tasks-dev", EMAIL]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "NotAuthorizedException" in err
@@ -69,7 +70,7 @@ def test_a_stack_without_a_user_pool_is_a_clear_error(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD", "x")
-    assert main([command, "tasks-foreign", *([EMAIL] if command != "e2e" else [])]) == 1
+    assert main([command, "tasks-foreign", *([EMAIL] if command != "e2e" else [])]) == 2
     assert "has no user pool" in capsys.readouterr().err
 
 
@@ -148,7 +149,7 @@ def test_a_deployment_that_cannot_write_fails_the_smoke_test(
 
 
 def test_an_unknown_stack_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["url", "nowhere"]) == 1
+    assert main(["url", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 

@@ -276,7 +276,8 @@ def test_the_parameters_of_a_stack(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = {"UserPoolId": "eu-west-1_x", "UserPoolClientId": "web", "MachineClientId": "machine"}
-    names = {"tasks-foreign": {"ApiUrl": url}, "tasks-own": {"ApiUrl": url, **own}, "tasks-none": {"Other": "x"}}
+    api = {"ApiUrl": url, "TableName": "tasks"}
+    names = {"tasks-foreign": api, "tasks-own": {**api, **own}, "tasks-none": {"Other": "x"}}
     for name, outputs in names.items():
         deployed(name, outputs, {**GIVEN, **({"JwtIssuer": "", "ServiceCallers": "a"} if "own" in name else {})})
     try:

@@ -218,6 +218,7 @@ def published(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(stack, "outputs", lambda _: {"TableName": TABLE, "EventBusName": "events", "StackId": "stack"})
+    monkeypatch.setattr(stack, "parameters", lambda _: {"EventContent": "full"})
     client: Any = boto3.client("events")
     client.create_event_bus(Name="events")
     client.meta.events.register(
