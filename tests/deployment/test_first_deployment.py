@@ -135,7 +135,7 @@ def test_a_rejected_password_leaves_no_user(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "outputs", lambda _: {"UserPoolId": "pool"})
-    monkeypatch.setattr(boto3, "client", lambda _: Cognito())
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: Cognito())
     monkeypatch.setenv("PASSWORD", "short")
     assert stack.main(["user", "tasks-dev", "you@example.org"]) == 2
     assert "InvalidPasswordException" in capsys.readouterr().err
