@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
+import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.pseudonyms import pseudonym_in
@@ -57,6 +58,26 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
+def machine_token(stack: str) -> str:
+    """Return an access token of the stack's machine client, with all its scopes. Raises ClientError and ValueError."""
+    found = _pool(stack)
+    if "MachineClientId" not in found:
+        raise ValueError(f"{stack} has no machine client: deploy it with MachineClient=yes.")
+    client = boto3.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=found["UserPoolId"], ClientId=found["MachineClientId"]
+    )["UserPoolClient"]
+    url = found["MachineTokenUrl"]
+    data = {"grant_type": "client_credentials", "scope": " ".join(client["AllowedOAuthScopes"])}
+    try:
+        response = requests.post(url, data, auth=(client["ClientId"], client["ClientSecret"]), timeout=30)
+    except requests.RequestException as error:
+        raise ValueError(f"{url} cannot be reached: {error}") from error
+    if response.status_code != requests.codes.ok:
+        raise ValueError(f"{url} gave no token: {response.status_code} {response.text.strip()}")
+    token: str = response.json()["access_token"]
+    return token
+
+
 @contextmanager
 def temporary_tokens(stack: str, count: int) -> Iterator[list[str]]:
     """Add users to the user pool, yield an access token of each, and remove them. Raises ClientError and ValueError."""
@@ -92,7 +113,9 @@ def main(arguments: Sequence[str]) -> int:
             case "user":
                 add_user(options.stack, options.email, _password())
             case "token":
-                sys.stdout.write(access_token(options.stack, options.email, _password()) + "\n")
+                user = options.email
+                token = access_token(options.stack, user, _password()) if user else machine_token(options.stack)
+                sys.stdout.write(token + "\n")
             case "pseudonym":
                 sys.stdout.write(pseudonym_in(outputs(options.stack)["StackId"], options.user, options.tenant) + "\n")
             case "e2e":
@@ -118,14 +141,18 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     for name, purpose in {
         "url": "print the address of the API",
         "user": "add a user to the stack's own user pool",
-        "token": "print an access token of a user of the stack's own user pool",
+        "token": "print an access token of a user of the stack's own user pool, or of the stack's machine client",
         "pseudonym": "print the name of a user in the logs and events of the stack",
         "e2e": "run the conformance suite, with two temporary users",
     }.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
-        if name in ("user", "token"):
+        if name == "user":
             command.add_argument("email", metavar="EMAIL", type=_given)
+        if name == "token":
+            caller = command.add_mutually_exclusive_group(required=True)
+            caller.add_argument("email", metavar="EMAIL", type=_given, nargs="?")
+            caller.add_argument("--machine", action="store_true", help="a token of the client that MachineClient adds")
         if name == "pseudonym":
             command.add_argument("user", metavar="USER", type=_given, help="the user id, as in the token (sub)")
             command.add_argument("--tenant", default="", help="the tenant of the user, if the deployment has tenants")
