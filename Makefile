@@ -50,7 +50,7 @@ endef
 
 setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
 
-run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; TENANT_CLAIM=; SPACES_CLAIM=)
+run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; JWT_ISSUER=; JWT_AUDIENCE=; SERVICE_CALLERS=; TENANT_CLAIM=; SPACES_CLAIM=)
 	@exec $(BIN)/python -m local
 
 events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines (PORT=8000)
