@@ -84,7 +84,7 @@ proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at m
 clients: .venv/.ready ## Test clients of openapi-generator and openapi-zod-client, and docs/requests.http (a minute)
 	@$(BIN)/python -m pytest tests/client/slow -n 0
 
-browser: .venv/.ready ## Test the page /docs in a headless Chromium
+browser: .venv/.ready ## Test the page /docs, and signing in, in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }

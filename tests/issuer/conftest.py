@@ -8,11 +8,14 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
+from local.gateway import serve
+from tests.api import TEMPLATE
 from tests.client.conftest import needs, run
 from tests.conftest import ROOT
 
@@ -46,6 +49,14 @@ def provider(**environment: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     with provider() as url:
+        yield url
+
+
+@contextmanager
+def served(issuer: str, moto_url: str) -> Iterator[str]:
+    """Serve the API for the tokens of an issuer, whose client `backend` is a service. Yields the URL."""
+    template = replace(TEMPLATE, issuer=issuer, audiences=(AUDIENCE,))
+    with serve(template, {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "SERVICE_CALLERS": "backend"}, workers=1) as url:
         yield url
 
 
