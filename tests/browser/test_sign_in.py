@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as ec
 
 from tests.browser.conftest import wait
-from tests.conftest import ROOT
+from tests.client.conftest import packages_of_npm
 from tests.issuer.conftest import machine_token, provider, served
 from tests.markdown import code
 
@@ -29,7 +29,7 @@ class Pages(SimpleHTTPRequestHandler):
 
     def __init__(self, page: str, *arguments: object) -> None:
         self.page = page.encode()
-        super().__init__(*arguments, directory=str(ROOT / ".build" / "node" / "node_modules"))  # type: ignore[arg-type]
+        super().__init__(*arguments, directory=str(packages_of_npm() / "node_modules"))  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] not in {"/", "/callback"}:

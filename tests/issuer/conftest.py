@@ -16,7 +16,7 @@ import requests
 
 from local.gateway import serve
 from tests.api import TEMPLATE
-from tests.client.conftest import needs, run
+from tests.client.conftest import packages_of_npm
 from tests.conftest import ROOT
 
 AUDIENCE = "https://tasks.example"
@@ -27,11 +27,9 @@ _PROVIDER = ROOT / "tests" / "issuer" / "provider.mjs"
 @contextmanager
 def provider(**environment: str) -> Iterator[str]:
     """Start oidc-provider and yield its issuer."""
-    needs("npm")
-    run(ROOT, "make", ".build/node/.ready")
     process = subprocess.Popen(
         ["node", "--input-type=module", "--eval", _PROVIDER.read_text()],
-        cwd=ROOT / ".build" / "node",  # where the script finds its packages
+        cwd=packages_of_npm(),  # where the script finds its packages
         env={**os.environ, "NODE_NO_WARNINGS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
