@@ -137,7 +137,7 @@ def _welcome(address: str, loaded: Template) -> str:
     user, token = docs.USER, f"$(make -s token USER={docs.USER}{claims})"
     if loaded.issuer != tokens.ISSUER:
         audiences = " or ".join(loaded.audiences)
-        user, token = "its user", f"'<an access token of {loaded.issuer} for {audiences}>'"
+        user, token = "the user", f"'<an access token of {loaded.issuer} for {audiences}>'"
     tasks = f"{address}/v1/users/me/tasks"
     curl = "curl -sS -w '\\n' -H \"Authorization: Bearer $TOKEN\""
     return f"""
