@@ -205,6 +205,8 @@ class _Resolver:
                 return self._sub(text, {})
             case {"Fn::Join": [str(separator), parts]}:
                 return separator.join(map(str, self(parts)))
+            case {"Fn::Select": [int(index), several]}:
+                return self(several)[index]
             case {"Fn::If": [str(name), yes, no]}:
                 return self(yes if self.condition(name) else no)
             case dict() if any(str(key).startswith("Fn::") for key in node):

@@ -28,7 +28,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::Not": lambda one: not one,
     "Fn::And": lambda *several: all(several),
     "Fn::Or": lambda *several: any(several),
-    "Fn::Join": lambda separator, several: separator.join(several),
+    "Fn::Select": lambda index, several: several[index],
     "Fn::Equals": lambda one, other: one == other,
     "Fn::Contains": lambda several, one: one in several,
     "Fn::EachMemberEquals": lambda several, one: all(member == one for member in several),
