@@ -50,7 +50,7 @@ endef
 
 setup: .venv/.ready ## Install the locked environment into .venv, as all other targets do
 
-run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; TENANT_CLAIM=; SPACES_CLAIM=)
+run: .venv/.ready ## Serve the API on localhost (PORT=8000; DYNAMODB=moto, local, or a URL; EVENTS=yes; JWT_ISSUER=; JWT_AUDIENCE=; SERVICE_CALLERS=; TENANT_CLAIM=; SPACES_CLAIM=)
 	@exec $(BIN)/python -m local
 
 events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines (PORT=8000)
@@ -84,7 +84,7 @@ proof: .venv/.ready ## Run the tests of the promises in docs/reliability.md at m
 clients: .venv/.ready ## Test clients of openapi-generator and openapi-zod-client, and docs/requests.http (a minute)
 	@$(BIN)/python -m pytest tests/client/slow -n 0
 
-browser: .venv/.ready ## Test the page /docs in a headless Chromium
+browser: .venv/.ready ## Test the page /docs, and signing in, in a headless Chromium
 	@command -v chromedriver >/dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
 	  { echo "Install Chromium and chromedriver: they are not on the PATH, and apt-get could not" >&2; exit 2; }

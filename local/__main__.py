@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import docs, dynamodb, events, template, tokens
 from local.gateway import serve
+from local.template import Template
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +53,8 @@ EVENTS        yes: publish events and print them; see also `make events` (no)
 TENANT_CLAIM  the claim of a token that names the tenant (none)
 SPACES_CLAIM  the claim of a token that lists further user ids (none)
 SERVICE_CALLERS  the subjects that may use the service scope (service)
+JWT_ISSUER    the URL of an OpenID Connect provider, whose tokens the API then accepts (the tokens of `make token`)
+JWT_AUDIENCE  with JWT_ISSUER: the audiences that the API accepts (tasks-local)
 """
 
 
@@ -76,6 +80,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         with_events, name = _yes_or_no("EVENTS"), os.environ.get("DYNAMODB", "moto")
         parameters = {
             **tokens.PARAMETERS,
+            **_issuer(),
             "ServiceCallers": os.environ.get("SERVICE_CALLERS", tokens.SERVICE),
             "TenantClaim": os.environ.get("TENANT_CLAIM", ""),
             "SpacesClaim": os.environ.get("SPACES_CLAIM", ""),
@@ -86,13 +91,13 @@ def main(arguments: Sequence[str] = ()) -> int:
             url = stack.enter_context(engine(name))
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
             dynamodb.create_tables(loaded, url)
-            address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: docs.page}))
+            address = stack.enter_context(serve(loaded, {}, port, pages={docs.PATH: partial(docs.page, loaded.issuer)}))
             if with_events == "yes":
                 bus = url if name == "moto" else stack.enter_context(dynamodb.moto())
                 # The port is ours now, and it names the file: no two servers write into one.
                 log = tokens.HOME / f"events-{urlsplit(address).port}.jsonl"
                 stack.enter_context(events.publishing(loaded, url, bus, log))
-            sys.stdout.write(_welcome(address))
+            sys.stdout.write(_welcome(address, loaded))
             sys.stdout.flush()
             stop.wait()
     except (OSError, ValueError, RuntimeError, BotoCoreError, ClientError) as error:
@@ -109,6 +114,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _issuer() -> dict[str, str]:
+    """Return the parameters of another issuer, if there is one."""
+    issuer = os.environ.get("JWT_ISSUER")
+    if not issuer:
+        return {}
+    if not issuer.startswith(("http://", "https://")):
+        raise ValueError(f"JWT_ISSUER must be a URL with http or https, not {issuer!r}")
+    return {"JwtIssuer": issuer, "JwtAudience": os.environ.get("JWT_AUDIENCE") or tokens.AUDIENCE}
+
+
 def _yes_or_no(variable: str) -> str:
     value = os.environ.get(variable, "no")
     if value not in {"yes", "no"}:
@@ -116,9 +131,13 @@ def _yes_or_no(variable: str) -> str:
     return value
 
 
-def _welcome(address: str) -> str:
+def _welcome(address: str, loaded: Template) -> str:
     tenant = os.environ.get("TENANT_CLAIM")
     claims = f" CLAIMS={shlex.quote(json.dumps({tenant: 'local'}))}" if tenant else ""
+    user, token = docs.USER, f"$(make -s token USER={docs.USER}{claims})"
+    if loaded.issuer != tokens.ISSUER:
+        audiences = " or ".join(loaded.audiences)
+        user, token = "the user", f"'<an access token of {loaded.issuer} for {audiences}>'"
     tasks = f"{address}/v1/users/me/tasks"
     curl = "curl -sS -w '\\n' -H \"Authorization: Bearer $TOKEN\""
     return f"""
@@ -127,9 +146,9 @@ Try it in a browser: {address}{docs.PATH}
 When you change the code of a function, its next request runs the new code.
 
 In another terminal, in this folder: create a task, list the tasks of
-{docs.USER}, and see that {docs.USER} cannot read the tasks of bob:
+{user}, and see that {user} cannot read the tasks of bob:
 
-TOKEN=$(make -s token USER={docs.USER}{claims})
+TOKEN={token}
 {curl} -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}' {tasks}
 {curl} {tasks}
 {curl} {address}/v1/users/bob/tasks

@@ -192,7 +192,7 @@ class _Resolver:
                 value = [part.strip() for part in str(value).split(",")]
             self._values[name] = value
 
-    def __call__(self, node: Any) -> Any:  # noqa: PLR0911 - one return for each intrinsic function
+    def __call__(self, node: Any) -> Any:  # noqa: C901, PLR0911 - one case for each intrinsic function
         """Return the node with its intrinsics resolved."""
         match node:
             case {"Ref": str(name)}:
@@ -205,6 +205,8 @@ class _Resolver:
                 return self._sub(text, {})
             case {"Fn::Join": [str(separator), parts]}:
                 return separator.join(map(str, self(parts)))
+            case {"Fn::Select": [int(index), several]}:
+                return self(several)[index]
             case {"Fn::If": [str(name), yes, no]}:
                 return self(yes if self.condition(name) else no)
             case dict() if any(str(key).startswith("Fn::") for key in node):

@@ -13,6 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from local import issuers
 from local.template import Template
 
 ISSUER = "https://tasks.local"
@@ -56,7 +57,7 @@ def verify(token: str, template: Template) -> dict[str, object]:
     """Verify a token as the JWT authorizer of an HTTP API does, and return its claims. Raises jwt.InvalidTokenError."""
     claims: dict[str, object] = jwt.decode(
         token,
-        _key().public_key(),
+        public_key() if template.issuer == ISSUER else issuers.key_of(token, template.issuer),
         algorithms=["RS256"],
         issuer=template.issuer,
         # An HTTP API does not check sub and jti. It checks the audience in its own way, as below.
@@ -66,6 +67,11 @@ def verify(token: str, template: Template) -> dict[str, object]:
     if not any(one in template.audiences for one in (audience if isinstance(audience, list) else [audience])):
         raise jwt.InvalidAudienceError("the audience is not accepted")
     return claims
+
+
+def public_key() -> rsa.RSAPublicKey:
+    """Return the key that verifies these tokens."""
+    return _key().public_key()
 
 
 @cache

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import requests
+
 from ops.command import CommandError, client, given, run
 from shared.pseudonyms import pseudonym_in
 
@@ -55,7 +57,7 @@ def add_user(stack: str, email: str, password: str) -> None:
 
 
 def access_token(stack: str, email: str, password: str) -> str:
-    """Return an access token for a user of the user pool. Raises ClientError, or ValueError for a challenge."""
+    """Return an access token for a user of the user pool. Raises ClientError, or CommandError for a challenge."""
     pool = _pool(stack)
     response = client("cognito-idp").admin_initiate_auth(
         UserPoolId=pool["UserPoolId"],
@@ -69,9 +71,26 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
+def machine_token(stack: str) -> str:
+    """Return an access token of the stack's machine client, with all its scopes. Raises as access_token does."""
+    found = _pool(stack)
+    if "MachineClientId" not in found:
+        raise CommandError(f"{stack} has no machine client: deploy it with MachineClient=yes.")
+    machine = client("cognito-idp").describe_user_pool_client(
+        UserPoolId=found["UserPoolId"], ClientId=found["MachineClientId"]
+    )["UserPoolClient"]
+    url = found["MachineTokenUrl"]
+    data = {"grant_type": "client_credentials", "scope": " ".join(machine["AllowedOAuthScopes"])}
+    response = requests.post(url, data, auth=(machine["ClientId"], machine["ClientSecret"]), timeout=30)
+    if response.status_code != requests.codes.ok:
+        raise CommandError(f"{url} gave no token: {response.status_code} {response.text.strip()[:200]}")
+    token: str = response.json()["access_token"]
+    return token
+
+
 @contextmanager
 def temporary_tokens(stack: str, count: int) -> Iterator[list[str]]:
-    """Add users to the user pool, yield an access token of each, and remove them. Raises ClientError and ValueError."""
+    """Add users to the user pool, yield an access token of each, and remove them. Raises as access_token does."""
     pool = _pool(stack)["UserPoolId"]
     # A password policy may require a character of each kind.
     users = {f"temporary-{uuid.uuid4()}@example.org": f"{secrets.token_urlsafe(24)}-aA1" for _ in range(count)}
@@ -107,7 +126,8 @@ def _command(options: argparse.Namespace, _: threading.Event) -> str | int:
             add_user(options.stack, options.email, _password())
             return 0
         case "token":
-            return access_token(options.stack, options.email, _password())
+            user = options.email
+            return access_token(options.stack, user, _password()) if user else machine_token(options.stack)
         case "pseudonym":
             return pseudonym_in(outputs(options.stack)["StackId"], options.user, options.tenant)
         case _:
@@ -134,14 +154,18 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     for name, purpose in {
         "url": "print the address of the API",
         "user": "add a user to the stack's own user pool",
-        "token": "print an access token of a user of the stack's own user pool",
+        "token": "print an access token of a user of the stack's own user pool, or of the stack's machine client",
         "pseudonym": "print the name of a user in the logs and events of the stack",
         "e2e": "run the conformance suite, with two temporary users",
     }.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
-        if name in ("user", "token"):
+        if name == "user":
             command.add_argument("email", metavar="EMAIL", type=given)
+        if name == "token":
+            caller = command.add_mutually_exclusive_group(required=True)
+            caller.add_argument("email", metavar="EMAIL", type=given, nargs="?")
+            caller.add_argument("--machine", action="store_true", help="a token of the client that MachineClient adds")
         if name == "pseudonym":
             command.add_argument("user", metavar="USER", type=given, help="the user id, as in the token (sub)")
             command.add_argument("--tenant", default="", help="the tenant of the user, if the deployment has tenants")

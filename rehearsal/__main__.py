@@ -26,6 +26,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from contract.requests import requests as requests_of_the_contract
+from ops.stack import outputs
 
 ROOT: Final = Path(__file__).parent.parent
 DEV, PROD = "tasks-dev", "tasks-prod"
@@ -179,13 +180,37 @@ def changed_code(on: Rehearsal) -> None:
 def changed_parameter(on: Rehearsal) -> None:
     """A release with a changed parameter reaches the functions, and keeps the data."""
     before, tasks = on.versions(), on.tasks()
-    on.deploy("MachineClient=yes", "IdempotencyHours=48", "Events=yes")
+    pages = ("SignInUrls=http://localhost:3000/callback,com.example.app:/callback", "SelfSignUp=yes")
+    on.deploy("MachineClient=yes", "IdempotencyHours=48", "Events=yes", *pages)
     client = boto3.client("lambda")
     for name, version in on.versions().items():
         check(version != before.get(name), f"{name} is still at version {version}")
         settings = client.get_function_configuration(FunctionName=name, Qualifier="live")["Environment"]["Variables"]
         check(settings["IDEMPOTENCY_HOURS"] == "48", settings)
     check(on.tasks() == tasks, on.tasks())
+
+
+def pages_for_signing_in(on: Rehearsal) -> None:
+    """The pages that the last release has added are those of the client of users, and the next release removes them."""
+    found, cognito = outputs(DEV), boto3.client("cognito-idp")
+    names = {"UserPoolId": found["UserPoolId"], "ClientId": found["UserPoolClientId"]}
+    client: Any = cognito.describe_user_pool_client(**names)["UserPoolClient"]
+    check(client["AllowedOAuthFlows"] == ["code"] and len(client["CallbackURLs"]) == 2, client)
+    check("SignInUrl" in found, found)
+    check(not _closed(found["UserPoolId"]), "nobody can sign up")
+    on.deploy("MachineClient=yes", 'SignInUrls=""', "SelfSignUp=no")
+    client = cognito.describe_user_pool_client(**names)["UserPoolClient"]
+    check(not client.get("AllowedOAuthFlows") and not client.get("CallbackURLs"), client)
+    check(_closed(found["UserPoolId"]), "people can sign up")
+    check("SignInUrl" not in outputs(DEV), outputs(DEV))
+
+
+def _closed(pool_id: str) -> bool:
+    """Whether a pool is in the tier Lite, without sign-up."""
+    pool: Any = boto3.client("cognito-idp").describe_user_pool(UserPoolId=pool_id)["UserPool"]
+    closed = (pool["UserPoolTier"], pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"])
+    check(closed in {("LITE", True), ("ESSENTIALS", False)}, closed)
+    return closed == ("LITE", True)
 
 
 def migration(on: Rehearsal) -> None:
@@ -292,6 +317,7 @@ STEPS: Final[Sequence[Callable[[Rehearsal], None]]] = (
     own_roles,
     changed_code,
     changed_parameter,
+    pages_for_signing_in,
     migration,
     restore,
     leaked_token,

@@ -30,6 +30,7 @@ from samtranslator.translator import transform as sam
 PLACEHOLDERS = (
     "AWS::CodeDeploy::Application",
     "AWS::CodeDeploy::DeploymentGroup",
+    "AWS::Cognito::ManagedLoginBranding",
     "AWS::Logs::QueryDefinition",
     "AWS::Events::ApiDestination",
     "AWS::Events::Archive",

@@ -1,34 +1,19 @@
 """The page on /docs, in a headless Chromium."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as ec
-from selenium.webdriver.support.wait import WebDriverWait
 
 from local.docs import PATH, page
 from local.gateway import serve
 from tests.api import FOR_SERVICES, OPERATIONS, PUBLIC, TEMPLATE, Api
-
-SECONDS = 30
-ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,1600",
-]
+from tests.browser.conftest import wait
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +23,11 @@ def url(moto_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    driver = shutil.which("chromedriver")
-    assert driver, "chromedriver is not on the PATH: make browser installs it"
-    options = ChromeOptions()
-    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = Chrome(options, Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-@pytest.fixture(scope="module")
 def opened(browser: Chrome, url: str) -> Chrome:
     """The page, with its operations listed."""
     browser.get(url + PATH)
     wait(browser).until(ec.presence_of_element_located((By.CSS_SELECTOR, ".opblock")))
     return browser
-
-
-def wait(browser: Chrome) -> WebDriverWait[Chrome]:
-    return WebDriverWait(browser, SECONDS)
 
 
 def test_the_page_loads_without_errors_or_external_resources(opened: Chrome, url: str) -> None:

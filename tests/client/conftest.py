@@ -1,5 +1,6 @@
 """What the tests of generated clients share: the API of `make run`, the packages of npm, and how to run a command."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -26,9 +27,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def node_modules() -> Path:
+    return packages_of_npm() / "node_modules"
+
+
+def packages_of_npm() -> Path:
+    """The folder of the packages of requirements/node, which it installs. Several processes may ask at once."""
     needs("npm")
-    run(ROOT, "make", ".build/node/.ready")
-    return ROOT / ".build" / "node" / "node_modules"
+    (ROOT / ".build").mkdir(exist_ok=True)
+    with (ROOT / ".build" / "node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(ROOT, "make", ".build/node/.ready")
+    return ROOT / ".build" / "node"
 
 
 def needs(command: str) -> None:

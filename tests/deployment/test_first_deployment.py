@@ -27,6 +27,8 @@ ISSUER = {"JwtIssuer": "https://issuer.example/"}
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Fn::Not": lambda one: not one,
     "Fn::And": lambda *several: all(several),
+    "Fn::Or": lambda *several: any(several),
+    "Fn::Select": lambda index, several: several[index],
     "Fn::Equals": lambda one, other: one == other,
     "Fn::Contains": lambda several, one: one in several,
     "Fn::EachMemberEquals": lambda several, one: all(member == one for member in several),
@@ -70,6 +72,13 @@ def refused(region: str = "eu-central-1", **parameters: Any) -> list[str]:
             {**ISSUER, "JwtAudience": ["tasks"], "MachineClient": "yes"},
             ["MachineClient needs the user pool of the stack, which does not exist with JwtIssuer"],
         ),
+        ({"SignInUrls": ["https://app.example/callback"], "SelfSignUp": "yes"}, []),
+        (
+            {**ISSUER, "JwtAudience": ["tasks"], "SignInUrls": ["https://app.example/callback"]},
+            ["SignInUrls needs the user pool of the stack, which does not exist with JwtIssuer"],
+        ),
+        ({"SelfSignUp": "yes", "SignInUrls": [""]}, ["SelfSignUp needs SignInUrls"]),
+        ({"SelfSignUp": "yes", **ISSUER, "JwtAudience": ["tasks"]}, ["SelfSignUp needs SignInUrls"]),
         ({"MachineClient": "yes", "ServiceScope": ""}, ["MachineClient needs a ServiceScope"]),
         ({"region": "cn-north-1"}, ["The regions in China have no Cognito user pools"]),
         ({"region": "cn-northwest-1", **ISSUER, "JwtAudience": ["tasks"]}, []),
@@ -104,12 +113,90 @@ def test_the_service_scope_is_one_scope(scope: str) -> None:
     assert not re.fullmatch(READ["Parameters"]["ServiceScope"]["AllowedPattern"], scope)
 
 
+@pytest.mark.parametrize("output", ["MachineTokenUrl", "SignInUrl"])
 @pytest.mark.parametrize(("partition", "host"), [("aws", "auth"), ("aws-us-gov", "auth-fips")])
-def test_the_token_url_is_that_of_the_partition(partition: str, host: str) -> None:
-    text, names = READ["Outputs"]["MachineTokenUrl"]["Value"]["Fn::Sub"]
+def test_the_urls_of_the_domain_are_those_of_the_partition(output: str, partition: str, host: str) -> None:
+    text, names = READ["Outputs"][output]["Value"]["Fn::Sub"]
     condition, one, other = names["Auth"]["Fn::If"]
     assert (one if value({"Condition": condition}, {"AWS::Partition": partition}) else other) == host
-    assert "${UserPoolDomain}.${Auth}.${AWS::Region}.amazoncognito.com/" in text
+    assert text.startswith("https://${UserPoolDomain}.${Auth}.${AWS::Region}.amazoncognito.com")
+
+
+def cognito(**parameters: Any) -> dict[str, Any]:
+    """The properties of the resources of Cognito for these parameters, with conditions evaluated."""
+    values = {name: parameter["Default"] for name, parameter in READ["Parameters"].items()} | parameters
+    values["SignInUrls"] = parameters.get("SignInUrls", [""])
+
+    def chosen(node: Any) -> Any:
+        match node:
+            case {"Fn::If": [condition, yes, no]}:
+                return chosen(yes if value({"Condition": condition}, values) else no)
+            case dict():
+                inner = {name: chosen(one) for name, one in node.items()}
+                return {name: one for name, one in inner.items() if one != {"Ref": "AWS::NoValue"}}
+        return node
+
+    return {
+        name: chosen(one["Properties"])
+        for name, one in READ["Resources"].items()
+        if one["Type"].startswith("AWS::Cognito") and value({"Condition": one["Condition"]}, values)
+    }
+
+
+def test_without_sign_in_the_pool_has_no_pages_and_no_sign_up() -> None:
+    pool = cognito()
+    assert set(pool) == {"UserPool", "UserPoolClient"}
+    assert pool["UserPool"]["UserPoolTier"] == "LITE"
+    assert pool["UserPool"]["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert not [name for name in pool["UserPoolClient"] if re.search("OAuth|URL|Providers", name)]
+    machines = cognito(MachineClient="yes")
+    assert {name: machines[name] for name in pool} == pool
+    assert machines["UserPoolDomain"]["ManagedLoginVersion"] == 1
+
+
+def test_sign_in_adds_pages_for_a_public_client_with_codes_only() -> None:
+    urls = ["https://app.example/callback", "com.example.app://callback"]
+    pool = cognito(SignInUrls=urls)
+    assert set(pool) == {"UserPool", "UserPoolClient", "UserPoolPages", "UserPoolDomain"}
+    assert pool["UserPool"]["UserPoolTier"] == "ESSENTIALS"
+    assert pool["UserPool"]["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert pool["UserPoolDomain"]["ManagedLoginVersion"] == 2
+    assert pool["UserPoolPages"] == {
+        "UserPoolId": {"Ref": "UserPool"}, "ClientId": {"Ref": "UserPoolClient"}, "UseCognitoProvidedValues": True
+    }  # fmt: skip
+    client = pool["UserPoolClient"]
+    assert "GenerateSecret" not in client
+    assert client["AllowedOAuthFlowsUserPoolClient"] is True
+    assert client["AllowedOAuthFlows"] == ["code"]
+    assert client["AllowedOAuthScopes"] == ["openid", "email", "profile"]  # not the service scope
+    assert client["CallbackURLs"] == client["LogoutURLs"] == {"Ref": "SignInUrls"}
+    both = cognito(SignInUrls=urls, MachineClient="yes", SelfSignUp="yes")
+    assert {"UserPoolMachineClient", "UserPoolScopes", *pool} == set(both)
+    assert both["UserPool"]["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": False}
+    assert both["UserPool"]["AutoVerifiedAttributes"] == ["email"]
+    assert cognito(JwtIssuer="https://issuer.example/", SignInUrls=urls) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("", True),
+        ("https://app.example/callback", True),
+        ("http://localhost:3000/callback", True),
+        ("http://127.0.0.1/", True),
+        ("com.example.app:/callback", True),
+        ("com.example.app://callback", True),
+        ("http://app.example/callback", False),
+        ("http://localhost.example/callback", False),
+        ("http://localhost@app.example/", False),
+        ("https://app.example/callback#part", False),
+        ("javascript:alert(1)", False),
+        ("app.example/callback", False),
+    ],
+)
+def test_the_urls_for_signing_in_are_safe(url: str, accepted: bool) -> None:
+    # CloudFormation matches each member of a list.
+    assert bool(re.fullmatch(READ["Parameters"]["SignInUrls"]["AllowedPattern"], url)) is accepted
 
 
 def test_the_domain_of_the_user_pool_is_valid_for_any_stack_name() -> None:

@@ -170,11 +170,11 @@ def test_without_an_issuer_there_is_a_user_pool_and_with_one_there_is_none(trans
         "UserPool": "OwnUserPool",
         "UserPoolClient": "WithMachineClient",  # the last of two
         "UserPoolResourceServer": "WithMachineClient",
-        "UserPoolDomain": "WithMachineClient",
+        "UserPoolDomain": "WithUserPoolDomain",
+        "ManagedLoginBranding": "WithSignIn",
     }
     pool = translated["Resources"]["UserPool"]["Properties"]
     assert pool["Policies"]["PasswordPolicy"]["MinimumLength"] >= 12
-    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
 
 
 def test_the_machine_client_gets_the_service_scope_only_by_client_credentials(translated: dict[str, Any]) -> None:
@@ -183,7 +183,6 @@ def test_the_machine_client_gets_the_service_scope_only_by_client_credentials(tr
     assert machine["AllowedOAuthScopes"] == [{"Ref": "ServiceScope"}]
     assert machine["GenerateSecret"] is True
     people = translated["Resources"]["UserPoolClient"]["Properties"]
-    assert "AllowedOAuthScopes" not in people
     assert "ALLOW_USER_PASSWORD_AUTH" not in people["ExplicitAuthFlows"]
 
 

@@ -27,12 +27,17 @@ def _stacks(aws: None) -> Iterator[None]:  # noqa: ARG001 - it must come first
     )["UserPoolClient"]["ClientId"]
     foreign = {"ApiUrl": "https://api.example", "TableName": "tasks"}
     own = {**foreign, "UserPoolId": pool, "UserPoolClientId": client}
-    for name, values in (("tasks-dev", own), ("tasks-foreign", foreign)):
+    machine = cognito.create_user_pool_client(
+        UserPoolId=pool, ClientName="machine", GenerateSecret=True, AllowedOAuthScopes=["tasks/service"]
+    )["UserPoolClient"]["ClientId"]
+    # Nothing listens there.
+    services = {**own, "MachineClientId": machine, "MachineTokenUrl": "http://127.0.0.1:1/oauth2/token"}
+    for name, values in (("tasks-dev", own), ("tasks-services", services), ("tasks-foreign", foreign)):
         outputs = {key: {"Value": value} for key, value in values.items()}
         queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
         stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs}))
     yield
-    for name in ("tasks-dev", "tasks-foreign"):
+    for name in ("tasks-dev", "tasks-services", "tasks-foreign"):
         stacks.delete_stack(StackName=name)
 
 
@@ -72,6 +77,25 @@ def test_a_stack_without_a_user_pool_is_a_clear_error(
     monkeypatch.setenv("PASSWORD", "x")
     assert main([command, "tasks-foreign", *([EMAIL] if command != "e2e" else [])]) == 2
     assert "has no user pool" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tasks-foreign", "has no user pool"),
+        ("tasks-dev", "tasks-dev has no machine client: deploy it with MachineClient=yes."),
+        ("tasks-services", "http://127.0.0.1:1/oauth2/token cannot be reached"),
+    ],
+)
+def test_a_service_token_that_cannot_exist_is_one_line(
+    name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tests/issuer/test_documents.py gets a token."""
+    assert main(["token", name, "--machine"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert message in line
 
 
 def test_e2e_runs_the_conformance_suite_with_two_temporary_users(
@@ -154,7 +178,11 @@ def test_an_unknown_stack_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["url"], ["token", "tasks-dev"], ["token", "tasks-dev", ""], ["x", "y", "z"]]
+    "arguments",
+    [
+        *([], ["url"], ["x", "y", "z"]),
+        *(["token", "tasks-dev"], ["token", "tasks-dev", ""], ["token", "tasks-dev", EMAIL, "--machine"]),
+    ],
 )
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -53,6 +53,7 @@ def lines(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
             assert list(failed) == [500, 503, 503, 503]
             assert (lost.result().status, contended.result().status, full.result().status) == (503, 503, 507)
         assert Api(backend.url, "x").get("no-uuid").status == 400
+        assert Api(backend.url, "x", claims={"scope": "tasks/service"}).get(TASK_ID).status == 403
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
@@ -115,12 +116,13 @@ def test_every_failure_of_the_service_has_an_alarm(translated: dict[str, Any], e
     ours = {name for namespace, name, _ in emitted if namespace == "Tasks"} - {"Latency", "ClientFault"}
     assert ours == {
         *("InternalError", "DatabaseThrottled", "DatabaseUnavailable", "Contended", "OutcomeUnknown", "ClockSkew"),
-        "StorageFull",
+        *("StorageFull", "UnnamedService"),
     }
     alarms = of_type(translated, "AWS::CloudWatch::Alarm").values()
     names = {metric[1] for alarm in alarms for metric, _ in watched(alarm)}
-    # Both mean too many requests at once: throttling of the table has an alarm, and a task has few writers.
-    assert ours - names == {"DatabaseThrottled", "Contended"}
+    # Two mean too many requests at once: throttling of the table has an alarm, and a task has few writers. The third is
+    # refused: everybody who gets the scope from a careless issuer could ring an alarm.
+    assert ours - names == {"DatabaseThrottled", "Contended", "UnnamedService"}
 
 
 def test_expressions_name_metrics_of_their_alarm(translated: dict[str, Any]) -> None:

@@ -107,7 +107,8 @@ def check_parameter(name: str, value: str) -> None:
     """A parameter of the template, and a value that it accepts."""
     parameter = template()["Parameters"][name]
     assert value in map(str, parameter.get("AllowedValues", [value]))
-    assert value == PLACEHOLDER or re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
+    for one in value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]:
+        assert one == PLACEHOLDER or re.fullmatch(parameter.get("AllowedPattern", ".*"), one)
 
 
 class Parsed(BaseException):

@@ -18,7 +18,8 @@ from shared.store.task_store import TaskStore
 from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests.api import Api, Backend, serving
-from tests.conftest import PROVE, ROOT, deadline_in, table_at
+from tests.client.conftest import packages_of_npm
+from tests.conftest import PROVE, deadline_in, table_at
 from tests.inprocess import Functions, Reply, functions
 from tests.integration.test_journeys import ids, walk
 from tests.markdown import code
@@ -46,12 +47,9 @@ def of_python() -> list[str]:
 
 def of_npm(script: str) -> list[str]:
     """Ids that a script for Node.js prints."""
-    if not shutil.which("npm"):
-        pytest.fail("npm is not on the PATH")
-    subprocess.run(["make", ".build/node/.ready"], cwd=ROOT, check=True, capture_output=True)
     printed = subprocess.run(
         ["node", "--input-type=module", "--eval", script],
-        cwd=ROOT / ".build" / "node", check=True, capture_output=True, text=True,
+        cwd=packages_of_npm(), check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     made: list[str] = json.loads(printed)
     return made

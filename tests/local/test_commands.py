@@ -103,6 +103,7 @@ def test_it_serves_on_dynamodb_local(clone: Path) -> None:
     ("more", "message"),
     [
         ({"DYNAMODB": "postgres"}, "postgres"),
+        ({"JWT_ISSUER": "issuer.example"}, "JWT_ISSUER must be a URL with http or https, not 'issuer.example'"),
         ({"PORT": "many"}, "PORT"),
         ({"PORT": "99999"}, "PORT"),
         ({"DYNAMODB": "http://127.0.0.1:1"}, "127.0.0.1:1"),
@@ -163,7 +164,7 @@ def test_the_help_names_every_setting(clone: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "local", "--help"], cwd=clone, capture_output=True, text=True, check=True
     )
-    for name in ("PORT", "DYNAMODB", "EVENTS", "TENANT_CLAIM", "SPACES_CLAIM"):
+    for name in ("PORT", "DYNAMODB", "EVENTS", "TENANT_CLAIM", "SPACES_CLAIM", "JWT_ISSUER", "JWT_AUDIENCE"):
         assert name in done.stdout
 
 
