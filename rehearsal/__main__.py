@@ -247,14 +247,32 @@ def leaked_token(on: Rehearsal) -> None:
         name: str = found["StackResourceDetail"]["PhysicalResourceId"]
         return name
 
+    def service_token() -> str:
+        """Ask as ops.stack does, but at the address of the emulator: the stack outputs that of Cognito."""
+        names = {"UserPoolId": id_of("UserPool"), "ClientId": id_of("UserPoolMachineClient")}
+        machine = boto3.client("cognito-idp").describe_user_pool_client(**names)["UserPoolClient"]
+        response = requests.post(
+            f"{on.environment['AWS_ENDPOINT_URL']}/oauth2/token",
+            {"grant_type": "client_credentials", "scope": "tasks/service"},
+            auth=(machine["ClientId"], machine["ClientSecret"]),
+            timeout=30,
+        )
+        check(response.ok, response.text)
+        token: str = response.json()["access_token"]
+        return token
+
     def erase(token: str) -> int:
         return on.ask("DELETE", "/v1/users/carol?confirm=carol", Authorization=f"Bearer {token}").status_code
 
-    token = on.command("stack", "token", DEV, "--machine")
-    check(erase(token) == 200, f"an erasure by the service: {erase(token)}")
+    token = service_token()
+    check(erase(token) == 200, "an erasure by the service")
 
     functions.put_function_concurrency(FunctionName=id_of("EraseUser"), ReservedConcurrentExecutions=0)
-    check(erase(token) >= 500, f"an erasure without concurrency: {erase(token)}")
+    try:  # the emulator does not apply it to the alias that the API calls; AWS applies it to all versions
+        functions.invoke(FunctionName=id_of("EraseUser"), Payload=b"{}")
+        check(False, "the function that erases still runs")
+    except functions.exceptions.TooManyRequestsException:
+        pass
     check(bool(on.tasks()), "users do not notice")
 
     (authorizer,) = gateway.get_authorizers(ApiId=id_of("Api"))["Items"]
@@ -273,7 +291,7 @@ def leaked_token(on: Rehearsal) -> None:
     on.deploy("MachineClient=yes")
     check(erase(token) == 401, f"a token of the deleted client: {erase(token)}")
     functions.delete_function_concurrency(FunctionName=id_of("EraseUser"))
-    new = on.command("stack", "token", DEV, "--machine")
+    new = service_token()
     check(erase(new) == 200, f"an erasure by the new client: {erase(new)}")
 
 
