@@ -20,7 +20,8 @@ _LAST: Final = ("delete_task", "restore_task", "batch_tasks", "list_changes", "c
 _HEAD: Final = """\
 # A request for each operation, for VS Code's REST Client, httpYac and the HTTP client of JetBrains.
 # `make openapi` writes this file. Start `make run`, and set the token to what `make -s token USER=alice` prints.
-# Send create_task, and set task_id to the id in its response. erase_user needs the token of USER=service SCOPE=tasks/service.
+# Send create_task, and set task_id to the id in its response.
+# erase_user needs the token of USER=service SCOPE=tasks/service.
 @url = http://127.0.0.1:8000
 @token = TOKEN
 @user_id = alice

@@ -14,6 +14,7 @@ import pytest
 
 from local import template
 from ops import release
+from ops.command import CommandError
 from tests.conftest import ROOT
 from tests.deployment.conftest import FUNCTIONS, OPERATIONS, Translate, built, of_type, sam
 
@@ -110,7 +111,7 @@ def test_arguments_override_the_configuration(build: Path) -> None:
         "JwtAudience": "a,b",
         "Architecture": "x86_64",
     }
-    with pytest.raises(ValueError, match="no environment"):
+    with pytest.raises(CommandError, match="no environment"):
         release.parameters_of("staging", [], build)
 
 
