@@ -295,6 +295,10 @@ OF_AWS: dict[str, tuple[Answer, Answer]] = {
         Answer(400, json.dumps({"__type": "x#ConditionalCheckFailedException", "Item": TASK}).encode()[:-5]),
     ),
     "500": (ODD["500"], ODD["500"]),
+    "a truncated 500": (
+        ODD["503"],
+        Answer(500, json.dumps({"__type": "x#InternalFailure", "Item": TASK}).encode()[:-5]),
+    ),
     "closed": (Answer(0), Answer(0)),
 }
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {
@@ -522,8 +526,9 @@ def test_odd_arguments(command: str, run: Run, aws: Aws, tmp_path: Path, subtest
         if arguments[-2:] in FINE:
             continue
         with subtests.test(arguments=str(arguments)[:200]):
-            status, out, _ = run(command, *arguments)
+            status, out, err = run(command, *arguments)
             assert status == 2
+            assert not {"--units", "--segments", "--count"} & set(arguments) or "must be a whole number" in err
             assert not out
             assert not (tmp_path / ".local").exists(), "it began to work"
 
@@ -696,10 +701,12 @@ def test_an_export_on_a_full_disk(size: int, server: Server, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("command", ["ops.cost", "ops.scale", "ops.release default", "local.tokens alice"])
 def test_a_full_disk_behind_standard_output(command: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", *command.split()],
             cwd=ROOT,
+            env=environment,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
