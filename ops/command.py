@@ -129,7 +129,7 @@ def _leave(resume: str) -> None:
     os._exit(STOPPED)
 
 
-def explained(error: Exception) -> str:  # noqa: PLR0911 - one return for each kind of error
+def explained(error: Exception) -> str:  # noqa: C901, PLR0911 - one case for each kind of error
     """Describe an error in one line, without the text of a task."""
     match error:
         case CommandError():
@@ -146,6 +146,8 @@ def explained(error: Exception) -> str:  # noqa: PLR0911 - one return for each k
             return _DAMAGED
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return f"{_sentence(str(error))} {_NETWORK}"
+        case exceptions.ParamValidationError():  # its message has the values
+            return "AWS cannot get such a request. Check the names of stacks and tables."
         case BotoCoreError():
             return f"{_sentence(str(error))} Check AWS_PROFILE, AWS_REGION and the names, and sign in to AWS."
         case requests.RequestException():

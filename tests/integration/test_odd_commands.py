@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 import boto3
 import pytest
+from botocore.exceptions import ParamValidationError
 from botocore.retries.bucket import TokenBucket
 from urllib3.util import Retry
 
 from ops import api, backfill, export
+from ops.command import explained
 from tests.api import new_id
 from tests.conftest import ROOT, mixed
 
@@ -397,6 +399,11 @@ def test_an_environment_without_what_aws_needs(
         else:
             monkeypatch.setenv(name, value)
     assert run(*arguments).status == 2
+
+
+def test_an_argument_that_aws_cannot_get_is_not_shown() -> None:
+    error = ParamValidationError(report=f"Invalid type for parameter Item.title, value: {SECRET}")
+    assert explained(error) == "AWS cannot get such a request. Check the names of stacks and tables."
 
 
 # Odd arguments.
