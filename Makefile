@@ -59,7 +59,7 @@ events: ## Follow the events of a running `make run EVENTS=yes`, as JSON lines (
 token: .venv/.ready ## Print a bearer token for the local API (USER=alice; SCOPE=tasks/service; CLAIMS=JSON)
 	@# Only accept USER from the command line: the shell also sets a variable USER.
 	@$(if $(filter command,$(firstword $(origin USER))),,echo "Usage: make -s token USER=alice [SCOPE=...] [CLAIMS=...]" >&2; exit 2;) \
-	$(BIN)/python -m local.tokens "$$USER" "$$SCOPE" "$$CLAIMS"
+	$(BIN)/python -m local.tokens -- "$$USER" "$$SCOPE" "$$CLAIMS"
 
 seed: .venv/.ready ## Create 200 varied tasks in a running `make run` (ARGS="--user alice --url http://127.0.0.1:8000")
 	@$(BIN)/python -m local.seed $(ARGS)

@@ -1,5 +1,6 @@
 """`make dynamodb`: serves an in-memory DynamoDB for `sam local`, with the tasks that events/*.json name."""
 
+import argparse
 import json
 import os
 import shutil
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
 import boto3
 
 from local import dynamodb, template, tokens
+from ops.command import run
 from shared import tasks
 from shared.models import NewTask
 from shared.store import items
@@ -47,11 +49,16 @@ def _ids_in_event(operation: str) -> tuple[str, str]:
     return parameters["user_id"], parameters["task_id"]
 
 
-def main() -> None:
-    """Serve until Ctrl-C."""
+def main(arguments: Sequence[str]) -> int:
+    """Serve until Ctrl-C, and return the exit code."""
+    argparse.ArgumentParser(prog="python -m local.sam_dynamodb", description=__doc__).parse_args(arguments)
+    return run(_serve)
+
+
+def _serve(stop: threading.Event) -> int:
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_DEFAULT_REGION="eu-central-1")  # noqa: S106
     loaded = template.load(ROOT / "template.yaml", tokens.PARAMETERS)
-    with suppress(KeyboardInterrupt), dynamodb.moto(PORT, address()) as url:
+    with dynamodb.moto(PORT, address()) as url:
         dynamodb.create_tables(loaded, url)
         # `sam local` takes the name `local` for the stack.
         boto3.client("events", endpoint_url=url).create_event_bus(Name="local-events")
@@ -64,8 +71,9 @@ def main() -> None:
             new_client(url).put_item(TableName="TaskTable", Item=items.to_item(task, "sample"))
         sys.stdout.write(f"Serving DynamoDB on {url}. Press Ctrl-C to stop.\n")
         sys.stdout.flush()
-        threading.Event().wait()
+        stop.wait()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import batched
 from typing import Any
 
 from local.tokens import user_token
-from ops.api import UserApi
-from ops.command import Interrupted, positive, run
+from ops.api import UserApi, is_task
+from ops.command import Interrupted, address, given, positive, run
 
 TITLES = (
     "Buy milk",
@@ -52,24 +53,32 @@ def tasks(count: int, dice: random.Random, today: date) -> Iterator[dict[str, An
 def main(arguments: list[str]) -> int:
     """Create the tasks, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.seed", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the address of the API (default: %(default)s)")
-    parser.add_argument("--user", default="alice", help="the user who gets the tasks (default: %(default)s)")
+    parser.add_argument(
+        "--url", type=address, default="http://127.0.0.1:8000", help="the address of the API (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--user", type=given, default="alice", help="the user who gets the tasks (default: %(default)s)"
+    )
     parser.add_argument("--count", type=positive, default=200, help="the number of tasks (default: %(default)s)")
     return run(partial(_seed, parser.parse_args(arguments)))
 
 
 def _seed(chosen: argparse.Namespace, stop: threading.Event) -> str:
     """Send the tasks in batches."""
-    new = list(tasks(chosen.count, random.Random(0), date.today()))  # noqa: S311 - no secret; the day of the reader
+    new = tasks(chosen.count, random.Random(0), date.today())  # noqa: S311 - no secret; the day of the reader
     api = UserApi(chosen.url, "me", user_token(chosen.user))
-    for first in range(0, len(new), BATCH):
-        operations = [{"op": "create", "task": task} for task in new[first : first + BATCH]]
-        api.send("POST", "/tasks/batch", {"operations": operations}, headers={"Idempotency-Key": str(uuid.uuid4())})
+    for batch in batched(new, BATCH, strict=False):
+        body, key = {"operations": [{"op": "create", "task": task} for task in batch]}, str(uuid.uuid4())
+        answer = api.send("POST", "/tasks/batch", body, headers={"Idempotency-Key": key})
+        results = answer["results"] if isinstance(answer.get("results"), list) else []
+        made = [one for one in results if isinstance(one, dict) and is_task(one.get("task"))]
+        if len(made) != len(batch):
+            raise api.unlike("/tasks/batch")
         if stop.is_set():
             raise Interrupted
     token = f"$(make -s token USER={shlex.quote(chosen.user)})"
     return (
-        f"Created {len(new)} tasks for {chosen.user}. List them:\n"
+        f"Created {chosen.count} tasks for {chosen.user}. List them:\n"
         f'curl -H "Authorization: Bearer {token}" {chosen.url}/v1/users/me/tasks'
     )
 

@@ -1,10 +1,12 @@
 """Bearer tokens that the local gateway accepts. `python -m local.tokens USER [SCOPE] [CLAIMS]` prints one."""
 
+import argparse
 import json
 import os
 import sys
 import time
 import uuid
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local import issuers
 from local.template import Template
+from ops.command import given, run
 
 ISSUER = "https://tasks.local"
 AUDIENCE = "tasks-local"
@@ -97,17 +100,24 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a token for a user, with further claims if there are any: a JSON object."""
-    user, scope, claims = (*arguments, "", "", "")[:3]
-    try:
-        further = json.loads(claims or "{}")
-    except (ValueError, RecursionError):
-        further = None
-    if not user or not isinstance(further, dict) or "expires_in" in further:
-        sys.stderr.write('Usage: python -m local.tokens USER [SCOPE] [CLAIMS, such as \'{"tenant": "acme"}\']\n')
-        return 2
-    sys.stdout.write(make_token(user, **{"scope": scope, **further}) + "\n")
-    return 0
+    """Print a token, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.tokens", description="Print a bearer token that the local gateway accepts."
+    )
+    parser.add_argument("user", metavar="USER", type=given, help="the user id, which becomes the claim sub")
+    parser.add_argument("scope", metavar="SCOPE", nargs="?", default="", help="such as tasks/service")
+    parser.add_argument("claims", metavar="CLAIMS", nargs="?", type=_claims, default={}, help="further claims, as JSON")
+    options = parser.parse_args(arguments)
+    return run(lambda _: make_token(options.user, **{"scope": options.scope, **options.claims}))
+
+
+def _claims(text: str) -> dict[str, Any]:
+    """Parse an object of claims, for argparse. PyJWT writes only texts as the issuer."""
+    with suppress(ValueError, RecursionError):
+        claims = json.loads(text or "{}")
+        if isinstance(claims, dict) and "expires_in" not in claims and isinstance(claims.get("iss") or "", str):
+            return claims
+    raise argparse.ArgumentTypeError('must be a JSON object of claims, such as {"tenant": "acme"}')
 
 
 if __name__ == "__main__":

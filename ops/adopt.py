@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local import template
-from ops.command import client, run
+from ops.command import client, given, run
 
 # By option: the resource in template.yaml, and the name of its identifier.
 RESOURCES: Final = {"table": ("TaskTable", "TableName"), "pool": ("UserPool", "UserPoolId")}
@@ -56,9 +56,11 @@ def adopt(stack: str, identifiers: Mapping[str, str]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Adopt what the options name, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ops.adopt", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("stack", metavar="STACK", help="the name of the new stack, such as tasks-dev")
-    parser.add_argument("--table", required=True, help="the name of the table that the deleted stack has left")
-    parser.add_argument("--pool", help="the id of the user pool, if the deleted stack had one")
+    parser.add_argument("stack", metavar="STACK", type=given, help="the name of the new stack, such as tasks-dev")
+    parser.add_argument(
+        "--table", type=given, required=True, help="the name of the table that the deleted stack has left"
+    )
+    parser.add_argument("--pool", type=given, help="the id of the user pool, if the deleted stack had one")
     return run(partial(_adopt, parser.parse_args(arguments)))
 
 

@@ -13,19 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from http import HTTPStatus
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import boto3
-from botocore import exceptions
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from pydantic import BaseModel, NonNegativeInt
 
-from ops.command import CommandError, Interrupted, positive
+from ops import command
+from ops.command import WAITING, CommandError, Interrupted, positive, progress
 from shared.pseudonyms import pseudonym_in
 from shared.store import items
 from shared.store.items import Item
@@ -35,12 +33,10 @@ type Work = Callable[[Item], str]
 
 # Errors of a request that concern one item: the others can still be processed.
 _OF_AN_ITEM = frozenset({"ItemCollectionSizeLimitExceededException", "ValidationException"})
-# Errors after which a client waits and tries again, and the seconds between two messages about that.
-_WAITING = frozenset(
-    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError"}
-)
+# Connections to DynamoDB, and so the most segments.
+_CONNECTIONS: Final = 64
+# Seconds between two messages that the client waits.
 _SILENCE = 5.0
-_CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 # Attempts for a write that conflicts with transactions: about half a minute.
 _CONFLICT_ATTEMPTS = 60
 
@@ -51,7 +47,9 @@ class ItemError(Exception):
 
 def add_rate(parser: argparse.ArgumentParser, units: str) -> None:
     """Add the options `--segments` and `--units`."""
-    parser.add_argument("--segments", type=positive, default=4, help="number of parallel segments (4)")
+    parser.add_argument(
+        "--segments", type=partial(positive, most=_CONNECTIONS), default=4, help="number of parallel segments (4)"
+    )
     parser.add_argument("--units", type=positive, default=1000, help=f"maximum {units} per second (1000)")
 
 
@@ -83,6 +81,15 @@ class Segment:
     done: bool = False
 
 
+class _Saved(BaseModel):
+    """The content of a state file."""
+
+    purpose: str
+    segments: list[Segment]
+    counts: dict[str, NonNegativeInt]
+    sync_token: str = ""
+
+
 @dataclass(slots=True)
 class State:
     """The progress of a walk, stored in a file: its purpose, and the position in each segment.
@@ -112,14 +119,16 @@ class State:
     def _loaded(cls, path: Path, purpose: str) -> Self:
         again = f"Remove {path} to start again from the beginning"
         try:
-            found = json.loads(path.read_text())
-            segments, counts = [Segment(**segment) for segment in found["segments"]], Counter(found["counts"])
-            of = str(found["purpose"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+            saved = _Saved.model_validate_json(path.read_bytes())
+        except ValueError:
             raise CommandError(f"{path} is no file of this command. {again}.") from None
-        if of != purpose:
-            raise CommandError(f"{path} has the progress of another run: {of}. This run is: {purpose}. {again}.")
-        return cls(path, purpose, segments, counts, str(found.get("sync_token", "")))
+        if saved.purpose != purpose:
+            raise CommandError(
+                f"{path} has the progress of another run: {saved.purpose}. This run is: {purpose}. {again}."
+            )
+        if not saved.segments:
+            raise CommandError(f"{path} is damaged. {again}.")
+        return cls(path, purpose, saved.segments, Counter(saved.counts), saved.sync_token)
 
     def save(self) -> None:
         """Replace the file atomically. It contains user ids, so only its owner may read it."""
@@ -129,19 +138,23 @@ class State:
             "counts": self.counts,
             "sync_token": self.sync_token,
         }
-        new = self.path.with_suffix(".new")
+        new = self.path.with_name(f"{self.path.name}.new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(self.path)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(content, file)
+                file.flush()
+                os.fsync(descriptor)
+            new.replace(self.path)
+        except OSError:  # such as a full disk
+            new.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, and leave nothing behind. Raises CommandError if another process has it."""
-    name = path.with_suffix(".lock")
+    name = path.with_name(f"{path.name}.lock")
     while True:
         with name.open("w") as lock:
             try:
@@ -161,9 +174,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def identity_of(client: Any, table: str) -> str:
-    """Return the name and the id of a table: another table may get the same name later."""
-    described = client.describe_table(TableName=table)["Table"]
-    return f"{table} ({described.get('TableId') or described['TableArn']})"
+    """Return the name and the id of a table, or its time of creation: another table may get the same name later."""
+    described = client.describe_table(TableName=table).get("Table", {})
+    identity = described.get("TableId") or described.get("CreationDateTime")  # engines for tests give no id
+    if identity is None:
+        raise CommandError(f"DynamoDB does not describe the table {table}. Check AWS_ENDPOINT_URL_DYNAMODB.")
+    return f"{table} ({identity})"
 
 
 def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
@@ -186,10 +202,9 @@ def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
     lock = threading.Lock()
     scans = "KeyConditionExpression" not in search
     read = client.scan if scans else client.query
-    total: int = client.describe_table(TableName=search["TableName"])["Table"]["ItemCount"] if scans else 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(state.purpose, total=total or None, completed=state.counts["seen"])
+    total: int = client.describe_table(TableName=search["TableName"])["Table"].get("ItemCount", 0) if scans else 0
+    with progress() as bars:
+        bar = bars.add_task(state.purpose, total=total or None, completed=state.counts["seen"])
 
         def walk_segment(number: int) -> None:
             segment = state.segments[number]
@@ -202,6 +217,8 @@ def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
                 limiter.wait()
                 page = read(**search, **position, ReturnConsumedCapacity="TOTAL")
                 limiter.record(page)
+                if "Items" not in page:
+                    raise CommandError("A response of DynamoDB is damaged. Run the same command again.")
                 outcomes = Counter({"seen": page["ScannedCount"]})
                 for item in page["Items"]:
                     if stop.is_set():
@@ -211,7 +228,7 @@ def walk(  # noqa: PLR0913, PLR0917 - the parts of a walk
                     segment.after, segment.done = page.get("LastEvaluatedKey"), "LastEvaluatedKey" not in page
                     state.counts.update(outcomes)
                     state.save()
-                progress.advance(bar, page["ScannedCount"])
+                bars.advance(bar, page["ScannedCount"])
 
         with ThreadPoolExecutor(len(state.segments)) as pool:
             walks = [pool.submit(walk_segment, number) for number in range(len(state.segments))]
@@ -233,24 +250,13 @@ def _outcome(work: Work, item: Item, stack_id: str) -> str:
         reason = error.response["Error"]["Code"]
         if reason not in _OF_AN_ITEM:
             raise
-    except (Interrupted, CommandError, BotoCoreError, OSError):
+    except (Interrupted, CommandError, BotoCoreError, ResponseParserError, OSError):
         raise
     except Exception as error:  # noqa: BLE001 - a broken item must not stop the work on the others
         reason = f"{type(error).__name__}, the item has another shape than this release expects"
     user = pseudonym_in(stack_id, items.user_of(item), items.tenant_of(item)) if stack_id else "unknown"
     sys.stderr.write(f"{item['sk']['S']} of the user {user}: {reason}\n")
     return "failed"
-
-
-def is_passing(error: ClientError | BotoCoreError) -> bool:
-    """Whether a request may succeed if it is sent again later."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return (
-            error.response.get("Error", {}).get("Code") in {*_WAITING, *_CONFLICTS}
-            or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
-    return isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError))
 
 
 def new_client(role_arn: str | None = None) -> Any:
@@ -260,8 +266,8 @@ def new_client(role_arn: str | None = None) -> Any:
     says on standard error that it waits.
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
-    config = Config(connect_timeout=5, read_timeout=10, retries=retries, max_pool_connections=64)
-    client = (_session_in(role_arn) if role_arn else boto3.Session()).client("dynamodb", config=config)
+    session = _session_in(role_arn) if role_arn else None
+    client = command.client("dynamodb", session, read_timeout=10, retries=retries, max_pool_connections=_CONNECTIONS)
     handler: Any = _retry_after_conflict  # the type stubs do not allow a handler that returns a value
     client.meta.events.register("needs-retry.dynamodb", handler)
     return client
@@ -278,7 +284,7 @@ def _retry_after_conflict(
 ) -> float | None:
     global _said_at  # noqa: PLW0603 - one line for all segments
     code = "" if response is None else response[1].get("Error", {}).get("Code", "")
-    if (caught_exception is not None or code in _WAITING) and time.monotonic() > _said_at + _SILENCE:
+    if (caught_exception is not None or code in WAITING) and time.monotonic() > _said_at + _SILENCE:
         _said_at = time.monotonic()
         reason = code or type(caught_exception).__name__
         sys.stderr.write(f"Waiting for DynamoDB: {reason}, attempt {attempts}\n")

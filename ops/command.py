@@ -10,19 +10,22 @@ import signal
 import sys
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import boto3
 import requests
+from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 DONE, LEFT_SOMETHING_OUT, NOT_DONE, STOPPED = 0, 1, 2, 130
 # Outcomes of items that a command leaves out.
@@ -32,6 +35,20 @@ _GRACE: Final = 2.0
 _LONGEST: Final = 600
 # DynamoDB quotes values in the messages of this error.
 _QUOTING: Final = "ValidationException"
+# Errors of AWS after which a client waits and tries again.
+WAITING: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "Throttling",
+        "RequestLimitExceeded",
+        "InternalServerError",
+    }
+)
+_CONFLICTS: Final = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+_LATER: Final = "Run the same command again later."
+_NETWORK: Final = "Check the address and the network, and run the same command again."
+_DAMAGED: Final = "A response of AWS is damaged. Run the same command again."
 
 
 class CommandError(Exception):
@@ -58,6 +75,7 @@ def run(work: Callable[[threading.Event], Result], resume: str = "Run the same c
     try:
         with stop_on_signal(resume) as stop:
             result = work(stop)
+            _print(result)
     except Interrupted:
         sys.stderr.write(f"Stopped. {resume}\n")
         return STOPPED
@@ -66,11 +84,20 @@ def run(work: Callable[[threading.Event], Result], resume: str = "Run the same c
         return LEFT_SOMETHING_OUT if isinstance(error, CheckFailed) else NOT_DONE
     if isinstance(result, int):
         return result
-    if isinstance(result, str):
-        sys.stdout.write(f"{result}\n")
-        return DONE
-    sys.stdout.write("".join(f"{name:24} {count}\n" for name, count in sorted(result.items())))
-    return LEFT_SOMETHING_OUT if any(Counter(result)[name] for name in _LEFT_OUT) else DONE
+    return LEFT_SOMETHING_OUT if isinstance(result, Mapping) and any(map(result.get, _LEFT_OUT)) else DONE
+
+
+def _print(result: Result) -> None:
+    text = f"{result}\n" if isinstance(result, str) else ""
+    if isinstance(result, Mapping):
+        text = "".join(f"{name:24} {count}\n" for name, count in sorted(result.items()))
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # Python writes the rest again at its end, and would fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "Standard output") from None
 
 
 @contextmanager
@@ -102,39 +129,71 @@ def _leave(resume: str) -> None:
     os._exit(STOPPED)
 
 
-def explained(error: Exception) -> str:  # noqa: PLR0911 - one return for each kind of error
+def explained(error: Exception) -> str:  # noqa: C901, PLR0911 - one case for each kind of error
     """Describe an error in one line, without the text of a task."""
     match error:
         case CommandError():
             return str(error)
         case ClientError():
-            code = error.response.get("Error", {}).get("Code", "an unknown error")
-            message = "" if code == _QUOTING else error.response.get("Error", {}).get("Message", "")
-            return _line(f"AWS refused {error.operation_name}: {code}. {message}")
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if not code[:1].isalpha() and not is_passing(error):
+                return _DAMAGED  # botocore takes the whole body for the message, and the status for the code
+            message = error.response["Error"].get("Message", "") if code[:1].isalpha() and code != _QUOTING else ""
+            advice = "Check the names, the credentials, their permissions and the region."
+            refused = f"AWS refused {error.operation_name}: {code}. {_sentence(message)}"
+            return f"{refused.strip()} {_LATER if is_passing(error) else advice}"
         case ResponseParserError():  # its message has the whole response
-            return "A response of AWS is damaged. Run the same command again."
+            return _DAMAGED
+        case exceptions.ConnectionError() | exceptions.HTTPClientError():
+            return f"{_sentence(str(error))} {_NETWORK}"
+        case exceptions.ParamValidationError():  # its message has the values
+            return "AWS cannot get such a request. Check the names of stacks and tables."
         case BotoCoreError():
-            return _line(str(error))
+            return f"{_sentence(str(error))} Check AWS_PROFILE, AWS_REGION and the names, and sign in to AWS."
         case requests.RequestException():
             url = error.request.url if error.request is not None else "The address"
-            return f"{url} cannot be reached: {type(error).__name__}."
-        case OSError(filename=str() | Path() as name, strerror=str(reason)):
-            return f"{name}: {reason}"
+            return f"{url} cannot be reached: {type(error).__name__}. {_NETWORK}"
+        case OSError(strerror=str(reason)):
+            name = error.filename or "A file"  # an error of a write does not name it
+            return f"{name}: {reason}. Check the file and the disk, and run the same command again."
         case _:
             where = traceback.extract_tb(error.__traceback__)[-1]
+            if Path(where.filename).match("botocore/parsers.py"):
+                return _DAMAGED  # XML, but of another service
             place = f"{Path(where.filename).name}:{where.lineno}"
             return f"Unexpected {type(error).__name__} at {place}. This is a defect of the command: report it."
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST]
+def _sentence(text: str) -> str:
+    """Return a text in one line, with a full stop."""
+    line = " ".join(text.split())[:_LONGEST]
+    return line if not line or line.endswith((".", "?", "!")) else f"{line}."
 
 
-def client(service: str, **config: Any) -> Any:
+def is_passing(error: ClientError | BotoCoreError) -> bool:
+    """Whether a request may succeed if it is sent again later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code")
+        return code in {*WAITING, *_CONFLICTS} or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError))
+
+
+def client(service: str, session: boto3.Session | None = None, **config: Any) -> Any:
     """Return an AWS client that waits for seconds, and not for minutes."""
     defaults: Any = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 3, "mode": "standard"}}
-    make: Any = boto3.client
-    return make(service, config=Config(**{**defaults, **config}))
+    make: Any = session.client if session else boto3.client
+    try:
+        return make(service, config=Config(**{**defaults, **config}))
+    except ValueError as error:  # an endpoint that is no URL
+        raise CommandError(f"{_sentence(str(error))} Check AWS_ENDPOINT_URL and the like, and the region.") from None
+
+
+def progress() -> Progress:
+    """A progress bar on standard error, if this is a terminal. In a log there are only sentences."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -149,10 +208,10 @@ def confirm(question: str, *, yes: bool) -> None:
         raise CommandError("Nothing was done.")
 
 
-def positive(text: str) -> int:
+def positive(text: str, most: int = 10**12) -> int:
     """Parse a whole number of 1 or more, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
+    if not text.isdecimal() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}, not {text[:40]!r}")
     return int(text)
 
 
@@ -160,4 +219,12 @@ def given(text: str) -> str:
     """Return a text that is not empty, for argparse: an empty id must not mean all users."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def address(text: str) -> str:
+    """Return the address of an API, for argparse, which also reports the ValueError of an impossible port."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise argparse.ArgumentTypeError(f"must be an address such as https://api.example, not {text!r}")
     return text

@@ -5,12 +5,14 @@
 To change the document, change an input below, run the command, and commit both files. A test compares them.
 """
 
+import argparse
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops import scale
+from ops.command import run
 
 # List prices in US dollars for us-east-1, without free tiers and discounts. Replace them with those of your region.
 PRICES_OF = "2026-11-23"
@@ -283,5 +285,11 @@ makes little difference. It pays for users who keep many tasks and rarely change
 """
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Print the document, and return the exit code."""
+    argparse.ArgumentParser(prog="python -m ops.cost", description=__doc__.partition("\n")[0]).parse_args(arguments)
+    return run(lambda _: document().removesuffix("\n"))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    sys.exit(main(sys.argv[1:]))

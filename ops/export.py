@@ -19,7 +19,7 @@ from pathlib import Path
 from ops import api
 from ops.api import ApiError, UserApi
 from ops.backfill import State
-from ops.command import CommandError, Interrupted, run
+from ops.command import CommandError, Interrupted, progress, run
 
 # The lists to read, in this order.
 _LISTS = ("all", "deleted", "all")
@@ -38,6 +38,7 @@ def _export(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
         raise CommandError(f"{path} exists. Remove it, or choose another name.")
     with State.at(path.with_name(f"{path.name}.state"), f"export {user.url}", len(_LISTS)) as state:
         _check_user(user, state)
+        state.save()
         part = path.with_name(f"{path.name}.part")
         versions = _write(user, part, state, stop)
         # A crash before the last step starts the export again: a file with its final name is always complete.
@@ -61,19 +62,25 @@ def _check_user(user: UserApi, state: State) -> None:
                 "Remove this file to start again from the beginning."
             ) from None
         raise
-    state.sync_token = state.sync_token or str(page.get("next_since"))
+    if not isinstance(page.get("next_since"), str) or not page["next_since"]:
+        raise user.unlike("/changes")
+    state.sync_token = state.sync_token or page["next_since"]
 
 
 def _write(user: UserApi, path: Path, state: State, stop: threading.Event) -> dict[str, int]:
     """Write the tasks that are not in the file yet, and return the version of each task in the file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # it has the texts of the tasks
-    with os.fdopen(descriptor, "r+b") as file, api.progress() as progress:
-        if os.fstat(descriptor).st_size < state.counts["bytes"]:
-            raise CommandError(f"{path} is shorter than it was. Remove {state.path} to start again from the beginning.")
+    with os.fdopen(descriptor, "r+b") as file, progress() as bars:
+        complete = os.fstat(descriptor).st_size >= state.counts["bytes"]
         # What was written after the last save of the state is written again.
         file.truncate(state.counts["bytes"])
-        versions = {task["id"]: task["version"] for task in map(json.loads, file)}
-        bar = progress.add_task("export", total=None, completed=len(versions))
+        try:
+            versions = {task["id"]: task["version"] for task in map(json.loads, file)}
+        except (ValueError, TypeError, KeyError):
+            complete = False
+        if not complete:
+            raise CommandError(f"{path} is not as it was. Remove {state.path} to start again from the beginning.")
+        bar = bars.add_task("export", total=None, completed=len(versions))
         for name, segment in zip(_LISTS, state.segments, strict=True):
             if segment.done:
                 continue
@@ -86,7 +93,7 @@ def _write(user: UserApi, path: Path, state: State, stop: threading.Event) -> di
                 segment.after, segment.done = {"cursor": cursor}, cursor is None
                 state.counts["bytes"] = file.tell()
                 state.save()
-                progress.update(bar, completed=len(versions))
+                bars.update(bar, completed=len(versions))
                 if stop.is_set():
                     raise Interrupted
     return versions

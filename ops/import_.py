@@ -20,14 +20,12 @@ from typing import Any, Final, NamedTuple
 from rich.progress import Progress
 
 from ops import api
-from ops.api import WORKERS, ApiError, Task, UserApi
-from ops.command import CommandError, Interrupted, run
+from ops.api import WORKERS, ApiError, Task, UserApi, is_task
+from ops.command import CommandError, Interrupted, progress, run
 from shared.fields import milliseconds
 
 # Fields that an import does not keep, and the one that a restore changes.
 _NOT_COMPARED: Final = frozenset({"user_id", "version", "etag", "created_at", "updated_at", "updated_by", "purge_at"})
-# The fields of a line without which it is no task of an export.
-_REQUIRED: Final = {"id": str, "title": str, "completed": bool, "version": int}
 # Another task has the id of the line, or its task was restored or removed by somebody else.
 _OVERTAKEN: Final = {"not-deleted", "precondition-failed", "task-not-found"}
 # Problems of one task: the others can still be imported.
@@ -51,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _import(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     user, wanted = api.user_api(options), read(Path(options.file))
-    with api.progress() as progress:
-        return Import(user, wanted, stop, progress, restore=options.restore).run()
+    with progress() as bars:
+        return Import(user, wanted, stop, bars, restore=options.restore).run()
 
 
 def read(path: Path) -> dict[str, Line]:
@@ -76,11 +74,10 @@ def read(path: Path) -> dict[str, Line]:
 def _parsed(text: bytes) -> Task | None:
     try:
         value: Any = json.loads(text)
+        json.dumps(value, allow_nan=False)  # Python also reads numbers that no JSON has
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not all(type(value.get(name)) is kind for name, kind in _REQUIRED.items()):
-        return None
-    return value
+    return value if is_task(value) else None
 
 
 class Import:
@@ -132,10 +129,10 @@ class Import:
             return "expired"
         try:
             if found is None:
-                self._user.send("PUT", f"/tasks/{task['id']}", task, {"import": "true"}, {"If-None-Match": "*"})
+                self._send("PUT", task["id"], "", task, {"import": "true"}, {"If-None-Match": "*"})
                 return "created"
             if self._restore and "deleted_at" in found and "deleted_at" not in task:
-                found = self._user.send("POST", f"/tasks/{task['id']}/restore")
+                found = self._send("POST", task["id"], "/restore")
                 if _is_same(found, task):
                     return "restored"
         except ApiError as error:
@@ -148,6 +145,13 @@ class Import:
             return "already there"
         sys.stderr.write(f"{line.place}: task {task['id']} of the user differs\n")
         return "different"
+
+    def _send(self, method: str, task_id: str, action: str, *more: Any) -> Task:
+        """Send a request that changes a task, and return the task. Raises CommandError if the answer is no task."""
+        task = self._user.send(method, f"/tasks/{task_id}{action}", *more)
+        if not is_task(task):
+            raise self._user.unlike("/tasks")
+        return task
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

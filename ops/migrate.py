@@ -16,7 +16,7 @@ from typing import Any
 
 from ops import stack
 from ops.backfill import ItemError, RateLimiter, State, add_rate, identity_of, new_client, walk
-from ops.command import run
+from ops.command import given, run
 from shared.store import items
 from shared.store.items import Item
 
@@ -101,10 +101,16 @@ def _migrate(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.migrate", description=__doc__.partition("\n")[0])
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--stack", help="a deployed stack: migrate its table, with its MigrateRole")
-    which.add_argument("--table", help="the name of a table: migrate it with the credentials of the environment")
+    which.add_argument("--stack", type=given, help="a deployed stack: migrate its table, with its MigrateRole")
+    which.add_argument(
+        "--table", type=given, help="the name of a table: migrate it with the credentials of the environment"
+    )
     add_rate(parser, "capacity units, reads and writes together,")
-    parser.add_argument("--state", type=Path, help="the file that stores the progress (.local/migrate-TABLE.json)")
+    parser.add_argument(
+        "--state",
+        type=lambda text: Path(given(text)),
+        help="the file that stores the progress (.local/migrate-TABLE.json)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only count the items to migrate")
     return parser.parse_args(arguments)
 

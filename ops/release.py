@@ -7,6 +7,7 @@ version of a function if the template has changed, but not if only the value of 
 
 import argparse
 import hashlib
+import re
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -20,11 +21,12 @@ ROOT = Path(__file__).parent.parent
 def parameters_of(environment: str, given: Sequence[str], build: Path) -> list[str]:
     """Return all parameters as NAME=VALUE. Raises CommandError for an unknown environment or a malformed parameter."""
     configured = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    if environment not in configured:
-        known = ", ".join(name for name, part in configured.items() if isinstance(part, dict))
-        raise CommandError(f"samconfig.toml has no environment {environment!r}. It has {known}.")
-    if wrong := [parameter for parameter in given if "=" not in parameter]:
-        raise CommandError(f"Parameters are NAME=VALUE, not {wrong[0]!r}.")
+    known = [name for name, part in configured.items() if isinstance(part, dict) and "deploy" in part]
+    if environment not in known:
+        raise CommandError(f"samconfig.toml has no environment {environment!r}. It has {', '.join(known)}.")
+    # The shell of `make deploy` splits what this command prints.
+    if wrong := [parameter for parameter in given if not re.fullmatch(r"[A-Za-z0-9]+=\S*", parameter)]:
+        raise CommandError(f"Parameters are NAME=VALUE without blanks, not {wrong[0]!r}.")
     defaults = configured[environment]["deploy"]["parameters"]["parameter_overrides"]
     named = dict(parameter.split("=", 1) for parameter in (*defaults, *given))
     named["Release"] = _digest(build, sorted(named.items()))

@@ -18,7 +18,7 @@ from typing import Any
 
 from ops import stack
 from ops.backfill import RateLimiter, State, add_rate, identity_of, new_client, walk
-from ops.command import CommandError, run
+from ops.command import CommandError, given, run
 from shared import events
 from shared.pseudonyms import pseudonym_in
 from shared.store import bus, items, marks
@@ -84,7 +84,9 @@ def _replay(options: argparse.Namespace, stop: threading.Event) -> Counter[str]:
     }
     kind, client = "count" if options.dry_run else "replay", new_client()
     name, bus_name = outputs["TableName"], outputs["EventBusName"]
-    content = stack.parameters(options.stack)["EventContent"]
+    content = stack.parameters(options.stack).get("EventContent")
+    if content is None:  # events must not have more than the owner of the stack wants
+        raise CommandError(f"{options.stack} has no parameter EventContent. Deploy it with make deploy.")
     since_when = options.since.isoformat()
     purpose = f"{kind} {identity_of(client, name)} to {bus_name} since {since_when} with the content {content}"
     with State.at(Path(f".local/{kind}-{name}.events.json"), purpose, options.segments) as state:
@@ -104,7 +106,7 @@ def _time(text: str) -> datetime:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.replay", description=__doc__.partition("\n")[0])
-    parser.add_argument("--stack", required=True, help="the name of the stack, such as tasks-prod")
+    parser.add_argument("--stack", type=given, required=True, help="the name of the stack, such as tasks-prod")
     parser.add_argument("--since", type=_time, required=True, help="a time with its offset: 2026-11-25T09:00:00Z")
     add_rate(parser, "read units")
     parser.add_argument("--dry-run", action="store_true", help="only count the events")

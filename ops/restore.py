@@ -22,8 +22,8 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
-from ops.backfill import RateLimiter, State, add_rate, identity_of, is_passing, new_client, walk
-from ops.command import CommandError, confirm, given, run
+from ops.backfill import RateLimiter, State, add_rate, identity_of, new_client, walk
+from ops.command import CommandError, confirm, given, is_passing, run
 from ops.command import client as aws
 from shared import tasks
 from shared.store import items, marks
@@ -187,10 +187,12 @@ def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.restore", description=__doc__.partition("\n")[0])
-    parser.add_argument("--from", dest="source", required=True, help="the table into which the backup was restored")
+    parser.add_argument(
+        "--from", dest="source", type=given, required=True, help="the table into which the backup was restored"
+    )
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--stack", help="a deployed stack: write to its table")
-    which.add_argument("--table", help="the name of a table: write to it")
+    which.add_argument("--stack", type=given, help="a deployed stack: write to its table")
+    which.add_argument("--table", type=given, help="the name of a table: write to it")
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--user", type=given, help="restore the tasks of this user")
     whose.add_argument("--everyone", action="store_true", help="restore the tasks of all users")

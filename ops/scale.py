@@ -1,8 +1,11 @@
 """`python -m ops.scale`: computes the tables of docs/scale.md from the assumptions below."""
 
+import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from ops.command import run
 
 # How people use the API. Replace these assumptions with your own figures first.
 DAILY = 0.3  # share of the monthly users that are active on a day
@@ -113,5 +116,11 @@ def _short(number: float) -> str:
     return f"{rounded:,.1f}" if rounded < 10 and rounded % 1 else f"{rounded:,.0f}"  # noqa: PLR2004
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables, and return the exit code."""
+    argparse.ArgumentParser(prog="python -m ops.scale", description=__doc__).parse_args(arguments)
+    return run(lambda _: "\n".join(tables()))
+
+
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{line}\n" for line in tables())
+    sys.exit(main(sys.argv[1:]))

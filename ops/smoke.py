@@ -1,9 +1,9 @@
 """`python -m ops.smoke`: sends a few requests to a deployment, to see whether it serves, before its users find out."""
 
 import argparse
-import os
 import sys
 import threading
+import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -11,8 +11,8 @@ from functools import partial
 import requests
 
 from ops import stack
-from ops.api import ApiError, UserApi
-from ops.command import CheckFailed, run
+from ops.api import ApiError, UserApi, is_task, token_in
+from ops.command import CheckFailed, address, explained, given, run
 
 _TIMEOUT = 35  # s; API Gateway responds within 30 s
 
@@ -28,13 +28,20 @@ def check_without_token(url: str) -> None:
 def check_a_task(url: str, token: str) -> None:
     """Create a task, read it and delete it. Raises CheckFailed."""
     api = UserApi(url, "me", token)
-    created = api.send("POST", "/tasks", {"title": "Smoke test"})
-    if "id" not in created:
+    # With a key, a request that is sent again creates no second task.
+    created = api.send("POST", "/tasks", {"title": "Smoke test"}, headers={"Idempotency-Key": str(uuid.uuid4())})
+    if not is_task(created):
         raise CheckFailed("POST /tasks returned no task.")
+    path = f"/tasks/{created['id']}"
     try:
-        read = api.send("GET", f"/tasks/{created['id']}")
+        read = api.send("GET", path)
     finally:
-        api.send("DELETE", f"/tasks/{created['id']}")
+        try:
+            left = api.send("DELETE", path)
+        except (ApiError, requests.RequestException) as error:
+            raise CheckFailed(f"{explained(error)} The task {created['id']} is left: remove it.") from None
+    if left:
+        raise CheckFailed("DELETE of a task returned content.")
     if read != created:
         names = sorted(name for name in {*read, *created} if read.get(name) != created.get(name))
         raise CheckFailed(f"GET of a new task returned other values of {', '.join(names)} than POST.")
@@ -50,15 +57,15 @@ def main(arguments: Sequence[str]) -> int:
         " it sends only the requests without a token.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", help="the name of a deployed stack")
-    where.add_argument("--url", help="the address of an API, such as https://...")
+    where.add_argument("--stack", type=given, help="the name of a deployed stack")
+    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
     return run(partial(_smoke, parser.parse_args(arguments)))
 
 
 def _smoke(options: argparse.Namespace, _: threading.Event) -> str:
     with ExitStack() as temporary:
         outputs = stack.outputs(options.stack) if options.stack else {}
-        url, token = options.url or outputs["ApiUrl"], os.environ.get("TOKEN", "").strip()
+        url, token = options.url or outputs["ApiUrl"], token_in("TOKEN")
         check_without_token(url)
         if not token and "UserPoolId" in outputs:
             (token,) = temporary.enter_context(stack.temporary_tokens(options.stack, 1))

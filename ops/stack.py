@@ -135,8 +135,10 @@ def _command(options: argparse.Namespace, _: threading.Event) -> str | int:
 
 
 def _described(stack: str) -> Any:
-    (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return found
+    found = client("cloudformation").describe_stacks(StackName=stack).get("Stacks")
+    if not found:
+        raise CommandError(f"CloudFormation does not describe the stack {stack}. Check its name and the region.")
+    return found[0]
 
 
 def _pool(stack: str) -> Mapping[str, str]:
@@ -148,7 +150,9 @@ def _pool(stack: str) -> Mapping[str, str]:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m ops.stack", epilog="Reads the password from the environment variable PASSWORD, or asks for it."
+        prog="python -m ops.stack",
+        description=__doc__.partition("\n")[0],
+        epilog="Reads the password from the environment variable PASSWORD, or asks for it.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in {
@@ -159,7 +163,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "e2e": "run the conformance suite, with two temporary users",
     }.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
-        command.add_argument("stack", metavar="STACK", help="the name of the stack, such as tasks-dev")
+        command.add_argument("stack", metavar="STACK", type=given, help="the name of the stack, such as tasks-dev")
         if name == "user":
             command.add_argument("email", metavar="EMAIL", type=given)
         if name == "token":

@@ -4,7 +4,6 @@ It decodes the tokens without verifying them, and sends requests that only read 
 """
 
 import argparse
-import os
 import re
 import sys
 import threading
@@ -21,8 +20,8 @@ import requests
 
 from local.claims import as_text
 from ops import stack
-from ops.api import Bearer
-from ops.command import CommandError, run
+from ops.api import Bearer, body_of, token_in
+from ops.command import CommandError, address, given, run
 from shared.http import identity
 from shared.http.problems import Problem
 
@@ -110,7 +109,7 @@ def check_token(token: str, role: str, deployment: Deployment, report: Report) -
     try:
         header = jwt.get_unverified_header(token)
         claims: Claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError) as error:
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
         report.add(
             WRONG,
             f"{whose} is not a JWT ({error}). It may be opaque or encrypted: API Gateway verifies only signed JWTs."
@@ -269,12 +268,8 @@ def _answer(url: str, token: str, user: str) -> tuple[str, str]:
     """Return the status with the kind of the problem, and what the answer says. Raises requests' exceptions."""
     address = f"{url.rstrip('/')}/v1/users/{quote(user, safe='')}/tasks"
     response = requests.get(address, params={"limit": "1"}, auth=Bearer(token), timeout=_TIMEOUT, allow_redirects=False)
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    status = str(response.status_code)
-    if not isinstance(body, dict) or (response.ok and "items" not in body):
+    body, status = body_of(response), str(response.status_code)
+    if not body or (response.ok and "items" not in body):
         return f"{status} without JSON of this API", "The address may be that of another server, such as a proxy."
     kind = str(body.get("type", "")).rpartition(":")[2]
     detail = str(body.get("detail") or body.get("message") or "")
@@ -293,13 +288,15 @@ def _tokens(report: Report) -> dict[str, str]:
     tokens: dict[str, str] = {}
     variables: dict[str, str] = {"user": "USER_TOKEN", "service": "SERVICE_TOKEN"}
     for role, variable in variables.items():
-        token = os.environ.get(variable, "").strip().removeprefix("Bearer ")
-        if not token:
-            report.add(NOTE, f"{variable} is not set, so no {role} was tried.")
-        elif re.fullmatch(r"[!-~]+", token):
+        try:
+            token = token_in(variable)
+        except CommandError as error:
+            report.add(WRONG, str(error))
+            continue
+        if token:
             tokens[role] = token
         else:
-            report.add(WRONG, f"{variable} has blanks or other characters that no token has.")
+            report.add(NOTE, f"{variable} is not set, so no {role} was tried.")
     return tokens
 
 
@@ -338,8 +335,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         " 0 if all is right, 1 if something is wrong, 2 if something could not be tried.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", help="the name of a deployed stack, whose parameters are read")
-    where.add_argument("--url", help="the address of an API, such as https://...")
+    where.add_argument("--stack", type=given, help="the name of a deployed stack, whose parameters are read")
+    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
     parser.add_argument(
         "--parameters",
         metavar="NAME=VALUE",

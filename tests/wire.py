@@ -277,6 +277,16 @@ def fail_with(status: int, code: str) -> Fault:
     return fault
 
 
+def cut_off(item: dict[str, Any]) -> Fault:
+    """DynamoDB rejects the request because of this item, and its response is cut off behind the item."""
+
+    def fault(_: Send) -> AWSResponse:
+        error = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": item}
+        return make_response(400, json.dumps(error).encode()[:-1])
+
+    return fault
+
+
 def cancelled(*codes: str) -> Fault:
     """DynamoDB cancels the transaction for these reasons."""
 

@@ -25,11 +25,8 @@ def test_the_table_of_a_stack_is_migrated_with_its_role(
     engines.create_tables(template, moto_url)
     role = boto3.client("iam").create_role(RoleName="migration", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
-    outputs = {
-        "ApiUrl": {"Value": "x"},
-        "MigrateRoleArn": {"Value": role},
-        "TableName": {"Value": template.tables[0].arguments["TableName"]},
-    }
+    values = {"ApiUrl": "https://x", "MigrateRoleArn": role, "TableName": template.tables[0].arguments["TableName"]}
+    outputs = {name: {"Value": value} for name, value in values.items()}
     stacks = boto3.client("cloudformation")
     stacks.create_stack(StackName="migrated", TemplateBody=json.dumps({"Resources": queue, "Outputs": outputs}))
     made: list[Any] = []

@@ -252,9 +252,8 @@ def test_a_server_that_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch
     assert (code, "Timeout" in out) == (2, True)
 
 
-@pytest.mark.parametrize("address", ["no address", "http://", "http://127.0.0.1:1", "ftp://example.org"])
-def test_an_address_that_leads_nowhere(run: Run, address: str) -> None:
-    code, out = run(user_token(), at=address)
+def test_an_address_that_leads_nowhere(run: Run) -> None:
+    code, out = run(user_token(), at="http://127.0.0.1:1")
     assert (code, "NOT TRIED" in out) == (2, True)
 
 

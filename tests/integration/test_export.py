@@ -5,6 +5,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,14 @@ class InProcess(UserApi):
         self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
         self.sent: list[str] = []  # the names of the operations
+        self.limit = "100"  # tasks on a page
 
     def send(self, method: str, path: str, body: object = None, query: Any = None, headers: Any = None) -> Any:
         _, _, task_id, action = (*path.split("/"), "", "")[:4]
         wanted = f"/v1/users/{{user_id}}/tasks{'/{task_id}' * bool(task_id)}{f'/{action}' * bool(action)}"
         (name,) = (one.name for one in OPERATIONS.values() if (one.method, one.path) == (method, wanted))
         self.before()
+        query = {**query, "limit": self.limit} if query and "limit" in query else query
         named = {key.lower(): value for key, value in (headers or {}).items()}
         reply = self._call(
             name,
@@ -189,38 +193,61 @@ def test_every_list_arrives_in_its_order(table: Table, call: Functions, user: st
     assert set(target.sent) == {"list_tasks"}
 
 
+def killed(api: InProcess, when: str, number: int) -> None:
+    """Let a command that uses this API end before or after a request."""
+    left = iter(range(number))
+
+    def step() -> None:
+        if next(left, None) is None:
+            raise Crash
+
+    setattr(api, when, step)
+
+
+def kept(lines: list[Shown]) -> list[Shown]:
+    """The lines without the fields that an import does not keep."""
+    return [{name: task[name] for name in task.keys() - NEW} for task in lines]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_command_that_is_killed_continues(
+def test_an_export_that_is_killed_at_any_request(
+    table: Table, call: Functions, user: str, tmp_path: Path, when: str
+) -> None:
+    """Killed once, at each request, and then run until its end."""
+    lived(table, user, 5, 15)
+    whole = exported(InProcess(call, user), tmp_path)
+    for number in range(100):
+        folder, source, numbers = tmp_path / str(number), InProcess(call, user), chain([number], repeat(10**6))
+        folder.mkdir()
+        source.limit = "2"
+        attempts = map(partial(killed, source, when), numbers)
+        assert exported(source, folder, partial(next, attempts)) == whole
+        if len(source.sent) < number:
+            break
+    assert 5 < number < 50
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_import_that_is_killed_at_any_request(
     table: Table, call: Functions, user: str, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt sends one request more than the last one, until one reaches the end."""
+    """Killed once, at each request, and then run until its end."""
     monkeypatch.setattr(import_, "WORKERS", 2)
-    lived(table, user, 5, 60)
-    source, target = InProcess(call, user), InProcess(call, f"{user}-2")
-
-    def crashing(api: InProcess, left: int) -> None:
-        counter = iter(range(left))
-
-        def step() -> None:
-            if next(counter, None) is None:
-                raise Crash
-
-        setattr(api, when, step)
-
-    lengths = iter(range(10**6))
-    lines = exported(source, tmp_path, lambda: crashing(source, next(lengths)))
-    setattr(source, when, lambda: None)
-    for length in range(3, 10**6):
-        crashing(target, length)
+    lived(table, user, 5, 15)
+    lines = exported(InProcess(call, user), tmp_path)
+    for number in range(100):
+        name, folder = f"{user}-{number}", tmp_path / str(number)
+        folder.mkdir()
+        target = InProcess(call, name)
+        killed(target, when, number)
         try:
             imported(target, lines)
         except Crash:
-            continue
-        break
-    setattr(target, when, lambda: None)
-    assert length > 6  # most attempts were killed in the middle
-    assert shown(target) == shown(source)
-    assert places(target) == places(source)
+            imported(InProcess(call, name), lines)
+        assert kept(exported(InProcess(call, name), folder)) == kept(lines)
+        if len(target.sent) < number:
+            break
+    assert 5 < number < 50
 
 
 def test_two_imports_at_once(table: Table, call: Functions, user: str, tmp_path: Path) -> None:
@@ -356,6 +383,78 @@ def test_the_export_and_import_commands(
     read.send("PATCH", f"/tasks/{live[2]}", {"title": next(one["title"] for one in lines if one["id"] == live[2])})
     assert import_.main(target) == 0
     assert shown(read) == before
+
+
+def test_an_export_that_is_killed_before_its_file_gets_its_name_begins_again(
+    backend: Backend, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(backend.table, user, 5, 20)
+    monkeypatch.setenv("TOKEN", make_token(user))
+    file, replace = tmp_path / "alice.jsonl", Path.replace
+
+    def crashing(path: Path, target: Path) -> Path:
+        if target == file:
+            raise Crash
+        return replace(path, target)
+
+    arguments = ("--url", backend.url, "--user", "me", str(file))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", crashing)
+        with pytest.raises(Crash):
+            export.main(arguments)
+    assert not file.exists()
+    assert export.main(arguments) == 0
+    ids = [json.loads(line)["id"] for line in file.read_text().splitlines()]
+    assert len(ids) == len(set(ids)) == len([one for one in backend.stored(user) if one["sk"]["S"][:4] == "TASK"])
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+
+
+TENANT = "custom:tenant"
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+@pytest.mark.parametrize("requests", [2, 4])
+def test_an_export_is_not_continued_with_the_token_of_another(
+    moto_url: str,
+    user: str,
+    tenant: str | None,
+    requests: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With `me` the address is the same. The export stops in the first list (102 tasks), or behind it."""
+    file, part = tmp_path / "alice.jsonl", tmp_path / "alice.jsonl.part"
+    claims = {TENANT: tenant} if tenant else {}
+    send, sent = api.UserApi.send, iter(range(requests))
+
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        if next(sent, None) is None:
+            raise Interrupted
+        return send(*arguments, **named)
+
+    with serving(moto_url, moto_url, None, **({"TENANT_CLAIM": TENANT} if tenant else {})) as backend:
+        store = TaskStore(backend.table, user, deadline_in(60), tenant=tenant or "")
+        ids = [store.create(NewTask(title="secret")).id for _ in range(102)]
+
+        def exports(name: str, **claims: Any) -> tuple[int, str]:
+            monkeypatch.setenv("TOKEN", make_token(name, **claims))
+            return export.main(("--url", backend.url, "--user", "me", str(file))), capsys.readouterr().err
+
+        with monkeypatch.context() as patch:
+            patch.setattr(api.UserApi, "send", stopping)
+            assert exports(user, **claims)[0] == 130
+        before = part.read_text(), (tmp_path / "alice.jsonl.state").read_text()
+        assert json.loads(before[1])["segments"][0]["done"] == (requests == 4)
+        others = [(f"{user}-2", claims), *([(user, {TENANT: "other"})] if tenant else [])]
+        for name, more in others:
+            status, err = exports(name, **more)
+            assert (status, len(err.splitlines())) == (2, 1)
+            assert "began for another user or tenant" in err
+            assert (part.read_text(), (tmp_path / "alice.jsonl.state").read_text()) == before
+        assert exports(user, **claims) == (0, "")
+    assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == ids
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
 
 
 GOOD = {"id": new_id(), "title": "x", "completed": False, "version": 1, "description": None}

@@ -31,7 +31,7 @@ from shared.store.uuid7 import uuid7
 from shared.tasks import ANY_VERSION
 from tests import older_shape
 from tests.conftest import ROOT, SCALE, deadline_in, eventually
-from tests.wire import Wire, fail_with
+from tests.wire import Wire, cut_off, fail_with
 
 COUNT = 100_000 if SCALE > 1 else 400
 USERS = 50
@@ -243,6 +243,19 @@ def test_a_transaction_of_another_writer_is_waited_for(table: Table, run: Run, m
         wire.faults = [None] * 3 + [fail_with(400, "TransactionConflictException")] * 2
         assert run("--segments", "1")[:2] == (0, {"seen": 2, "upgraded": 2})
     assert not wire.faults
+
+
+def test_an_error_that_is_cut_off_shows_no_text_of_a_task(
+    table: Table, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(table, 1)
+    ours = Table(new_patient_client(), table.name)
+    monkeypatch.setattr(migrate, "new_client", lambda _: ours.client)
+    with Wire(ours) as wire:
+        wire.write_faults = [cut_off({"title": {"S": "secret"}})]
+        status, _, err = run("--segments", "1")
+    assert (status, err) == (2, "A response of AWS is damaged. Run the same command again.\n")
+    assert run()[:2] == (0, {"seen": 1, "upgraded": 1})
 
 
 def test_a_missing_table_is_a_clear_error(run: Run, table: Table) -> None:

@@ -15,7 +15,9 @@ from botocore.awsrequest import AWSResponse
 from local import dynamodb as engines
 from local.template import Template
 from ops import command, restore
-from ops.backfill import RateLimiter
+from ops.backfill import RateLimiter, walk
+from ops.command import Interrupted
+from ops.restore import Restoration
 from shared.models import ChangesQuery, NewTask, Task, TaskQuery, Tombstone
 from shared.pseudonyms import pseudonym_in
 from shared.store import items, marks
@@ -23,15 +25,15 @@ from shared.store.dynamodb import Table, new_client
 from shared.store.task_store import TaskStore
 from shared.tasks import ANY_VERSION, Precondition, VersionMismatch
 from tests.conftest import deadline_in
-from tests.wire import Send, Wire, fail_with, lost_after, lost_before_and
+from tests.wire import Send, Wire, cut_off, fail_with, lost_after, lost_before_and
 
 
 @pytest.fixture
-def tables(template: Template, engine_url: str) -> Callable[[], Table]:
-    """Makes empty tables with different names."""
+def tables(template: Template, engine_url: str) -> Callable[..., Table]:
+    """Makes empty tables, with different names unless a test gives one."""
 
-    def make() -> Table:
-        (of_all,), name = template.tables, f"Table-{uuid.uuid4()}"
+    def make(name: str = "") -> Table:
+        (of_all,), name = template.tables, name or f"Table-{uuid.uuid4()}"
         own = replace(of_all, arguments={**of_all.arguments, "TableName": name})
         engines.create_tables(replace(template, tables=(own,)), engine_url)
         return Table(new_client(engine_url), name)
@@ -39,9 +41,9 @@ def tables(template: Template, engine_url: str) -> Callable[[], Table]:
     return make
 
 
-def copied(table: Table, tables: Callable[[], Table]) -> Table:
+def copied(table: Table, tables: Callable[..., Table], name: str = "") -> Table:
     """A restored backup: another table with the same items."""
-    backup = tables()
+    backup = tables(name)
     for item in table.client.scan(TableName=table.name)["Items"]:
         backup.client.put_item(TableName=backup.name, Item=item)
     return backup
@@ -272,19 +274,59 @@ def test_a_clock_that_differs_from_that_of_dynamodb_stops_the_restore(
 
 
 def test_a_newer_backup_of_the_same_name_is_not_continued(
-    damaged: tuple[TaskStore, str, Table, Table], run: Restore
+    tables: Callable[..., Table],
+    run: Restore,
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, _, backup, ours = damaged
-    with Wire(ours) as wire:
-        wire.faults = [fail_with(400, "AccessDeniedException")]
-        with pytest.raises(AssertionError, match="AWS refused GetItem: AccessDeniedException"):
-            run(backup, ours, "--everyone", "--yes")
-    state = Path(f".local/restore-{ours.name}.restore.json")
-    state.write_text(
-        json.dumps({"purpose": f"restore everyone from {backup.name} (another id) to", "segments": [], "counts": {}})
-    )
+    """A restore stops in the middle. Then another backup gets the name of the first one."""
+    table, whose = tables(), ("--everyone", "--yes", "--segments", "1")
+    store = TaskStore(table, user, deadline_in(60))
+    ids = [store.create(NewTask(title="good")).id for _ in range(3)]
+    backup = copied(table, tables)
+    for task_id in ids:
+        store.update(task_id, {"title": "damaged"}, ANY_VERSION)
+    with monkeypatch.context() as patch:
+        patch.setattr(restore, "walk", lambda client, search, *more: walk(client, {**search, "Limit": 1}, *more))
+        done: list[Any] = []
+        real = Restoration.__call__
+
+        def stopping(self: Restoration, item: Any) -> str:
+            if done:
+                raise Interrupted
+            done.append(item)
+            return real(self, item)
+
+        patch.setattr(Restoration, "__call__", stopping)
+        assert restore.main(["--from", backup.name, "--table", table.name, *whose]) == 130
+    assert "Run the same command to continue." in capsys.readouterr().err
+    state = Path(f".local/restore-{table.name}.restore.json")
+    assert json.loads(state.read_text())["counts"] == {"restored": 1, "seen": 1}
+
+    backup.client.delete_table(TableName=backup.name)
+    for task_id in ids:
+        store.update(task_id, {"title": "newer"}, ANY_VERSION)
+    newer = copied(table, tables, backup.name)
+    for task_id in ids:
+        store.update(task_id, {"title": "damaged"}, ANY_VERSION)
     with pytest.raises(AssertionError, match="has the progress of another run"):
-        run(backup, ours, "--everyone", "--yes")
+        run(newer, table, *whose)
+    assert {store.get(task_id).title for task_id in ids} == {"damaged"}
+    state.unlink()
+    assert run(newer, table, *whose) == {"restored": 3, "seen": 3}
+    assert {store.get(task_id).title for task_id in ids} == {"newer"}
+
+
+def test_an_error_that_is_cut_off_shows_no_text_of_a_task(
+    damaged: tuple[TaskStore, str, Table, Table], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, task_id, backup, ours = damaged
+    with Wire(ours) as wire:
+        wire.write_faults = [cut_off({"title": {"S": "secret"}})]
+        assert restore.main(["--from", backup.name, "--table", ours.name, "--everyone", "--yes"]) == 2
+    assert capsys.readouterr().err == "A response of AWS is damaged. Run the same command again.\n"
+    assert store.get(task_id).title == "damaged"
 
 
 def test_a_broken_item_is_named_and_does_not_stop_the_others(

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from load import __main__ as load
-from local import dynamodb, tokens
-from tests.conftest import free_port
+from local import tokens
+from tests.conftest import ROOT, free_port
 from tests.local.conftest import descendants, gone
 
-LOCAL = Path(dynamodb.__file__).parent
 ROUTES = """
   Tasks:
     Type: AWS::Serverless::Function
@@ -34,7 +33,8 @@ ROUTES = """
 @pytest.fixture
 def clone(folder: Path, tmp_path: Path) -> Path:
     """A clone with its own key and data."""
-    shutil.copytree(LOCAL, tmp_path / "local", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("local", "ops", "shared"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(folder / "tiny_handlers.py", tmp_path)
     text = (folder / "template.yaml").read_text()
     (tmp_path / "template.yaml").write_text(text.replace("\nResources:\n", f"\nResources:{ROUTES}"))
