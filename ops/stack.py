@@ -66,7 +66,7 @@ def access_token(stack: str, email: str, password: str) -> str:
         AuthParameters={"USERNAME": email, "PASSWORD": password},
     )
     if "AuthenticationResult" not in response:
-        raise CommandError(f"Cognito requires another challenge: {response['ChallengeName']}.")
+        raise CommandError(f"Cognito requires another challenge: {response.get('ChallengeName', 'an unknown one')}.")
     token: str = response["AuthenticationResult"]["AccessToken"]
     return token
 

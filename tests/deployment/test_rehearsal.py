@@ -40,7 +40,9 @@ def artifact(aws: None) -> None:  # noqa: ARG001 - it is in moto's region
 @pytest.mark.parametrize("value", ["no", "yes"])
 def test_events_are_deployed_only_on_request(translated: dict[str, Any], value: str) -> None:
     stacks, stack = boto3.client("cloudformation"), f"with-{value}"
-    parameters: Any = [{"ParameterKey": "Events", "ParameterValue": value}]
+    # moto reads an empty list as one without members, and CloudFormation as one with an empty member.
+    given = {"Events": value, "SignInUrls": "https://app.example"}
+    parameters: Any = [{"ParameterKey": name, "ParameterValue": one} for name, one in given.items()]
     capabilities: Any = {"Capabilities": ["CAPABILITY_IAM"]}
     stacks.create_stack(StackName=stack, TemplateBody=part(translated), Parameters=parameters, **capabilities)
     (made,) = stacks.describe_stacks(StackName=stack)["Stacks"]
