@@ -219,6 +219,13 @@ def migration(on: Rehearsal) -> None:
     check("seen" in printed, printed)
 
 
+def replay(on: Rehearsal) -> None:
+    """A replay publishes the current version of every task."""
+    printed = on.command("replay", "--stack", DEV, "--since", "2026-01-01T00:00:00Z")
+    check(re.search(r"^published +[1-9]", printed, re.MULTILINE), printed)
+    check("failed" not in printed, printed)
+
+
 def restore(on: Rehearsal) -> None:
     """What was overwritten comes back from a backup, with a higher version."""
     dynamodb = boto3.client("dynamodb")
@@ -337,6 +344,7 @@ STEPS: Final[Sequence[Callable[[Rehearsal], None]]] = (
     changed_parameter,
     pages_for_signing_in,
     migration,
+    replay,
     restore,
     leaked_token,
     second_stack,
