@@ -16,7 +16,7 @@ from ops import stack
 from ops.command import CommandError, address, given
 
 WORKERS: Final = 8
-_TIMEOUT: Final = 35  # API Gateway responds within 30 s
+TIMEOUT: Final = 35  # API Gateway responds within 30 s
 # About a minute in all. Every request of the two commands can be sent again.
 _RETRIES: Final = Retry(
     total=8,
@@ -87,7 +87,7 @@ class UserApi:
     ) -> dict[str, Any]:
         """Send a request, and return the JSON object of the response; it is empty if there is no content."""
         response = self._session.request(
-            method, f"{self.url}{path}", params=query, json=body, headers=headers, timeout=_TIMEOUT
+            method, f"{self.url}{path}", params=query, json=body, headers=headers, timeout=TIMEOUT
         )
         if method == "DELETE" and response.status_code == HTTPStatus.NO_CONTENT:
             return {}
@@ -134,6 +134,13 @@ class Bearer(requests.auth.AuthBase):
         return request
 
 
+def add_deployment(parser: argparse.ArgumentParser) -> None:
+    """Add the options `--stack` and `--url`, of which one is required."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--stack", type=given, help="the name of a deployed stack")
+    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
+
+
 def options(program: str, purpose: str, file: str) -> argparse.ArgumentParser:
     """Return the parser of the options that both commands have."""
     parser = argparse.ArgumentParser(
@@ -141,9 +148,7 @@ def options(program: str, purpose: str, file: str) -> argparse.ArgumentParser:
         description=purpose,
         epilog="TOKEN in the environment must be an access token: of a service, or of the user.",
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", type=given, help="the name of a deployed stack")
-    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
+    add_deployment(parser)
     parser.add_argument("--user", type=given, required=True, help="the user id, or me for the user of the token")
     parser.add_argument("file", metavar="FILE", type=given, help=file)
     return parser

@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import json
 import os
 import random
 import sys
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -34,7 +33,7 @@ type Work = Callable[[Item], str]
 # Errors of a request that concern one item: the others can still be processed.
 _OF_AN_ITEM = frozenset({"ItemCollectionSizeLimitExceededException", "ValidationException"})
 # Connections to DynamoDB, and so the most segments.
-_CONNECTIONS: Final = 64
+CONNECTIONS: Final = 64
 # Seconds between two messages that the client waits.
 _SILENCE = 5.0
 # Attempts for a write that conflicts with transactions: about half a minute.
@@ -48,7 +47,7 @@ class ItemError(Exception):
 def add_rate(parser: argparse.ArgumentParser, units: str) -> None:
     """Add the options `--segments` and `--units`."""
     parser.add_argument(
-        "--segments", type=partial(positive, most=_CONNECTIONS), default=4, help="number of parallel segments (4)"
+        "--segments", type=partial(positive, most=CONNECTIONS), default=4, help="number of parallel segments (4)"
     )
     parser.add_argument("--units", type=positive, default=1000, help=f"maximum {units} per second (1000)")
 
@@ -132,17 +131,12 @@ class State:
 
     def save(self) -> None:
         """Replace the file atomically. It contains user ids, so only its owner may read it."""
-        content = {
-            "purpose": self.purpose,
-            "segments": [asdict(segment) for segment in self.segments],
-            "counts": self.counts,
-            "sync_token": self.sync_token,
-        }
+        saved = _Saved(purpose=self.purpose, segments=self.segments, counts=self.counts, sync_token=self.sync_token)
         new = self.path.with_name(f"{self.path.name}.new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
-                json.dump(content, file)
+                file.write(saved.model_dump_json())
                 file.flush()
                 os.fsync(descriptor)
             new.replace(self.path)
@@ -267,7 +261,7 @@ def new_client(role_arn: str | None = None) -> Any:
     """
     retries: Any = {"total_max_attempts": 10, "mode": "adaptive"}
     session = _session_in(role_arn) if role_arn else None
-    client = command.client("dynamodb", session, read_timeout=10, retries=retries, max_pool_connections=_CONNECTIONS)
+    client = command.client("dynamodb", session, read_timeout=10, retries=retries, max_pool_connections=CONNECTIONS)
     handler: Any = _retry_after_conflict  # the type stubs do not allow a handler that returns a value
     client.meta.events.register("needs-retry.dynamodb", handler)
     return client

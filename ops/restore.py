@@ -22,7 +22,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import stack
-from ops.backfill import RateLimiter, State, add_rate, identity_of, new_client, walk
+from ops.backfill import CONNECTIONS, RateLimiter, State, add_rate, identity_of, new_client, walk
 from ops.command import CommandError, confirm, given, is_passing, run
 from ops.command import client as aws
 from shared import tasks
@@ -180,7 +180,7 @@ def _restore(options: argparse.Namespace, stop: threading.Event) -> Counter[str]
     path = Path(f".local/restore-{table}.{kind}.json")
     with State.at(path, f"{kind} {whose} from {source} to {target}", segments) as state:
         limiter = RateLimiter(options.units)
-        once = aws("dynamodb", read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
+        once = aws("dynamodb", read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=CONNECTIONS)
         work = Restoration(once, table, limiter, dry_run=options.dry_run)
         return walk(client, search, work, state, limiter, stop, outputs.get("StackId", ""))
 

@@ -11,16 +11,14 @@ from functools import partial
 import requests
 
 from ops import stack
-from ops.api import ApiError, UserApi, is_task, token_in
-from ops.command import CheckFailed, address, explained, given, run
-
-_TIMEOUT = 35  # s; API Gateway responds within 30 s
+from ops.api import TIMEOUT, ApiError, UserApi, add_deployment, is_task, token_in
+from ops.command import CheckFailed, explained, run
 
 
 def check_without_token(url: str) -> None:
     """Check the public route, and that the API asks for a token. Raises CheckFailed."""
     for path, wanted in (("/v1/openapi.json", 200), ("/v1/users/me/tasks", 401)):
-        response = requests.get(f"{url.rstrip('/')}{path}", timeout=_TIMEOUT)
+        response = requests.get(f"{url.rstrip('/')}{path}", timeout=TIMEOUT)
         if response.status_code != wanted:
             raise CheckFailed(f"GET {path} without a token returned {response.status_code} instead of {wanted}.")
 
@@ -56,9 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         epilog="Uses the access token in TOKEN, or else a temporary user of the stack's own user pool. Without either,"
         " it sends only the requests without a token.",
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", type=given, help="the name of a deployed stack")
-    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
+    add_deployment(parser)
     return run(partial(_smoke, parser.parse_args(arguments)))
 
 

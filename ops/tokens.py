@@ -20,12 +20,11 @@ import requests
 
 from local.claims import as_text
 from ops import stack
-from ops.api import Bearer, body_of, token_in
-from ops.command import CommandError, address, given, run
+from ops.api import TIMEOUT, Bearer, add_deployment, body_of, token_in
+from ops.command import CommandError, run
 from shared.http import identity
 from shared.http.problems import Problem
 
-_TIMEOUT = 35  # s; API Gateway responds within 30 s
 _GUIDE = "docs/issuers.md"
 
 type Claims = Mapping[str, Any]
@@ -267,7 +266,7 @@ def check_requests(tokens: Mapping[str, str], deployment: Deployment, report: Re
 def _answer(url: str, token: str, user: str) -> tuple[str, str]:
     """Return the status with the kind of the problem, and what the answer says. Raises requests' exceptions."""
     address = f"{url.rstrip('/')}/v1/users/{quote(user, safe='')}/tasks"
-    response = requests.get(address, params={"limit": "1"}, auth=Bearer(token), timeout=_TIMEOUT, allow_redirects=False)
+    response = requests.get(address, params={"limit": "1"}, auth=Bearer(token), timeout=TIMEOUT, allow_redirects=False)
     body, status = body_of(response), str(response.status_code)
     if not body or (response.ok and "items" not in body):
         return f"{status} without JSON of this API", "The address may be that of another server, such as a proxy."
@@ -334,9 +333,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="Reads access tokens from the environment: USER_TOKEN of a user, SERVICE_TOKEN of a machine. Ends with"
         " 0 if all is right, 1 if something is wrong, 2 if something could not be tried.",
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--stack", type=given, help="the name of a deployed stack, whose parameters are read")
-    where.add_argument("--url", type=address, help="the address of an API, such as https://...")
+    add_deployment(parser)
     parser.add_argument(
         "--parameters",
         metavar="NAME=VALUE",

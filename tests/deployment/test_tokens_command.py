@@ -246,7 +246,7 @@ def test_a_401_shows_the_reason_of_api_gateway(run: Run) -> None:
 
 
 def test_a_server_that_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_TIMEOUT", 0.01)
+    monkeypatch.setattr(tokens, "TIMEOUT", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         code, out = run(user_token(), at=f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert (code, "Timeout" in out) == (2, True)

@@ -16,6 +16,17 @@ def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
+# The claims of the gateway with tenants and spaces.
+TENANT, SPACES = "custom:tenant", "https://example.com/spaces"
+
+
+@pytest.fixture(scope="session")
+def tenants(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    log = tmp_path_factory.mktemp("tenants") / "log"
+    with serving(moto_url, moto_url, log, TENANT_CLAIM=TENANT, SPACES_CLAIM=SPACES) as running:
+        yield running
+
+
 @dataclass
 class Bob:
     """A user with tasks of every status, and all his stored items."""

@@ -1,43 +1,33 @@
 """Who acted: a version of a task, an event and the log name the actor, and an Idempotency-Key belongs to the actor."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from local.template import PSEUDO_PARAMETERS
 from local.tokens import SERVICE
 from shared.pseudonyms import pseudonym_in
-from tests.api import Api, Backend, Response, new_id, serving
+from tests.api import Api, Backend, Response, new_id
 from tests.contract.shapes import is_problem
-
-SPACES = "spaces"
-TENANT = "tenant"
-
-
-@pytest.fixture(scope="module")
-def backend(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    log = tmp_path_factory.mktemp("actors") / "log"
-    with serving(moto_url, moto_url, log, SPACES_CLAIM=SPACES, TENANT_CLAIM=TENANT) as running:
-        yield running
+from tests.isolation.conftest import SPACES, TENANT
 
 
 @pytest.fixture
-def members(backend: Backend, user: str) -> tuple[Api, Api]:
+def members(tenants: Backend, user: str) -> tuple[Api, Api]:
     """Two members of a space, whose id is not that of a member."""
     space = f"space-{user}"
     claims = {SPACES: [space], TENANT: "acme"}
-    return Api(backend.url, f"ann-{user}", space, claims), Api(backend.url, f"ben-{user}", space, claims)
+    return Api(tenants.url, f"ann-{user}", space, claims), Api(tenants.url, f"ben-{user}", space, claims)
 
 
 @pytest.fixture
-def owner(backend: Backend, user: str) -> Api:
-    return Api(backend.url, user, claims={TENANT: "acme"})
+def owner(tenants: Backend, user: str) -> Api:
+    return Api(tenants.url, user, claims={TENANT: "acme"})
 
 
 @pytest.fixture
-def service(backend: Backend, user: str) -> Api:
-    return Api(backend.url, SERVICE, user, {"scope": "tasks/service", TENANT: "acme"})
+def service(tenants: Backend, user: str) -> Api:
+    return Api(tenants.url, SERVICE, user, {"scope": "tasks/service", TENANT: "acme"})
 
 
 def writers(response: Response) -> list[str | None]:
@@ -111,16 +101,16 @@ def test_two_members_use_the_same_key(members: tuple[Api, Api]) -> None:
     assert len(ann.walk()) == 2
 
 
-def test_the_log_has_the_pseudonyms_of_actor_and_user(backend: Backend, members: tuple[Api, Api]) -> None:
+def test_the_log_has_the_pseudonyms_of_actor_and_user(tenants: Backend, members: tuple[Api, Api]) -> None:
     ann, _ = members
-    line = backend.logged(ann.create().headers["apigw-requestid"])
+    line = tenants.logged(ann.create().headers["apigw-requestid"])
     stack = PSEUDO_PARAMETERS["AWS::StackId"]
     assert line["actor"] == pseudonym_in(stack, ann.caller, "acme")
     assert line["user"] == pseudonym_in(stack, ann.path_user, "acme")
 
 
-def test_an_unnamed_service_is_a_metric_and_a_reason_in_the_log(backend: Backend, user: str) -> None:
-    response = Api(backend.url, user, claims={"scope": "tasks/service", TENANT: "acme"}).page()
+def test_an_unnamed_service_is_a_metric_and_a_reason_in_the_log(tenants: Backend, user: str) -> None:
+    response = Api(tenants.url, user, claims={"scope": "tasks/service", TENANT: "acme"}).page()
     assert is_problem(response, 403, "unnamed-service")
-    assert backend.logged(response.headers["apigw-requestid"])["problem"] == "unnamed-service"
-    assert '"UnnamedService":[1.0]' in backend.log.read_text()
+    assert tenants.logged(response.headers["apigw-requestid"])["problem"] == "unnamed-service"
+    assert '"UnnamedService":[1.0]' in tenants.log.read_text()

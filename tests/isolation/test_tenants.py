@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,19 +9,12 @@ import pytest
 from local.template import PSEUDO_PARAMETERS
 from local.tokens import SERVICE
 from shared.pseudonyms import pseudonym_in
-from tests.api import OPERATIONS, Api, Backend, Operation, serving
+from tests.api import OPERATIONS, Api, Backend, Operation
 from tests.conftest import mixed
 from tests.contract.shapes import is_problem
+from tests.isolation.conftest import SPACES, TENANT
 
 STACK_ID = PSEUDO_PARAMETERS["AWS::StackId"]
-TENANT, SPACES = "custom:tenant", "https://example.com/spaces"
-
-
-@pytest.fixture(scope="module")
-def tenants(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    log = tmp_path_factory.mktemp("tenants") / "log"
-    with serving(moto_url, moto_url, log, TENANT_CLAIM=TENANT, SPACES_CLAIM=SPACES) as running:
-        yield running
 
 
 @pytest.fixture
