@@ -71,15 +71,18 @@ def access_token(stack: str, email: str, password: str) -> str:
     return token
 
 
-def machine_token(stack: str) -> str:
-    """Return an access token of the stack's machine client, with all its scopes. Raises as access_token does."""
+def machine_token(stack: str, url: str = "") -> str:
+    """Return an access token of the stack's machine client, with all its scopes. Raises as access_token does.
+
+    `url` is the token endpoint; the default is that of the stack.
+    """
     found = _pool(stack)
     if "MachineClientId" not in found:
         raise CommandError(f"{stack} has no machine client: deploy it with MachineClient=yes.")
     machine = client("cognito-idp").describe_user_pool_client(
         UserPoolId=found["UserPoolId"], ClientId=found["MachineClientId"]
     )["UserPoolClient"]
-    url = found["MachineTokenUrl"]
+    url = url or found["MachineTokenUrl"]
     data = {"grant_type": "client_credentials", "scope": " ".join(machine["AllowedOAuthScopes"])}
     response = requests.post(url, data, auth=(machine["ClientId"], machine["ClientSecret"]), timeout=30)
     if response.status_code != requests.codes.ok:

@@ -26,7 +26,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from contract.requests import requests as requests_of_the_contract
-from ops.stack import outputs
+from ops.stack import machine_token, outputs
 
 ROOT: Final = Path(__file__).parent.parent
 DEV, PROD = "tasks-dev", "tasks-prod"
@@ -255,18 +255,8 @@ def leaked_token(on: Rehearsal) -> None:
         return name
 
     def service_token() -> str:
-        """Ask as ops.stack does, but at the address of the emulator: the stack outputs that of Cognito."""
-        names = {"UserPoolId": id_of("UserPool"), "ClientId": id_of("UserPoolMachineClient")}
-        machine = boto3.client("cognito-idp").describe_user_pool_client(**names)["UserPoolClient"]
-        response = requests.post(
-            f"{on.environment['AWS_ENDPOINT_URL']}/oauth2/token",
-            {"grant_type": "client_credentials", "scope": "tasks/service"},
-            auth=(machine["ClientId"], machine["ClientSecret"]),
-            timeout=30,
-        )
-        check(response.ok, response.text)
-        token: str = response.json()["access_token"]
-        return token
+        # The stack outputs the address of Cognito, and the emulator has the endpoint at its own.
+        return machine_token(DEV, f"{on.environment['AWS_ENDPOINT_URL']}/oauth2/token")
 
     def erase(token: str) -> int:
         return on.ask("DELETE", "/v1/users/carol?confirm=carol", Authorization=f"Bearer {token}").status_code
